@@ -1,0 +1,123 @@
+"""foldlog: an event-sourced storage engine for data orchestration.
+
+    with foldlog.open_log("sqlite:///./history") as log:
+        log.append("run-1", [foldlog.Event.now(foldlog.events.RunStarted())])
+
+Promises: importing foldlog loads nothing but this file; a public name loads its module when it is first used.
+Public is what `__all__` lists, here, in `foldlog.events` (the kinds of facts) and in `foldlog.testing` (the suite that
+a backend must pass). Not here: anything that runs at import.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "NEW",
+    "AppendKeyConflict",
+    "AssetKey",
+    "ConflictError",
+    "CorruptLogError",
+    "Cursor",
+    "EncodingError",
+    "Event",
+    "EventLog",
+    "EventRecord",
+    "EventWriter",
+    "FoldlogError",
+    "HistoryDiverged",
+    "Instance",
+    "Page",
+    "Purged",
+    "ReadOnlyError",
+    "Receipt",
+    "RunStatus",
+    "ShardPurged",
+    "UnavailableError",
+    "UsageError",
+    "ViewStopped",
+    "events",
+    "open_log",
+    "register",
+    "upcast",
+]
+
+TYPE_CHECKING = False  # not imported from typing, which costs more than the rest of this file
+if TYPE_CHECKING:
+    from .engine import events
+    from .engine.errors import (
+        AppendKeyConflict,
+        ConflictError,
+        CorruptLogError,
+        EncodingError,
+        FoldlogError,
+        HistoryDiverged,
+        ReadOnlyError,
+        ShardPurged,
+        UnavailableError,
+        UsageError,
+        ViewStopped,
+    )
+    from .engine.events.asset import AssetKey
+    from .engine.events.event import Event
+    from .engine.events.run import RunStatus
+    from .engine.instance import Instance
+    from .engine.log.cursor import Cursor
+    from .engine.log.log import EventLog, EventRecord, Page, Purged
+    from .engine.log.port import ANY, NEW, Receipt
+    from .engine.log.writer import EventWriter
+    from .engine.open import open_log
+    from .serdes import register, upcast
+
+#: where each public name is; tests/test_public_names.py holds it against the imports above
+_HOME = {
+    "ANY": ".engine.log.port",
+    "NEW": ".engine.log.port",
+    "AppendKeyConflict": ".engine.errors",
+    "AssetKey": ".engine.events.asset",
+    "ConflictError": ".engine.errors",
+    "CorruptLogError": ".engine.errors",
+    "Cursor": ".engine.log.cursor",
+    "EncodingError": ".engine.errors",
+    "Event": ".engine.events.event",
+    "EventLog": ".engine.log.log",
+    "EventRecord": ".engine.log.log",
+    "EventWriter": ".engine.log.writer",
+    "FoldlogError": ".engine.errors",
+    "HistoryDiverged": ".engine.errors",
+    "Instance": ".engine.instance",
+    "Page": ".engine.log.log",
+    "Purged": ".engine.log.log",
+    "ReadOnlyError": ".engine.errors",
+    "Receipt": ".engine.log.port",
+    "RunStatus": ".engine.events.run",
+    "ShardPurged": ".engine.errors",
+    "UnavailableError": ".engine.errors",
+    "UsageError": ".engine.errors",
+    "ViewStopped": ".engine.errors",
+    "events": ".engine",
+    "open_log": ".engine.open",
+    "register": ".serdes",
+    "upcast": ".serdes",
+}
+
+if not TYPE_CHECKING:  # a type checker that saw this would accept any name
+
+    def __getattr__(name):
+        """Load the module of a public name and keep the value, so that the next use costs a look-up."""
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        home = _HOME[name]
+        if name == "events":  # a package, which an attribute of `engine` names only after its import
+            value = import_module(f"{home}.{name}", __name__)
+        else:
+            value = getattr(import_module(home, __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

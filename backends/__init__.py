@@ -1,0 +1,58 @@
+"""Backends: each keeps shards and the timeline on one kind of storage. They know bytes, no orchestration.
+
+`open_backend` finds one by URL. Third parties add theirs through the entry-point group `foldlog.backends`, by the
+URL's scheme, and prove it with `foldlog.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from urllib.parse import urlsplit
+
+from ..engine.errors import UsageError
+from ..engine.log.port import Backend
+
+#: scheme -> module beside this one, which has `open_url(url, *, read_only) -> Backend`
+SCHEMES = {
+    "memory": "memory",
+    "sqlite": "sqlite",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "postgresql+psycopg2": "postgres",
+}
+ENTRY_POINTS = "foldlog.backends"
+
+Opener = Callable[..., Backend]
+
+
+def open_backend(url: str, *, read_only: bool = False) -> Backend:
+    """The backend of a URL, its storage created on first use unless `read_only`. Raises UsageError for a URL that
+    cannot be one."""
+    scheme = _scheme(url)
+    return _opener(scheme)(url, read_only=read_only)
+
+
+def _scheme(url: str) -> str:
+    scheme, colon, _ = url.partition(":")
+    if not colon or not scheme:
+        raise UsageError(f"{url!r} is no URL; write for example sqlite:///./history")
+    return scheme.lower()
+
+
+def _opener(scheme: str) -> Opener:
+    if module := SCHEMES.get(scheme):
+        opener: Opener = import_module(f".{module}", __name__).open_url
+        return opener
+    for entry in entry_points(group=ENTRY_POINTS, name=scheme):
+        opener = entry.load()
+        return opener
+    known = ", ".join(sorted({*SCHEMES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))}))
+    raise UsageError(f"no backend for {scheme}:// URLs; known are {known}")
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown: the password replaced."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@", 1) if password else url

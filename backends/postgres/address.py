@@ -1,0 +1,90 @@
+"""Where a log is: the parts of a postgresql:// URL, and what of them may be shown.
+
+Promises: the driver is psycopg2 whatever the URL's scheme says; no password is in `shown` or in an error.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+import sqlalchemy as sa
+
+from ...engine.errors import UsageError
+
+Durability = Literal["full", "process"]
+
+SCHEMA = "foldlog"  #: where the tables are unless the URL says otherwise
+OPTIONS = ("schema", "durability")  #: ours; the others go to libpq as they are
+SECRETS = ("password", "sslpassword", "passfile", "passwd")
+
+# Anything else would need quotes in every statement a person types, and `%` a second spelling in every one of ours.
+SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+# A connection whose other end is gone without a word is noticed by the kernel in half a minute, not in two hours.
+LIBPQ = {
+    "application_name": "foldlog",
+    "connect_timeout": "10",
+    "client_encoding": "utf8",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
+
+
+class Address(NamedTuple):
+    """A parsed URL. `target` holds the password: SQLAlchemy hides it when it is printed, `shown` never had it."""
+
+    target: sa.URL  #: what SQLAlchemy connects to
+    schema: str
+    durability: Durability
+    shown: str
+
+
+def parse(url: str) -> Address:
+    """The address of `postgresql://[user[:password]@][host][:port][/database][?option=value...]`.
+
+    `postgres://` and `postgresql+psycopg2://` are the same. Options: `schema` (default `foldlog`), `durability`
+    (`full` or `process`), and any parameter of libpq, as `host` for a socket's folder. Raises UsageError.
+    """
+    given = _split(url)
+    options = {name: value for name, value in given.query.items() if name in OPTIONS}
+    target = given.difference_update_query(OPTIONS).set(drivername="postgresql+psycopg2")
+    target = target.update_query_dict({name: LIBPQ[name] for name in LIBPQ if name not in target.query})
+    schema = _one("schema", options.get("schema", SCHEMA))
+    if not SCHEMA_NAME.fullmatch(schema) or schema.startswith("pg_") or schema == "information_schema":
+        raise UsageError(f"schema={schema!r}: a schema is named by 1 to 63 of a-z, 0-9 and _, unlike the server's own")
+    durability = _one("durability", options.get("durability", "full"))
+    if durability not in ("full", "process"):
+        raise UsageError(f"durability={durability!r} is not one of full, process")
+    return Address(target, schema, "process" if durability == "process" else "full", _shown(given))
+
+
+def _split(url: str) -> sa.URL:
+    scheme, _, rest = url.partition(":")
+    # `from None`, and no part of the URL in the message: a password with an unescaped @ or / in it is read as a part
+    # of the host or the port, and would be shown as such.
+    try:
+        given = sa.make_url(f"postgresql:{rest}")
+    except (sa.exc.ArgumentError, ValueError):
+        given = None
+    if given is None or scheme.lower() not in ("postgresql", "postgres", "postgresql+psycopg2"):
+        raise UsageError(
+            "the PostgreSQL URL cannot be read; write postgresql://user:password@host:port/database, with special "
+            "characters in the password percent-encoded (@ as %40, / as %2F)"
+        ) from None
+    if given.host is not None and "@" in given.host:
+        raise UsageError("the PostgreSQL URL has two @; percent-encode the one in the password as %40")
+    return given
+
+
+def _one(name: str, value: str | tuple[str, ...]) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"the PostgreSQL URL has {name} twice")
+    return value
+
+
+def _shown(given: sa.URL) -> str:
+    bare = given.difference_update_query(SECRETS).set(password=None)
+    return bare.render_as_string(hide_password=True)

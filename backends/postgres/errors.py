@@ -1,0 +1,76 @@
+"""What PostgreSQL's errors mean to a caller: translated here once, by SQLSTATE, never by message.
+
+Not here: which errors are answered by trying again (database.py for lost connections, writing.py for races).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+import sqlalchemy as sa
+
+from ...engine.errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
+
+REMEDY: dict[str, type[FoldlogError]] = {
+    "08": UnavailableError,  # connection exception
+    "22": UsageError,  # data exception: a number or text that no column can hold
+    "25006": ReadOnlyError,  # a standby, or a database set to read only
+    "25P03": UnavailableError,  # idle in a transaction for too long: this process was paused
+    "28": UsageError,  # wrong user or password
+    "3D000": UsageError,  # no such database
+    "40": UnavailableError,  # deadlock, serialization: rolled back
+    "42501": ReadOnlyError,  # no right to do this
+    "53": UnavailableError,  # disk full, out of memory, too many connections
+    "54": UsageError,  # beyond a limit of the server, as an index entry's size
+    "55P03": UnavailableError,  # lock_timeout
+    "57": UnavailableError,  # statement_timeout, shutdown, starting up
+    "58": UnavailableError,  # the server's disk or files failed
+    "XX001": CorruptLogError,  # data_corrupted
+    "XX002": CorruptLogError,  # index_corrupted
+}
+
+
+class OutcomeUnknownError(UnavailableError):
+    """The connection was lost while COMMIT was under way. Its next move is the backend's: look whether it landed."""
+
+
+class ConnectionLostError(UnavailableError):
+    """The connection was lost before COMMIT was sent: nothing was written, and trying again is safe."""
+
+
+def translate(deed: str, error: psycopg2.Error) -> FoldlogError | None:
+    """The foldlog error a driver error stands for; None for what must look like a bug of ours."""
+    code = error.pgcode
+    if code is None:
+        # libpq's own errors carry no SQLSTATE: the server could not be reached, refused us, or went away.
+        if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            return UnavailableError(f"{deed}: {_line(error)}")
+        if isinstance(error, psycopg2.ProgrammingError) and "dsn" in str(error):
+            return UsageError(f"{deed}: {_line(error)}")  # libpq refused an option of the URL
+        return None
+    kind = REMEDY.get(code) or REMEDY.get(code[:2])
+    return kind(f"{deed}: {_line(error)} (SQLSTATE {code})") if kind else None
+
+
+@contextmanager
+def translated(deed: str) -> Iterator[None]:
+    """Errors of the driver, and of the pool around it, as foldlog errors; the unforeseen passes unchanged."""
+    try:
+        yield
+    except sa.exc.TimeoutError as error:
+        raise UnavailableError(f"{deed}: every pooled connection stayed in use") from error
+    except sa.exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg2.Error) and (known := translate(deed, error.orig)):
+            raise known from error
+        raise
+    except psycopg2.Error as error:
+        if (known := translate(deed, error)) is None:
+            raise
+        raise known from error
+
+
+def _line(error: psycopg2.Error) -> str:
+    """The server's sentence alone: what follows it quotes the statement, and with it the facts."""
+    return error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__

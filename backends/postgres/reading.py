@@ -1,0 +1,122 @@
+"""Reading shards and the timeline. Each answer is one statement, so one snapshot, and checks every record it gives.
+
+Promises: no more rows are touched than the page is long, but for what a filter of types within a shard or a receipt
+skips; a record that should be there and is not is damage, and is told apart from a purged one.
+"""
+
+from __future__ import annotations
+
+from ...engine.errors import CorruptLogError
+from ...engine.log.port import Shard, Stored
+from .database import Row, Transaction
+from .rows import BIGGEST, PURGED, STATES, stored
+
+# `kept` has the rows of purged shards, `event` those of all others.
+SHARD = """
+WITH found AS (
+    (SELECT e.seq, e.type, e.ts_us, e.topics, e.crc, e.body, s.ordered_seq, s.shard_id
+     FROM foldlog.event e JOIN foldlog.shard s ON s.shard_id = e.shard_id
+     WHERE s.name = %(shard)s AND {where} ORDER BY e.seq {way} LIMIT %(limit)s)
+    UNION ALL
+    (SELECT e.seq, e.type, e.ts_us, e.topics, e.crc, e.body, s.ordered_seq, s.shard_id
+     FROM foldlog.kept e JOIN foldlog.shard s ON s.shard_id = e.shard_id
+     WHERE s.name = %(shard)s AND {where} ORDER BY e.seq {way} LIMIT %(limit)s)
+)
+SELECT %(shard)s, f.seq,
+    CASE WHEN f.seq <= f.ordered_seq THEN (
+        SELECT t.position + f.seq - t.first_seq FROM foldlog.timeline t
+        WHERE t.shard_id = f.shard_id AND t.first_seq <= f.seq ORDER BY t.first_seq DESC LIMIT 1
+    ) END,
+    f.type, f.ts_us, f.topics, f.crc, f.body
+FROM found f ORDER BY f.seq {way} LIMIT %(limit)s
+"""
+
+#: the receipt in which `after` lies may have events past it
+START = """
+coalesce((SELECT position FROM foldlog.timeline WHERE position <= %(after)s ORDER BY position DESC LIMIT 1), 0)
+"""
+
+# Positions are dense, so a page is a range of them, and every position of the range must have an answer.
+TIMELINE = f"""
+SELECT s.name, g.seq, t.position + g.seq - t.first_seq, coalesce(e.type, k.type), coalesce(e.ts_us, k.ts_us),
+    coalesce(e.topics, k.topics), coalesce(e.crc, k.crc), coalesce(e.body, k.body), s.state
+FROM foldlog.timeline t
+JOIN foldlog.shard s ON s.shard_id = t.shard_id
+CROSS JOIN LATERAL generate_series(
+    t.first_seq + greatest(%(after)s + 1 - t.position, 0),
+    t.first_seq + least(t.count - 1, %(until)s - t.position)) g (seq)
+LEFT JOIN foldlog.event e ON e.shard_id = t.shard_id AND e.seq = g.seq
+LEFT JOIN foldlog.kept k ON k.shard_id = t.shard_id AND k.seq = g.seq
+WHERE t.position >= {START} AND t.position <= %(until)s
+ORDER BY t.position, g.seq
+"""
+
+# Of each type the next receipts that hold it, then of these the first; each holds at least one record of a wanted type,
+# and only the first may hold them all before `after`: limit + 1 receipts fill the page.
+TYPED = f"""
+WITH wanted AS MATERIALIZED (
+    SELECT DISTINCT i.position FROM unnest(%(types)s::text[]) w (type)
+    CROSS JOIN LATERAL (
+        SELECT position FROM foldlog.timeline_type WHERE type = w.type COLLATE "C" AND position >= {START}
+        ORDER BY position LIMIT %(limit)s + 1
+    ) i ORDER BY i.position LIMIT %(limit)s + 1
+)
+SELECT s.name, e.seq, t.position + e.seq - t.first_seq, e.type, e.ts_us, e.topics, e.crc, e.body
+FROM wanted w
+JOIN foldlog.timeline t ON t.position = w.position
+JOIN foldlog.shard s ON s.shard_id = t.shard_id
+CROSS JOIN LATERAL (
+    SELECT seq, type, ts_us, topics, crc, body FROM foldlog.event
+    WHERE shard_id = t.shard_id AND seq BETWEEN t.first_seq AND t.first_seq + t.count - 1
+    UNION ALL
+    SELECT seq, type, ts_us, topics, crc, body FROM foldlog.kept
+    WHERE shard_id = t.shard_id AND seq BETWEEN t.first_seq AND t.first_seq + t.count - 1
+) e
+WHERE e.type = ANY(%(types)s::text[]) AND t.position + e.seq - t.first_seq > %(after)s
+ORDER BY w.position, e.seq LIMIT %(limit)s
+"""
+
+DESCRIBE = "SELECT name, state, ordered_seq FROM foldlog.shard"
+
+
+def read_shard(
+    tx: Transaction, shard: str, after_seq: int, limit: int, types: frozenset[str] | None, newest_first: bool
+) -> list[Stored]:
+    where = "true"
+    if not newest_first:
+        where = "e.seq > %(after)s"
+    elif after_seq != 0:
+        where = "e.seq < %(after)s"
+    if types is not None:
+        where += " AND e.type = ANY(%(types)s::text[])"
+    sql = SHARD.format(where=where, way="DESC" if newest_first else "ASC")
+    values = {"shard": shard, "after": min(after_seq, BIGGEST), "limit": limit, "types": sorted(types or ())}
+    return [stored(row) for row in tx.all(sql, values)]
+
+
+def read(tx: Transaction, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
+    after = min(after, BIGGEST - limit)
+    if types is not None:
+        return [stored(row) for row in tx.all(TYPED, {"after": after, "limit": limit, "types": sorted(types)})]
+    return [_found(row) for row in tx.all(TIMELINE, {"after": after, "until": after + limit})]
+
+
+def _found(row: Row) -> Stored:
+    shard, seq, position, type, *_, state = row
+    if type is not None:
+        return stored(row[:-1])
+    if state == PURGED:
+        return Stored(shard, seq, position, None)
+    raise CorruptLogError(f"shard {shard}: seq {seq} (position {position}) is missing, and the shard was not purged")
+
+
+def shards(tx: Transaction, after: str, limit: int) -> list[Shard]:
+    rows = tx.all(
+        f"{DESCRIBE} WHERE name > %(after)s ORDER BY name LIMIT %(limit)s", {"after": after, "limit": limit}
+    )
+    return [Shard(name, STATES[state], ordered_seq) for name, state, ordered_seq in rows]
+
+
+def find_shard(tx: Transaction, name: str) -> Shard | None:
+    row = tx.one(f"{DESCRIBE} WHERE name = %(name)s", {"name": name})
+    return Shard(row[0], STATES[row[1]], row[2]) if row else None

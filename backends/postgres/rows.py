@@ -1,0 +1,31 @@
+"""Rows to the port's words and back: states, checksums, records."""
+
+from __future__ import annotations
+
+import zlib
+
+from ...engine.errors import CorruptLogError
+from ...engine.log.port import Record, ShardState, Stored
+from .database import Row
+
+#: as stored in `shard.state`; the numbers are part of the format
+OPEN, SEALED, FENCED, PURGED = range(4)
+STATES = (ShardState.OPEN, ShardState.SEALED, ShardState.FENCED, ShardState.PURGED)
+
+#: a server's numbers end here; what lies past it is past every seq and position
+BIGGEST = 2**63 - 1
+
+
+def checksum(shard: str, seq: int, record: Record) -> int:
+    """The CRC-32 of a record at its place: a row that was altered, or put elsewhere, does not match."""
+    where = f"{shard}\0{seq}\0{record.type}\0{record.ts_us}\0{record.topics}"
+    return zlib.crc32(record.body, zlib.crc32(where.encode()))
+
+
+def stored(row: Row) -> Stored:
+    """The record of a row (shard, seq, position, type, ts_us, topics, crc, body), checked."""
+    shard, seq, position, type, ts_us, topics, crc, body = row
+    record = Record(type, ts_us, topics, bytes(body))
+    if checksum(shard, seq, record) != crc:
+        raise CorruptLogError(f"shard {shard}: seq {seq} does not match its checksum; its row was altered or damaged")
+    return Stored(shard, seq, position, record)

@@ -1,0 +1,131 @@
+"""Connections to SQLite files: how they are opened, what their errors mean, and how a WAL is checkpointed.
+
+Not here: tables (schema.py), what is asked of them (shardfile.py, order.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from ...engine.errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError
+
+BUSY_S = 30.0  #: how long a statement waits for a lock of another process
+WAL_LIMIT = 4 * 1024 * 1024  #: a WAL is checkpointed when about this many bytes were written, and cut back to it
+
+Mode = Literal["rw", "ro", "immutable"]
+
+REMEDY: dict[int, type[FoldlogError]] = {
+    sqlite3.SQLITE_BUSY: UnavailableError,
+    sqlite3.SQLITE_LOCKED: UnavailableError,
+    sqlite3.SQLITE_FULL: UnavailableError,
+    sqlite3.SQLITE_IOERR: UnavailableError,
+    sqlite3.SQLITE_CANTOPEN: UnavailableError,
+    sqlite3.SQLITE_NOMEM: UnavailableError,
+    sqlite3.SQLITE_PROTOCOL: UnavailableError,
+    sqlite3.SQLITE_CORRUPT: CorruptLogError,
+    sqlite3.SQLITE_NOTADB: CorruptLogError,
+    sqlite3.SQLITE_READONLY: ReadOnlyError,
+    sqlite3.SQLITE_PERM: ReadOnlyError,
+}
+
+
+def remedy_for(error: sqlite3.Error, deed: str) -> FoldlogError | None:
+    """The foldlog error a SQLite error stands for, by its code; None for what must look like a bug of ours."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    kind = REMEDY.get(code & 0xFF)
+    # A damaged schema or a table that is not there shows as a plain SQLITE_ERROR; a statement of ours is never wrong.
+    if kind is None and code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column")):
+        kind = CorruptLogError
+    return kind(f"{deed}: {error}") if kind else None
+
+
+@contextmanager
+def translated(deed: str) -> Iterator[None]:
+    """SQLite errors as foldlog errors; the unforeseen passes unchanged."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if (known := remedy_for(error, deed)) is None:
+            raise
+        raise known from error
+
+
+def connect(path: Path, *, mode: Mode = "rw", synchronous: str = "FULL") -> sqlite3.Connection:
+    """A connection in autocommit mode to a file that exists. `immutable` is for a file nobody can be writing."""
+    options = "immutable=1" if mode == "immutable" else f"mode={mode}"
+    with translated(f"opening {path}"):
+        db = sqlite3.connect(
+            f"file:{quote(str(path))}?{options}",
+            uri=True,
+            isolation_level=None,  # our own BEGINs: a deferred one that reads, then writes, fails at once
+            timeout=BUSY_S,
+            check_same_thread=False,  # every use is under the file's lock
+            cached_statements=64,
+        )
+        try:
+            if mode == "rw":
+                db.execute(f"PRAGMA synchronous={synchronous}")
+                # Checkpoints are ours, made while no commit can happen (see `checkpoint`).
+                db.execute("PRAGMA wal_autocheckpoint=0")
+                db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
+            else:
+                db.execute("PRAGMA query_only=1")
+                db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the file is first touched here
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def connect_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that never writes, also in a folder where nothing can be created.
+
+    A WAL database needs its -shm file even to be read. Where that cannot be made and there is no WAL, nothing is
+    pending in one and nobody can be writing, so the file may be read as it lies.
+    """
+    try:
+        return connect(path, mode="ro")
+    except (UnavailableError, ReadOnlyError):
+        if path.exists() and not path.with_name(path.name + "-wal").exists():
+            return connect(path, mode="immutable")
+        raise
+
+
+def checkpoint(path: Path, db: sqlite3.Connection) -> None:
+    """Move what the WAL holds into the file, without waiting for readers.
+
+    Another connection holds the write lock meanwhile. SQLite before 3.51.3 can corrupt a file when a commit starts the
+    WAL over during a checkpoint in another connection (sqlite.org/wal.html, "WAL-reset bug"); this way no commit can.
+    """
+    guard = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=1.0)
+    try:
+        guard.execute("BEGIN IMMEDIATE")
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        guard.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        # A writer is at work; the next one that fills the WAL tries again.
+    finally:
+        guard.close()
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """BEGIN IMMEDIATE to COMMIT, or to ROLLBACK on any error. A deferred BEGIN that reads first and then writes fails
+    at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

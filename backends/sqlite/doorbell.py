@@ -1,0 +1,172 @@
+"""Where news is, without asking every open shard: one small file of slots, rung after each commit.
+
+    bytes 0-7    b"foldbell"
+    bytes 8-23   the boot of the machine it was last used in
+    bytes 24-31  clock offset, microseconds (clock below)
+    from 64 on   slots of 8 bytes, one an open shard: a token no other ring ever wrote
+
+A writer rings after its commit and before its acknowledgement, so whoever reads the slots sees every acknowledged
+append as a token it has not seen. A token tells nothing else: with seqs in the slots, a late ring of a slow writer
+would look like old news. Nothing here is durable. A writer may be killed between commit and ring: each holds a lock on
+a file in `writers/`, and whoever finds a file nobody holds rings all slots in its stead. After a reboot the boot id
+differs, and all slots are rung.
+
+The clock: microseconds since 1970 that never step back on this machine, the same in every process: the kernel's boot
+clock plus the shared offset. Timestamps by it order appends that one sequencer pass takes in together; by the wall
+clock, a step back would put an append before another that was acknowledged before it began.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import struct
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+MAGIC = b"foldbell"
+HEADER = 64
+SLOT = 8
+_OFFSET_AT = 24
+
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_id() -> bytes:
+    """16 bytes that change with each boot of the machine."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:  # no such file outside Linux: the boot's own wall time, to the minute, serves as well
+        text = str((time.time_ns() - time.clock_gettime_ns(_BOOT_CLOCK)) // 60_000_000_000)
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def boot_us() -> int:
+    """Microseconds since the machine's boot, sleep included."""
+    return time.clock_gettime_ns(_BOOT_CLOCK) // 1000
+
+
+def wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+class Doorbell:
+    """The open doorbell file of one process."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        last_us: Callable[[], int],
+        slots: Callable[[], list[int]],
+        wall: Callable[[], int] = wall_us,
+    ) -> None:
+        """`last_us`: the greatest timestamp the order knows; the clock never starts below it. `slots`: those in use,
+        all rung at the first opening since the machine's boot, for what the file held then may be lost."""
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._wall = wall
+        # 31 random bits and a counter: unique over processes and rings, and never negative as SQLite's integers.
+        self._token = secrets.randbits(31) << 32
+        self._start(last_us, slots)
+
+    def ring(self, slot: int) -> None:
+        """Tell that the shard of `slot` has news."""
+        self._token += 1
+        os.pwrite(self._handle, self._token.to_bytes(SLOT, "little"), HEADER + SLOT * slot)
+
+    def read(self) -> bytes:
+        """The tokens of all slots, 8 bytes each."""
+        size = os.fstat(self._handle).st_size - HEADER
+        return os.pread(self._handle, size, HEADER) if size > 0 else b""
+
+    def now_us(self) -> int:
+        """The shared clock. The offset is read each time: another process may have moved the clock forward, and what
+        begins after its append must be stamped by the same clock."""
+        (offset,) = struct.unpack("<q", os.pread(self._handle, 8, _OFFSET_AT))
+        now: int = offset + boot_us()
+        return now
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _start(self, last_us: Callable[[], int], slots: Callable[[], list[int]]) -> None:
+        """Set the clock, under a lock. The header is written last: killed before, the next process does it all."""
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        try:
+            header = os.pread(self._handle, HEADER, 0)
+            offset = max(self._wall(), last_us() + 1) - boot_us()
+            if len(header) == HEADER and header[:8] == MAGIC and header[8:24] == boot_id():
+                # Only ever forward: a wall clock stepped back must not take the other processes with it.
+                offset = max(offset, struct.unpack("<q", header[_OFFSET_AT:32])[0])
+            else:
+                for slot in slots():
+                    self.ring(slot)
+            os.pwrite(self._handle, struct.pack("<8s16sq32x", MAGIC, boot_id(), offset), 0)
+        finally:
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+
+
+class Writers:
+    """Which processes write here: a locked file each. A lock nobody holds tells of a writer that died."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mine: tuple[Path, int] | None = None
+
+    def join(self) -> None:
+        """Say that this process writes. Durable, so that a power loss is found too."""
+        if self._mine is not None:
+            return
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / f"{os.getpid()}-{secrets.token_hex(6)}"
+        # Locked before it has its name: else another process could take it for a dead writer's in between.
+        temporary = self._folder / f".{path.name}"
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.rename(temporary, path)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._mine = (path, handle)
+
+    def leave(self) -> None:
+        """Say that this process has rung for all it committed."""
+        if self._mine is not None:
+            path, handle = self._mine
+            path.unlink(missing_ok=True)
+            os.close(handle)
+            self._mine = None
+
+    def dead(self) -> list[Path]:
+        """The files of writers that ended without leaving. Unlink them once all open shards were scanned."""
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        mine = self._mine[0].name if self._mine else None
+        others = [self._folder / name for name in names if name != mine and not name.startswith(".")]
+        return [path for path in others if not self._alive(path)]
+
+    def _alive(self, path: Path) -> bool:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True  # it has left meanwhile, which leaves nothing to look for
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return True
+        else:
+            return False
+        finally:
+            os.close(handle)

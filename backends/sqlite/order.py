@@ -1,0 +1,356 @@
+"""The order file: which shards there are, the timeline, kept facts, epochs. Always with synchronous=FULL.
+
+Promises: positions are dense and final; `place` is a compare-and-set on the head; a shard's row is here before its
+first event is anywhere (the intent), so no event can be in a file nobody would look into.
+Not here: events (shardfile.py); only those kept after a purge.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from ...engine.errors import ShardPurged
+from ...engine.log.port import GENESIS, Epoch, Head, Placed, Receipt, Record, ShardState
+from .connect import WAL_LIMIT, checkpoint, transaction, translated
+
+PLACE = "id, name, state, slot, bell, ordered_seq"
+
+
+class Place(NamedTuple):
+    """A shard's row in the order."""
+
+    id: int
+    name: str
+    state: ShardState
+    slot: int | None  #: in the doorbell; None unless open
+    bell: int  #: the token at the last look that left nothing pending
+    ordered_seq: int
+
+
+class Span(NamedTuple):
+    """A placed receipt without its proofs: what reading needs."""
+
+    position: int
+    shard_id: int
+    first_seq: int
+    count: int
+
+
+class OrderFile:
+    """The open order file of one process. Thread-safe."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, log_id: UUID) -> None:
+        self.path = path
+        self.lock = threading.RLock()  #: in the consolidated layout the shard file has the same one
+        self.db = db
+        self.log_id = log_id
+        self._types: dict[str, int] = {}
+        self._written = 0
+
+    # -- shards -------------------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Place | None:
+        with self._reading():
+            row = self.db.execute(f"SELECT {PLACE} FROM place WHERE name = ?", (name,)).fetchone()
+        return _place(row) if row else None
+
+    def names(self, ids: Iterable[int]) -> dict[int, Place]:
+        with self._reading():
+            return {
+                id_: _place(row)
+                for id_ in ids
+                if (row := self.db.execute(f"SELECT {PLACE} FROM place WHERE id = ?", (id_,)).fetchone())
+            }
+
+    def in_slot(self, slot: int) -> Place | None:
+        with self._reading():
+            row = self.db.execute(f"SELECT {PLACE} FROM place WHERE slot = ?", (slot,)).fetchone()
+        return _place(row) if row else None
+
+    def open_shards(self) -> list[Place]:
+        """All shards that may get news: as many as runs are open, not as many as ever were."""
+        with self._reading():
+            rows = self.db.execute(f"SELECT {PLACE} FROM place WHERE slot IS NOT NULL").fetchall()
+        return [_place(row) for row in rows]
+
+    def page(self, *, after: str, limit: int) -> list[Place]:
+        with self._reading():
+            rows = self.db.execute(
+                f"SELECT {PLACE} FROM place WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+            ).fetchall()
+        return [_place(row) for row in rows]
+
+    def open_shard(self, name: str) -> Place:
+        """The row of a shard that is about to be written: made if it is new, opened again if it is sealed.
+
+        Durable before the first event is. Raises ShardPurged for a deleted one.
+        """
+        known = self.find(name)
+        if known is not None and known.state is ShardState.OPEN:
+            return known
+        with self.writing():
+            row = self.db.execute(f"SELECT {PLACE} FROM place WHERE name = ?", (name,)).fetchone()
+            known = _place(row) if row else None
+            if known is not None and known.state in (ShardState.FENCED, ShardState.PURGED):
+                raise ShardPurged(f"shard {name} was deleted")
+            if known is None:
+                sql = "INSERT INTO place (name, state, slot) VALUES (?, 'open', ?)"
+                self.db.execute(sql, (name, self._take_slot()))
+            elif known.state is not ShardState.OPEN:
+                sql = "UPDATE place SET state = 'open', slot = ?, bell = 0 WHERE id = ?"
+                self.db.execute(sql, (self._take_slot(), known.id))
+            return _place(self.db.execute(f"SELECT {PLACE} FROM place WHERE name = ?", (name,)).fetchone())
+
+    def _take_slot(self) -> int:
+        free: tuple[int | None] = self.db.execute("SELECT min(slot) FROM free_slot").fetchone()
+        if free[0] is not None:
+            self.db.execute("DELETE FROM free_slot WHERE slot = ?", free)
+            return free[0]
+        (used,) = self.db.execute("SELECT coalesce(max(slot), -1) FROM place").fetchone()
+        return int(used) + 1
+
+    def give_slot(self, place: Place) -> Place:
+        """A slot for a shard that has none. Within `writing()`."""
+        slot = self._take_slot()
+        self.db.execute("UPDATE place SET slot = ?, bell = 0 WHERE id = ?", (slot, place.id))
+        return place._replace(slot=slot)
+
+    def set_state(self, place: Place, state: ShardState) -> None:
+        """Give a shard another state; only an open or fenced one has a slot. Within `writing()`."""
+        keeps_slot = state in (ShardState.OPEN, ShardState.FENCED)
+        if place.slot is not None and not keeps_slot:
+            self.db.execute("INSERT OR IGNORE INTO free_slot VALUES (?)", (place.slot,))
+        self.db.execute(
+            "UPDATE place SET state = ?, slot = CASE WHEN ? THEN slot END WHERE id = ?",
+            (state.value, keeps_slot, place.id),
+        )
+
+    # -- the timeline -------------------------------------------------------------------------------------------
+
+    def head(self) -> Head:
+        with self._reading():
+            return self._head()
+
+    def _head(self) -> Head:
+        row = self.db.execute(
+            "SELECT position + count - 1, chain FROM timeline ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+        (epoch,) = self.db.execute("SELECT max(number) FROM epoch").fetchone()
+        position, chain = row or (0, GENESIS)
+        return Head(self.log_id, epoch, position, bytes(chain))
+
+    def last_us(self) -> int:
+        """The greatest time of any placed receipt, about: of the last thousand."""
+        with self._reading():
+            (last,) = self.db.execute(
+                "SELECT max(at_us) FROM (SELECT at_us FROM timeline ORDER BY position DESC LIMIT 1000)"
+            ).fetchone()
+        return last or 0
+
+    def place(
+        self,
+        placed: Sequence[Placed],
+        *,
+        after: Head,
+        types: Mapping[tuple[str, int], frozenset[str]],
+        settled: Mapping[str, int],
+    ) -> bool:
+        """Put receipts behind `after`; False, and no trace, if the head is elsewhere. Durable on return.
+
+        `types` of each receipt by (shard, first seq); `settled`: the bell of shards that have nothing more pending.
+        """
+        with self.writing() as db:
+            if self._head() != after:
+                return False
+            ends = {entry.receipt.shard: entry.receipt.last_seq for entry in placed}
+            ids = {name: id_ for name in ends for id_, in db.execute("SELECT id FROM place WHERE name = ?", (name,))}
+            kinds = self._type_ids({kind for kinds in types.values() for kind in kinds})
+            db.executemany(
+                "INSERT INTO timeline VALUES (?,?,?,?,?,?,?,?)",
+                [
+                    (position, ids[r.shard], r.first_seq, r.last_seq - r.first_seq + 1, r.at_us, r.key.bytes, r.digest, chain)
+                    for position, r, chain in placed
+                ],
+            )
+            db.executemany(
+                "INSERT INTO timeline_type VALUES (?,?)",
+                [(kinds[kind], entry[0]) for entry in placed for kind in types[entry[1].shard, entry[1].first_seq]],
+            )
+            db.executemany(
+                "UPDATE place SET ordered_seq = ?, bell = coalesce(?, bell) WHERE id = ?",
+                [(last, settled.get(name), ids[name]) for name, last in ends.items()],
+            )
+        self._written += 300 * len(placed) + 8192
+        if self._written > WAL_LIMIT:
+            self._written = 0
+            with self.lock, translated(f"checkpointing {self.path}"):
+                checkpoint(self.path, self.db)
+        return True
+
+    def _type_ids(self, names: set[str]) -> dict[str, int]:
+        for name in sorted(names - self._types.keys()):
+            self.db.execute("INSERT OR IGNORE INTO type (name) VALUES (?)", (name,))
+        # Not cached before the commit: an id given in a transaction that fails would be given again to another name.
+        return {
+            name: self.db.execute("SELECT id FROM type WHERE name = ?", (name,)).fetchone()[0] for name in sorted(names)
+        }
+
+    def spans(self, *, after: int, limit: int) -> list[Span]:
+        """Placed receipts that end past `after`, oldest first, as many as hold `limit` events."""
+        with self._reading():
+            rows = self.db.execute(
+                "SELECT position, shard, first_seq, count FROM timeline WHERE position >= "
+                "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
+                (after + 1, limit + 1),
+            ).fetchall()
+        spans: list[Span] = []
+        room = limit
+        for row in rows:
+            span = Span(*row)
+            if span.position + span.count - 1 > after:
+                spans.append(span)
+                room -= span.position + span.count - max(span.position, after + 1)
+                if room <= 0:
+                    break
+        return spans
+
+    def typed_spans(self, *, after: int, limit: int, types: frozenset[str]) -> list[Span]:
+        """Placed receipts past `after` that hold an event of one of the types, oldest first, up to `limit`."""
+        with self._reading():
+            positions: set[int] = set()
+            for id_ in filter(None, [self._type_id(name) for name in sorted(types)]):
+                # Each type's positions in order, cut to the page: the work does not grow with what lies between.
+                rows = self.db.execute(
+                    "SELECT position FROM timeline_type WHERE type = ? AND position >= "
+                    "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
+                    (id_, after + 1, limit + 1),
+                ).fetchall()
+                positions.update(position for position, in rows)
+            found = []
+            for position in sorted(positions):
+                row = self.db.execute(
+                    "SELECT position, shard, first_seq, count FROM timeline WHERE position = ?", (position,)
+                ).fetchone()
+                if row[0] + row[3] - 1 > after:
+                    found.append(Span(*row))
+        return found[:limit]
+
+    def _type_id(self, name: str) -> int | None:
+        id_ = self._types.get(name)
+        if id_ is None:
+            row = self.db.execute("SELECT id FROM type WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                id_ = self._types[name] = row[0]
+        return id_
+
+    def spans_of(self, shard_id: int, first_seq: int, last_seq: int) -> list[Span]:
+        """The placed receipts that hold seqs of one shard, in order."""
+        with self._reading():
+            rows = self.db.execute(
+                "SELECT position, shard, first_seq, count FROM timeline WHERE shard = ? AND first_seq <= ? AND "
+                "first_seq >= coalesce((SELECT max(first_seq) FROM timeline WHERE shard = ? AND first_seq <= ?), 0) "
+                "ORDER BY first_seq",
+                (shard_id, last_seq, shard_id, first_seq),
+            ).fetchall()
+        return [Span(*row) for row in rows]
+
+    def placed(self, *, after: int, limit: int) -> list[Placed]:
+        with self._reading():
+            rows = self.db.execute(
+                "SELECT position, name, first_seq, count, key, at_us, digest, chain FROM timeline "
+                "JOIN place ON place.id = shard WHERE position >= "
+                "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
+                (after + 1, limit + 1),
+            ).fetchall()
+        found = []
+        for position, name, first, count, key, at_us, digest, chain in rows:
+            if position + count - 1 > after:
+                receipt = Receipt(name, first, first + count - 1, UUID(bytes=key), at_us, digest)
+                found.append(Placed(position, receipt, chain))
+        return found[:limit]
+
+    # -- what outlives a purge ----------------------------------------------------------------------------------
+
+    def keep(self, place: Place, kept: Sequence[tuple[int, Record, int]], types: Iterable[str]) -> None:
+        """Hold a purged shard's kept records (seq, record, checksum), and let its other events leave the type index.
+
+        `types` are those of the shard's events as far as known. Within `writing()`.
+        """
+        db = self.db
+        db.execute("DELETE FROM kept WHERE shard = ?", (place.id,))
+        db.executemany(
+            "INSERT INTO kept VALUES (?,?,?,?,?,?,?)",
+            [(place.id, seq, r.type, r.ts_us, r.topics, crc, r.body) for seq, r, crc in kept],
+        )
+        positions = db.execute("SELECT position FROM timeline WHERE shard = ?", (place.id,)).fetchall()
+        ids = self._type_ids(set(types))
+        for name in sorted(set(types)):
+            db.executemany(
+                "DELETE FROM timeline_type WHERE type = ? AND position = ?", [(ids[name], p) for p, in positions]
+            )
+        db.executemany(
+            "INSERT OR IGNORE INTO timeline_type VALUES (?,?)",
+            [(ids[record.type], self._span_start(place.id, seq)) for seq, record, _ in kept],
+        )
+
+    def _span_start(self, shard_id: int, seq: int) -> int:
+        sql = "SELECT position FROM timeline WHERE shard = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1"
+        (position,) = self.db.execute(sql, (shard_id, seq)).fetchone()
+        return int(position)
+
+    def kept(self, shard_id: int, first_seq: int, last_seq: int) -> list[tuple[int, str, int, int, int, bytes]]:
+        """What is kept of a purged shard: (seq, type, ts_us, topics, crc, body)."""
+        with self._reading():
+            return self.db.execute(
+                "SELECT seq, type, ts_us, topics, crc, body FROM kept WHERE shard = ? AND seq BETWEEN ? AND ? "
+                "ORDER BY seq",
+                (shard_id, first_seq, last_seq),
+            ).fetchall()
+
+    # -- epochs -------------------------------------------------------------------------------------------------
+
+    def epochs(self) -> list[Epoch]:
+        with self._reading():
+            rows = self.db.execute("SELECT * FROM epoch ORDER BY number").fetchall()
+        return [Epoch(number, after, bytes(chain), started, reason) for number, after, chain, started, reason in rows]
+
+    def start_epoch(self, *, now_us: int, reason: str) -> Epoch:
+        with self.writing() as db:
+            head = self._head()
+            epoch = Epoch(head.epoch + 1, head.position, head.chain, now_us, reason)
+            db.execute("INSERT INTO epoch VALUES (?,?,?,?,?)", epoch)
+        return epoch
+
+    def counts(self) -> dict[str, int | float | str]:
+        with self._reading():
+            (shards,) = self.db.execute("SELECT count(*) FROM place").fetchone()
+            (opened,) = self.db.execute("SELECT count(*) FROM place WHERE slot IS NOT NULL").fetchone()
+        return {"shards": shards, "open_shards": opened}
+
+    def close(self) -> None:
+        with self.lock:
+            self.db.close()
+
+    # -- one at a time ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all or nothing, durable at its end; the write lock of the file is held meanwhile."""
+        with self.lock, translated(f"writing {self.path}"), transaction(self.db):
+            yield self.db
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self.lock, translated(f"reading {self.path}"):
+            yield self.db
+
+
+def _place(row: tuple[int, str, str, int | None, int, int]) -> Place:
+    id_, name, state, slot, bell, ordered_seq = row
+    return Place(id_, name, ShardState(state), slot, bell, ordered_seq)

@@ -1,0 +1,124 @@
+"""Tables of the SQLite backend, format 1, and how files come to be. Described in docs/format.md.
+
+Two kinds of tables: those of shards (in run files, system.db and log.db) and those of the order (in order.db and
+log.db). A file is built in memory and appears under its name whole, so no process ever sees half a schema.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+from uuid import UUID
+
+from ...engine.errors import CorruptLogError
+
+FORMAT = 1
+APPLICATION_ID = 0x666F6C64  # "fold": tells our files from another program's
+SEQ_BITS = 36  #: event.id is shard number << 36 | seq
+SEQ_MASK = (1 << SEQ_BITS) - 1
+
+META = "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID"
+
+# `count` to `receipt_crc` stand on the first event of an append and make it the receipt: a row of its own would cost
+# a second b-tree write per append. `body` is last, so that scans of the other columns never touch overflow pages.
+SHARD_TABLES = """
+CREATE TABLE shard (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, fence INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE event (
+  id INTEGER PRIMARY KEY,
+  count INTEGER, keyed INTEGER, key BLOB, digest BLOB, at_us INTEGER, receipt_crc INTEGER,
+  type TEXT NOT NULL, ts_us INTEGER NOT NULL, topics INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE UNIQUE INDEX event_key ON event (key, id >> 36) WHERE keyed;
+"""
+
+ORDER_TABLES = """
+CREATE TABLE place (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state TEXT NOT NULL,
+  slot INTEGER UNIQUE, bell INTEGER NOT NULL DEFAULT 0, ordered_seq INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE free_slot (slot INTEGER PRIMARY KEY);
+CREATE TABLE timeline (
+  position INTEGER PRIMARY KEY, shard INTEGER NOT NULL, first_seq INTEGER NOT NULL, count INTEGER NOT NULL,
+  at_us INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, chain BLOB NOT NULL);
+CREATE UNIQUE INDEX timeline_shard ON timeline (shard, first_seq);
+CREATE TABLE type (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE timeline_type (type INTEGER, position INTEGER, PRIMARY KEY (type, position)) WITHOUT ROWID;
+CREATE TABLE kept (
+  shard INTEGER, seq INTEGER, type TEXT NOT NULL, ts_us INTEGER NOT NULL, topics INTEGER NOT NULL,
+  crc INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (shard, seq)) WITHOUT ROWID;
+CREATE TABLE epoch (
+  number INTEGER PRIMARY KEY, after_position INTEGER NOT NULL, chain BLOB NOT NULL,
+  started_us INTEGER NOT NULL, reason TEXT NOT NULL);
+"""
+
+
+def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, tuple[object, ...]]]) -> bytes:
+    """The bytes of a new database file in WAL mode, with its tables and first rows."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={FORMAT}")
+        if kind != "run":  # files that live on after a purge give their pages back
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        db.execute("BEGIN")
+        db.execute(META)
+        for statement in filter(str.strip, tables.split(";")):
+            db.execute(statement)
+        db.executemany("INSERT INTO meta VALUES (?, ?)", [("log_id", log_id.bytes), ("kind", kind)])
+        for statement, values in statements:
+            db.execute(statement, values)
+        db.execute("COMMIT")
+        raw = bytearray(db.serialize())
+    finally:
+        db.close()
+    raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
+    return bytes(raw)
+
+
+def create_file(path: Path, content: bytes) -> bool:
+    """Put a new file under its name, whole and durable; False if another process was faster."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # unlike a rename, never replaces a file that a writer may have open
+        except FileExistsError:
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    sync_folder(path.parent.parent)
+    return True
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_file(path: Path, db: sqlite3.Connection, *, kind: str, log_id: UUID | None) -> UUID:
+    """The log id in a file. Raises CorruptLogError if it is no file of this format, kind and log."""
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if application_id != APPLICATION_ID:
+        raise CorruptLogError(f"{path} is not a foldlog file; it belongs to another program")
+    if version != FORMAT:
+        raise CorruptLogError(f"{path} has format {version}, this release reads format {FORMAT}: use a newer release")
+    meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
+    if meta.get("kind") != kind:
+        raise CorruptLogError(f"{path} is a {meta.get('kind')!r} file where a {kind!r} file belongs")
+    try:
+        found = UUID(bytes=meta["log_id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptLogError(f"{path} does not say which log it belongs to") from error
+    if log_id is not None and found != log_id:
+        raise CorruptLogError(f"{path} belongs to log {found}, not to {log_id}: a file of another home was put here")
+    return found

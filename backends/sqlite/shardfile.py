@@ -1,0 +1,314 @@
+"""One file of shards: a run file (one shard, number 0), system.db, or log.db (many).
+
+Promises: an append is one transaction in this file and touches nothing else; the primary key (shard number, seq)
+decides races; a fence in the same statement stops writers that have had the file open since before a seal or a purge.
+Not here: positions (order.py), which file a shard lives in (home.py), when to open and close (backend.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+from ...engine.errors import CorruptLogError
+from ...engine.log.port import RETENTION_MASK, Receipt, Record
+from .connect import WAL_LIMIT, checkpoint, transaction
+from .schema import SEQ_BITS, SEQ_MASK
+
+_PLACE = struct.Struct("<QQH")  # seq, ts_us, topics
+_MARK = struct.Struct("<QQIB")  # first seq, at_us, count, keyed
+
+INSERT = "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+# The fence is tested by the statement that inserts, so no append slips in behind a seal or a purge.
+INSERT_UNFENCED = (
+    "INSERT INTO event SELECT ?,?,?,?,?,?,?,?,?,?,?,? WHERE (SELECT fence FROM shard WHERE number=?) = 0"
+)
+COLUMNS = "id, type, ts_us, topics, crc, body"
+RECEIPT_COLUMNS = "id, count, keyed, key, digest, at_us, receipt_crc, type"
+
+
+class Fence(IntEnum):
+    """What stops an append to a shard."""
+
+    NONE = 0
+    SEALED = 1  #: finished; the fence is lifted for a late append
+    PURGED = 2  #: deleted, for ever
+
+
+class Taken(Exception):
+    """Another writer has recorded that seq or key first. Never leaves the backend."""
+
+
+class End(NamedTuple):
+    """Where a shard ends: its last seq and the time of its last receipt (0 and 0 when empty)."""
+
+    seq: int
+    at_us: int
+
+
+class Found(NamedTuple):
+    """A receipt as read from the file, and the types of its events."""
+
+    receipt: Receipt
+    types: frozenset[str]
+
+
+class ShardFile:
+    """An open file of shards. Callers hold `lock` around every use; the connection is shared by all threads."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, lock: threading.RLock | None = None) -> None:
+        self.path = path
+        self.lock = lock or threading.RLock()
+        self.db = db
+        self._inode = os.stat(path).st_ino
+        self._unchecked = 0  #: bytes written since the last checkpoint, about
+        self._prefixes: dict[tuple[str, str], int] = {}
+
+    # -- appending ----------------------------------------------------------------------------------------------
+
+    def insert(self, number: int, receipt: Receipt, records: Sequence[Record], *, keyed: bool) -> bool:
+        """Record an append at the receipt's seqs; False if a fence stands. Durable on return unless in a transaction.
+
+        Raises Taken if the seq or the key is taken.
+        """
+        rows = self._rows(number, receipt, records, keyed)
+        size = sum([len(row[11]) for row in rows])
+        try:
+            if len(rows) == 1 or self.db.in_transaction:
+                done = self._insert(rows, number)
+            else:
+                with transaction(self.db):
+                    done = self._insert(rows, number)
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
+                raise Taken from error
+            raise
+        self._unchecked += size + 4096
+        if self._unchecked > WAL_LIMIT and not self.db.in_transaction:
+            self.checkpoint()
+        return done
+
+    def _insert(self, rows: list[tuple[object, ...]], number: int) -> bool:
+        if self.db.execute(INSERT_UNFENCED, (*rows[0], number)).rowcount != 1:
+            return False
+        if len(rows) > 1:
+            self.db.executemany(INSERT, rows[1:])
+        return True
+
+    def _rows(
+        self, number: int, receipt: Receipt, records: Sequence[Record], keyed: bool
+    ) -> list[tuple[int, int | None, bool | None, bytes | None, bytes | None, int | None, int | None, str, int, int, int, bytes]]:
+        shard, seq, _, key, at_us, digest, _ = receipt
+        base = number << SEQ_BITS
+        prefixes = self._prefixes
+        pack = _PLACE.pack
+        rows = []
+        mark = (None, None, None, None, None, None)
+        for record in records:
+            kind, ts_us, topics, body = record
+            prefix = prefixes.get((shard, kind)) or self._prefix(shard, kind)
+            crc = crc32(body, crc32(pack(seq, ts_us, topics), prefix))
+            rows.append((base + seq, *mark, kind, ts_us, topics, crc, body))
+            seq += 1
+        first = rows[0]
+        key_bytes = key.bytes
+        check = receipt_check(receipt, keyed)
+        rows[0] = (first[0], len(rows), keyed, key_bytes, digest, at_us, check, *first[7:])
+        return rows
+
+    def _prefix(self, shard: str, kind: str) -> int:
+        prefix = self._prefixes[shard, kind] = record_prefix(shard, kind)
+        if len(self._prefixes) > 10_000:
+            self._prefixes.clear()
+        return prefix
+
+    def end(self, number: int) -> End:
+        """Where a shard ends now."""
+        low, high = number << SEQ_BITS, (number + 1) << SEQ_BITS
+        row = self.db.execute(
+            "SELECT id, count, at_us FROM event WHERE id > ? AND id < ? AND count IS NOT NULL ORDER BY id DESC LIMIT 1",
+            (low, high),
+        ).fetchone()
+        return End((row[0] & SEQ_MASK) + row[1] - 1, row[2]) if row else End(0, 0)
+
+    def find_key(self, number: int, shard: str, key: UUID) -> Receipt | None:
+        """The receipt a caller's key recorded in a shard."""
+        rows = self.db.execute(
+            f"SELECT {RECEIPT_COLUMNS} FROM event WHERE keyed AND key = ? AND id >> 36 = ?", (key.bytes, number)
+        ).fetchall()
+        return self._receipt(shard, rows[0]) if rows else None
+
+    def moved(self) -> bool:
+        """Whether the file under this name is another one now, or none: what was written here is then lost."""
+        try:
+            return os.stat(self.path).st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def records(self, number: int, shard: str, first: int, last: int) -> list[Record]:
+        """The records with seqs `first` to `last`, all of them. Raises CorruptLogError if one is missing or altered."""
+        base = number << SEQ_BITS
+        rows = self.db.execute(
+            f"SELECT {COLUMNS} FROM event WHERE id BETWEEN ? AND ? ORDER BY id", (base + first, base + last)
+        ).fetchall()
+        if len(rows) != last - first + 1 or (rows and (rows[0][0] != base + first or rows[-1][0] != base + last)):
+            raise CorruptLogError(f"{self.path}: shard {shard} lacks events between seq {first} and {last}")
+        return [self.checked(shard, row) for row in rows]
+
+    def scan(
+        self, number: int, shard: str, *, after: int, limit: int, types: frozenset[str] | None, newest_first: bool
+    ) -> list[tuple[int, Record]]:
+        """Up to `limit` (seq, record) past `after`, or below it from the end when `newest_first`."""
+        low, high = number << SEQ_BITS, (number + 1) << SEQ_BITS
+        wanted, values = "", []
+        if types is not None:
+            wanted = f" AND type IN ({','.join('?' * len(types))})"
+            values = sorted(types)
+        if newest_first:
+            high = low + after if after else high
+            order = "DESC"
+        else:
+            low += after
+            order = "ASC"
+        rows = self.db.execute(
+            f"SELECT {COLUMNS} FROM event WHERE id > ? AND id < ?{wanted} ORDER BY id {order} LIMIT ?",
+            (low, high, *values, limit),
+        ).fetchall()
+        if types is None:
+            self._check_dense(shard, [row[0] & SEQ_MASK for row in rows], after, newest_first)
+        return [(row[0] & SEQ_MASK, self.checked(shard, row)) for row in rows]
+
+    def _check_dense(self, shard: str, seqs: list[int], after: int, newest_first: bool) -> None:
+        if not seqs:
+            return
+        step = -1 if newest_first else 1
+        start = seqs[0] if newest_first and not after else after + step
+        if seqs[0] != start or seqs[-1] != start + step * (len(seqs) - 1):
+            raise CorruptLogError(f"{self.path}: shard {shard} lacks events near seq {start}")
+
+    def checked(self, shard: str, row: tuple[int, str, int, int, int, bytes]) -> Record:
+        """A record whose checksum holds. Raises CorruptLogError otherwise."""
+        prefix = self._prefixes.get((shard, row[1])) or self._prefix(shard, row[1])
+        return checked(self.path, shard, row, prefix)
+
+    def receipts(self, number: int, shard: str, *, after_seq: int, chunk: int) -> list[Found]:
+        """The next receipts past `after_seq` in order, those that begin within `chunk` events."""
+        base = number << SEQ_BITS
+        rows = self.db.execute(
+            f"SELECT {RECEIPT_COLUMNS} FROM event WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+            (base + after_seq, base + SEQ_MASK, chunk),
+        ).fetchall()
+        if not rows:
+            return []
+        # An append is one transaction, so what is missing of the last receipt is there, just past the page.
+        return list(self._group(shard, rows + self._rest(rows), after_seq))
+
+    def _rest(self, rows: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        start = next((row for row in reversed(rows) if row[1] is not None), None)
+        if start is None:
+            return []
+        last = start[0] + start[1] - 1
+        return self.db.execute(
+            f"SELECT {RECEIPT_COLUMNS} FROM event WHERE id > ? AND id <= ? ORDER BY id", (rows[-1][0], last)
+        ).fetchall()
+
+    def _group(self, shard: str, rows: list[tuple[object, ...]], after_seq: int) -> Iterator[Found]:
+        index = 0
+        expected = after_seq + 1
+        while index < len(rows):
+            receipt = self._receipt(shard, rows[index])
+            members = rows[index : index + receipt.count]
+            ids = [row[0] for row in members]
+            first_id = members[0][0]
+            if receipt.first_seq != expected or len(ids) != receipt.count or ids[-1] - first_id != receipt.count - 1:  # type: ignore[operator]
+                raise CorruptLogError(f"{self.path}: shard {shard} lacks events at seq {expected}")
+            yield Found(receipt, frozenset(row[7] for row in members))  # type: ignore[misc]
+            expected += receipt.count
+            index += receipt.count
+
+    def _receipt(self, shard: str, row: tuple[object, ...]) -> Receipt:
+        id_, count, keyed, key, digest, at_us, check, _ = row
+        seq = id_ & SEQ_MASK  # type: ignore[operator]
+        try:
+            receipt = Receipt(shard, seq, seq + count - 1, UUID(bytes=key), at_us, digest)  # type: ignore
+            good = check == receipt_check(receipt, bool(keyed))
+        except (TypeError, ValueError, struct.error):
+            good = False
+        if not good:
+            raise CorruptLogError(f"{self.path}: the receipt at seq {seq} of shard {shard} was altered or damaged")
+        return receipt
+
+    # -- fences and the end of a shard --------------------------------------------------------------------------
+
+    def fence(self, number: int) -> Fence:
+        """What stops appends to a shard now. Raises CorruptLogError if the file does not know the shard."""
+        row = self.db.execute("SELECT fence FROM shard WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise CorruptLogError(f"{self.path} does not hold shard number {number}")
+        return Fence(row[0])
+
+    def set_fence(self, number: int, fence: Fence) -> None:
+        """Put up or lift a fence, durably."""
+        self.db.execute("UPDATE shard SET fence = ? WHERE number = ?", (int(fence), number))
+
+    def kept(self, number: int, shard: str) -> tuple[list[tuple[int, Record, int]], set[str]]:
+        """What outlives a purge, as (seq, record, checksum), and the types of all the shard's events."""
+        low, high = number << SEQ_BITS, (number + 1) << SEQ_BITS
+        kinds = self.db.execute("SELECT DISTINCT type FROM event WHERE id > ? AND id < ?", (low, high)).fetchall()
+        rows = self.db.execute(
+            f"SELECT {COLUMNS} FROM event WHERE id > ? AND id < ? AND topics & {RETENTION_MASK} = {RETENTION_MASK} "
+            "ORDER BY id",
+            (low, high),
+        ).fetchall()
+        return [(row[0] & SEQ_MASK, self.checked(shard, row), row[4]) for row in rows], {kind for kind, in kinds}
+
+    def erase(self, number: int) -> None:
+        """Delete a fenced shard's events and give their pages back; what they held is overwritten."""
+        low, high = number << SEQ_BITS, (number + 1) << SEQ_BITS
+        self.db.execute("PRAGMA secure_delete=ON")
+        self.db.execute("DELETE FROM event WHERE id > ? AND id < ?", (low, high))
+        self.db.execute("PRAGMA incremental_vacuum").fetchall()
+        self.db.execute("PRAGMA secure_delete=OFF")
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the file."""
+        self._unchecked = 0
+        checkpoint(self.path, self.db)
+
+    def close(self) -> None:
+        self.db.close()
+
+
+def checked(path: Path, shard: str, row: tuple[int, str, int, int, int, bytes], prefix: int) -> Record:
+    """The record of a row (id or seq, type, ts_us, topics, crc, body) if its checksum holds."""
+    id_, kind, ts_us, topics, crc, body = row
+    seq = id_ & SEQ_MASK
+    try:
+        good = crc == crc32(body, crc32(_PLACE.pack(seq, ts_us, topics), prefix))
+    except (struct.error, TypeError):  # a flipped bit may change a value's type
+        good = False
+    if not good:
+        raise CorruptLogError(f"{path}: the event at seq {seq} of shard {shard} was altered or damaged")
+    return Record(kind, ts_us, topics, body)
+
+
+def record_prefix(shard: str, kind: str) -> int:
+    """The start of a record's checksum: it binds the bytes to their shard and type."""
+    return crc32(f"{shard}\0{kind}\0".encode()) or 1  # never 0, so that a missing memo entry is told apart
+
+
+def receipt_check(receipt: Receipt, keyed: bool) -> int:
+    """The checksum of the receipt columns."""
+    mark = _MARK.pack(receipt.first_seq, receipt.at_us, receipt.count, keyed)
+    return crc32(receipt.digest, crc32(receipt.key.bytes, crc32(mark, crc32(receipt.shard.encode()))))

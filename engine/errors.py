@@ -1,0 +1,82 @@
+"""What can go wrong, sorted by the next move of whoever catches it.
+
+FoldlogError
+    ConflictError            the shard has moved on: read it, decide again, append under a fresh key
+        AppendKeyConflict      the key recorded other facts: find out who reused it
+        ShardPurged            the shard was deleted for good: start another run
+    UnavailableError         the store gave no answer: repeat the call as it was, with the same key
+    CorruptLogError          what is stored does not add up: stop writing, verify, restore
+        HistoryDiverged        the cursor is from another history: rebuild the reader's state
+    ViewStopped              a view cannot take in an event: correct the fold, then rebuild that view
+    UsageError               the call can never succeed: change the code or the setting (also a ValueError)
+        ReadOnlyError          the log was opened for reading: open it for writing
+        EncodingError          a value cannot be stored: change the value at the path
+"""
+
+from __future__ import annotations
+
+
+class FoldlogError(Exception):
+    """Root of everything foldlog raises on purpose. `remedy` says what to do next."""
+
+    remedy = "Read the message; it names the thing and the place."
+
+
+class ConflictError(FoldlogError):
+    """The shard is not where the writer thought it was; nothing was written."""
+
+    remedy = "Read the shard, decide again, and append under a fresh key."
+
+
+class AppendKeyConflict(ConflictError):
+    """The key was used before for other facts; nothing was written."""
+
+    remedy = "Use a fresh key for each decision, and the same key only to retry it."
+
+
+class ShardPurged(ConflictError):
+    """The shard was deleted for good and takes no events any more; nothing was written."""
+
+    remedy = "A deleted run never comes back; start another run under a new id."
+
+
+class UnavailableError(FoldlogError):
+    """The store gave no answer in time. An append may or may not have landed."""
+
+    remedy = "Repeat the call with the same key; what has landed is not recorded twice."
+
+
+class CorruptLogError(FoldlogError):
+    """What is stored does not add up: a damaged file, a missing file, another program's file."""
+
+    remedy = "Stop writing, run `foldlog doctor`, and restore the named file from a backup."
+
+
+class HistoryDiverged(CorruptLogError):
+    """The cursor belongs to another log, or to a history this log no longer holds."""
+
+    remedy = "The log was restored or replaced: drop what this reader has kept and read from the start."
+
+
+class ViewStopped(FoldlogError):
+    """A view cannot take in an event. The log and the other views go on."""
+
+    remedy = "Correct the fold named here, then run `foldlog rebuild --view NAME`."
+
+
+class UsageError(FoldlogError, ValueError):
+    """The call can never succeed as it is."""
+
+    remedy = "Change the call, the URL or the setting that the message names."
+
+
+class ReadOnlyError(UsageError):
+    """The log was opened with `read_only=True`, or lies where this process may not write."""
+
+    remedy = "Open the log for writing, or run the command as a user who may write there."
+
+
+class EncodingError(UsageError):
+    """A value cannot be stored; the message has the path to it."""
+
+    remedy = "Change the value at that path; times are integer microseconds, keys are text."

@@ -1,0 +1,322 @@
+"""The log as callers see it: append events to a shard, read a shard, read the timeline.
+
+Promises: P1 to P8 and P11 of the README, on every backend. Every read is bounded.
+Not here: bytes (a codec is passed in), storage (a backend is passed in), views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from types import TracebackType
+from typing import Literal, NamedTuple, Protocol, Self
+from uuid import UUID, uuid5
+
+from ..errors import CorruptLogError, ReadOnlyError, UsageError
+from ..events.event import Event, Record
+from .cursor import Cursor, accept, cursor_at
+from .follow import Follower
+from .names import check_shard_name, is_system_shard
+from .port import ANY, LIMITS, Append, Backend, Expected, Head, Receipt, Shard, Stored
+from .sequencer import Sequencer
+from .writer import EventWriter
+
+Wait = Literal["durable", "ordered"]
+
+
+class Codec(Protocol):
+    """Events to bytes and back; `serdes.Codec` is one."""
+
+    def encode(self, events: Sequence[Event]) -> tuple[list[Record], bytes]: ...
+    def decode(self, type: str, body: bytes) -> Event: ...
+
+
+class EventRecord(NamedTuple):
+    """One event and its places. `position` is None from `read_shard` while the event is not yet sequenced."""
+
+    shard: str
+    seq: int
+    position: int | None
+    event: Event
+
+    @property
+    def run_id(self) -> str | None:
+        """The run whose shard this is; None in a system shard."""
+        return None if is_system_shard(self.shard) else self.shard
+
+
+class Purged(NamedTuple):
+    """A range of the timeline whose events were deleted with their runs; both ends included."""
+
+    first_position: int
+    last_position: int
+
+    @property
+    def position(self) -> int:
+        """Where a reader stands after it."""
+        return self.last_position
+
+
+class Page(NamedTuple):
+    """Part of the timeline. `cursor` goes on behind it; `at_head` tells that nothing was left when it was read."""
+
+    records: list[EventRecord | Purged]
+    cursor: Cursor
+    at_head: bool
+
+    @property
+    def events(self) -> list[EventRecord]:
+        """The records without the purged ranges."""
+        return [record for record in self.records if isinstance(record, EventRecord)]
+
+
+class ShardPage(NamedTuple):
+    """Part of one shard. Pass `next_seq` as `after_seq` to go on; `at_end` tells that nothing was left."""
+
+    records: list[EventRecord]
+    next_seq: int
+    at_end: bool
+
+
+class EventLog:
+    """One log. Thread-safe; use it as a context manager, or call `close`."""
+
+    def __init__(self, backend: Backend, codec: Codec, *, read_only: bool = False) -> None:
+        self.backend = backend
+        self.read_only = read_only
+        self._codec = codec
+        self._sequencer = Sequencer(backend)
+        self._closed = False
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        shard: str,
+        events: Sequence[Event],
+        *,
+        expected: Expected = ANY,
+        key: UUID | None = None,
+        wait: Wait = "durable",
+    ) -> Receipt:
+        """Record facts in one shard, all or none. Durable on return; with `wait="ordered"` on the timeline too.
+
+        `shard`: a run id, or a system shard (`@queue`). 1 to 200 bytes of UTF-8, no control characters.
+        `events`: 1 to 10,000, at most 16 MiB encoded in all.
+        `expected`: what the writer knew when it decided: ANY, NEW (the shard is empty) or the last seq it has read.
+        `key`: fresh per decision, the same on its every retry; its scope is the shard. Looked at before `expected`, so
+            an append that landed although its reply was lost comes back with `duplicate=True`.
+
+        Raises ConflictError if the shard is not as expected, AppendKeyConflict if `key` recorded other facts,
+        ShardPurged if the run was deleted, EncodingError if a value cannot be stored, UnavailableError if the store
+        gave no answer (the append may have landed), UsageError beyond a limit. In each case but UnavailableError
+        nothing was written. Durability of each backend: docs/format.md.
+        """
+        receipt = self.backend.append(self.prepare(shard, events, expected=expected, key=key))
+        if wait == "ordered":
+            self._sequencer.catch_up()
+        return receipt
+
+    def prepare(
+        self, shard: str, events: Sequence[Event], *, expected: Expected = ANY, key: UUID | None = None
+    ) -> Append:
+        """Check and encode an append without sending it; the writer's half of `append`. Same errors."""
+        self._check_open(writing=True)
+        check_shard_name(shard)
+        if not 0 < len(events) <= LIMITS.events:
+            raise UsageError(f"shard {shard}: an append takes 1 to {LIMITS.events:,} events, not {len(events):,}")
+        if isinstance(expected, int) and expected < 0:
+            raise UsageError(f"shard {shard}: expected={expected} is no seq; use ANY, NEW, or the last seq you read")
+        records, digest = self._codec.encode(events)
+        size = sum([len(record.body) for record in records])
+        if size > LIMITS.bytes:
+            raise UsageError(f"shard {shard}: the append is {size:,} bytes encoded, the limit is {LIMITS.bytes:,}")
+        return Append(shard, records, digest, expected, key)
+
+    def writer(self, *, max_pending: int = 10_000) -> EventWriter:
+        """A writer that groups the appends of this process: it commits while the previous commit is in flight."""
+        self._check_open(writing=True)
+        return EventWriter(self, max_pending=max_pending)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def read(
+        self, *, after: str | None = None, limit: int = 1000, types: Collection[str] | None = None
+    ) -> Page:
+        """The timeline past a cursor, oldest first; from the start without one.
+
+        Takes in what is committed first, so the answer includes every append acknowledged before the call (with
+        `read_only`, what others have sequenced). `types`: only these kinds, through an index; purged ranges are left
+        out then. `limit`: 1 to 10,000 records.
+
+        Raises HistoryDiverged if the cursor is of another history, UsageError if it is no cursor.
+        """
+        _check_limit(limit)
+        head = self.catch_up()
+        start = accept(self.backend, after, head) if after is not None else 0
+        wanted = frozenset(types) if types is not None else None
+        stored = self.backend.read(after=start, limit=limit, types=wanted)
+        # Past a full page there may be more; past a short one, all up to the head as it was before the read is taken.
+        full = len(stored) >= limit
+        end = head.position
+        if stored:
+            last = _position(stored[-1])
+            end = last if full or wanted is None else max(end, last)
+        if end > head.position:  # another process sequenced between the two looks
+            head = self.backend.head()
+        at_head = end >= head.position
+        return Page(self._timeline_records(stored), cursor_at(self.backend, end, head), at_head)
+
+    def read_shard(
+        self,
+        shard: str,
+        *,
+        after_seq: int = 0,
+        limit: int = 1000,
+        types: Collection[str] | None = None,
+        newest_first: bool = False,
+    ) -> ShardPage:
+        """One shard past `after_seq`, in seq order; an unknown shard is empty. `limit`: 1 to 10,000.
+
+        `newest_first` goes down from `after_seq` (from the end when it is 0). Does not sequence: the position of a
+        record may be None. Of a deleted run, the kept facts remain.
+        """
+        _check_limit(limit)
+        self._check_open()
+        check_shard_name(shard)
+        wanted = frozenset(types) if types is not None else None
+        stored = self.backend.read_shard(
+            shard, after_seq=after_seq, limit=limit, types=wanted, newest_first=newest_first
+        )
+        decode = self._codec.decode
+        records = [
+            EventRecord(shard, seq, position, decode(record.type, record.body))
+            for _, seq, position, record in stored
+            if record is not None
+        ]
+        next_seq = stored[-1].seq if stored else after_seq
+        return ShardPage(records, next_seq, len(stored) < limit)
+
+    def follow(
+        self, *, after: str | None = None, types: Collection[str] | None = None, page: int = 1000
+    ) -> Follower:
+        """Iterate over the timeline past a cursor, waiting for more at its end; ends when it or the log is closed."""
+        return Follower(self, after=after, types=types, page=page)
+
+    def catch_up(self) -> Head:
+        """Give every append acknowledged before this call its position; the head after that.
+
+        With `read_only` nothing is sequenced: the head as others left it.
+        """
+        self._check_open()
+        return self.backend.head() if self.read_only else self._sequencer.catch_up()
+
+    def head(self) -> Head:
+        """The end of the timeline, without sequencing first."""
+        self._check_open()
+        return self.backend.head()
+
+    def cursor(self, position: int | None = None) -> Cursor:
+        """The cursor right behind a position of the timeline; behind the head by default."""
+        head = self.head()
+        if position is None:
+            position = head.position
+        if not 0 <= position <= head.position:
+            raise UsageError(f"position {position} is not on the timeline, which ends at {head.position}")
+        return cursor_at(self.backend, position, head)
+
+    def shards(self, *, after: str = "", limit: int = 1000) -> list[Shard]:
+        """Shards by name past `after`, with their state; up to `limit` (1 to 10,000)."""
+        _check_limit(limit)
+        self._check_open()
+        return self.backend.shards(after=after, limit=limit)
+
+    def stats(self) -> dict[str, int | float | str]:
+        """Counts and sizes, for people and metrics."""
+        self._check_open()
+        return self.backend.stats()
+
+    # -- the end of a shard -------------------------------------------------------------------------------------
+
+    def seal(self, shard: str) -> bool:
+        """Mark a finished run: it costs no look and no open file any more. False if an append came in between.
+
+        A late append opens it again; nothing is lost.
+        """
+        self._check_open(writing=True)
+        check_shard_name(shard)
+        self._sequencer.catch_up()
+        return self.backend.seal(shard)
+
+    def purge(self, run_id: str, tombstone: Event, *, keep: bool = True) -> Receipt:
+        """Delete a run for good: free its storage, refuse later appends, keep positions dense.
+
+        `tombstone` goes on the timeline (shard `@instance`) before anything is freed, so every fold learns of it.
+        `keep`: facts of `Retention.KEPT` (assets, checks, partitions) stay readable at their seq and position.
+        Interrupted at any point, the same call completes it. Raises UsageError if the run was never written.
+        """
+        self._check_open(writing=True)
+        check_shard_name(run_id)
+        if is_system_shard(run_id):
+            raise UsageError(f"{run_id} is a system shard; only runs can be deleted")
+        if self.backend.find_shard(run_id) is None:
+            raise UsageError(f"there is no run {run_id}")
+        # Fence, order, tombstone, free. An event placed behind the tombstone would bring the run's rows back in every
+        # live view and in no rebuilt one, so nothing may be appended once the tombstone has its position.
+        self.backend.fence(run_id)
+        head = self._sequencer.catch_up()
+        receipt = self.append("@instance", [tombstone], key=uuid5(head.log_id, f"purge:{keep}:{run_id}"))
+        self._sequencer.catch_up()
+        self.backend.purge(run_id, keep=keep)
+        return receipt
+
+    def close(self) -> None:
+        """Free every handle; followers and writers of this log end. Idempotent."""
+        self._closed = True
+        self.backend.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<foldlog.EventLog {self.backend.url}{' (read only)' if self.read_only else ''}>"
+
+    def _check_open(self, *, writing: bool = False) -> None:
+        if self._closed:
+            raise UsageError(f"the log {self.backend.url} is closed")
+        if writing and self.read_only:
+            raise ReadOnlyError(f"the log {self.backend.url} was opened with read_only=True")
+
+    def _timeline_records(self, stored: Sequence[Stored]) -> list[EventRecord | Purged]:
+        decode = self._codec.decode
+        records: list[EventRecord | Purged] = []
+        for shard, seq, position, record in stored:
+            if record is not None:
+                records.append(EventRecord(shard, seq, position, decode(record.type, record.body)))
+                continue
+            here = _position(Stored(shard, seq, position, record))
+            last = records[-1] if records else None
+            if isinstance(last, Purged) and last.last_position + 1 == here:
+                records[-1] = Purged(last.first_position, here)
+            else:
+                records.append(Purged(here, here))
+        return records
+
+
+def _position(stored: Stored) -> int:
+    if stored.position is None:
+        raise CorruptLogError(f"shard {stored.shard}: seq {stored.seq} was read from the timeline without a position")
+    return stored.position
+
+
+def _check_limit(limit: int) -> None:
+    if not 0 < limit <= LIMITS.page:
+        raise UsageError(f"limit={limit} is out of range: 1 to {LIMITS.page:,}")

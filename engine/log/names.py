@@ -1,0 +1,50 @@
+"""What may name a shard. Names become file names and keys on every backend, so what could leave a folder, or be taken
+for another name by a careless collation, is refused here, once."""
+
+from __future__ import annotations
+
+from ..errors import UsageError
+from .port import LIMITS
+
+_SEEN: set[str] = set()  #: names found good, so that an append pays one set look-up
+_SEEN_LIMIT = 10_000
+
+SYSTEM = "@"
+
+
+def is_system_shard(name: str) -> bool:
+    """Whether a shard holds facts of no run: `@queue`, `@partitions/<name>`."""
+    return name.startswith(SYSTEM)
+
+
+def check_shard_name(name: str) -> None:
+    """Refuse a name no backend can keep: raises UsageError with the reason."""
+    if name in _SEEN:
+        return
+    if reason := _fault(name):
+        raise UsageError(f"shard name {name[:80]!r} {reason}")
+    if len(_SEEN) >= _SEEN_LIMIT:
+        _SEEN.clear()
+    _SEEN.add(name)
+
+
+def _fault(name: str) -> str | None:
+    if not isinstance(name, str):
+        return "is not text"
+    if not name:
+        return "is empty"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "holds a lone surrogate, which no encoding can store"
+    if size > LIMITS.shard_name:
+        return f"is {size} bytes long; {LIMITS.shard_name} are allowed"
+    if any(ord(char) < 32 or ord(char) == 127 for char in name):
+        return "holds a control character"
+    if name in (".", "..") or name.startswith(("./", "../", "/")) or name.endswith(("/..", "/.")) or "/../" in name:
+        return "tries to leave its folder"
+    if not is_system_shard(name) and ("/" in name or "\\" in name):
+        return "holds a slash; a run id is one name, not a path"
+    if name != name.strip():
+        return "begins or ends with a blank"
+    return None

@@ -1,0 +1,239 @@
+"""What a backend must do: keep records by seq within a shard and by position on the timeline.
+
+A backend decodes no body and knows no run. Its conformance suite is `foldlog.testing`; the memory backend is the
+model the others are compared with. Two levels, on every backend: `append` touches only its own shard; `place`,
+called by the sequencer, gives committed receipts their positions.
+Not here: what events mean (events/), bytes (serdes/), how receipts are ordered (sequencer.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+from uuid import UUID
+
+from ..events.event import RETENTION_MASK, Record
+
+__all__ = [
+    "ANY",
+    "GENESIS",
+    "LIMITS",
+    "NEW",
+    "RETENTION_MASK",
+    "Append",
+    "Backend",
+    "CanGroup",
+    "CanRepair",
+    "CanWait",
+    "Epoch",
+    "Expected",
+    "Head",
+    "Limits",
+    "Outcome",
+    "Placed",
+    "Receipt",
+    "Record",
+    "Shard",
+    "ShardState",
+    "Stored",
+]
+
+
+class Expect(Enum):
+    """What a writer may demand of a shard besides an exact last seq."""
+
+    ANY = "any"
+    NEW = "new"
+
+
+ANY: Final = Expect.ANY  #: append wherever the shard ends
+NEW: Final = Expect.NEW  #: append only if the shard holds nothing yet
+Expected = Expect | int  #: ANY, NEW, or the last seq the writer has read (0 is NEW)
+
+
+class Limits(NamedTuple):
+    """Bounds every backend keeps, so that a log may move between them."""
+
+    events: int = 10_000  #: events in one append
+    bytes: int = 16 * 1024 * 1024  #: encoded bytes of one append
+    shard_name: int = 200  #: bytes of a shard name in UTF-8
+    page: int = 10_000  #: records in one read
+
+
+LIMITS: Final = Limits()
+
+
+class Receipt(NamedTuple):
+    """The record of one append; what `append` answers and what the sequencer orders.
+
+    `at_us` is when the store took it: microseconds since 1970-01-01 UTC, strictly increasing within a shard, by one
+    clock that never steps back on one machine. `digest` covers the facts in canonical form.
+    """
+
+    shard: str
+    first_seq: int
+    last_seq: int
+    key: UUID
+    at_us: int
+    digest: bytes
+    duplicate: bool = False  #: True when `key` had recorded these facts before
+
+    @property
+    def count(self) -> int:
+        return self.last_seq - self.first_seq + 1
+
+
+class Append(NamedTuple):
+    """One append as a backend takes it. `key` is None unless the caller gave one."""
+
+    shard: str
+    records: Sequence[Record]
+    digest: bytes  #: 16 bytes over the facts in canonical form
+    expected: Expected = ANY
+    key: UUID | None = None
+
+
+class Placed(NamedTuple):
+    """A receipt with its place: `position` of its first event, and the hash chain up to and with this receipt."""
+
+    position: int
+    receipt: Receipt
+    chain: bytes  #: 16 bytes
+
+    @property
+    def last_position(self) -> int:
+        return self.position + self.receipt.count - 1
+
+
+class Head(NamedTuple):
+    """The end of the timeline: epoch, last position given, chain there."""
+
+    log_id: UUID
+    epoch: int
+    position: int
+    chain: bytes
+
+
+class Epoch(NamedTuple):
+    """A stretch of history under one order. Whatever rebuilds the order starts another one."""
+
+    number: int
+    after_position: int  #: the epoch's first event comes right after this position
+    chain: bytes  #: the chain at `after_position`
+    started_us: int
+    reason: str
+
+
+GENESIS: Final = bytes(16)  #: the chain before the first receipt
+
+
+class Stored(NamedTuple):
+    """One record as read back. `position` is None while its receipt is not placed; `record` is None where purged."""
+
+    shard: str
+    seq: int
+    position: int | None
+    record: Record | None
+
+
+class ShardState(Enum):
+    """Where a shard is in its life."""
+
+    OPEN = "open"
+    SEALED = "sealed"  #: finished; a late append opens it again
+    FENCED = "fenced"  #: about to be purged: whole, but it refuses appends for ever
+    PURGED = "purged"  #: deleted; only kept facts remain, and it refuses appends for ever
+
+
+class Shard(NamedTuple):
+    """One shard as the backend lists it. `ordered_seq` is the last seq with a position."""
+
+    name: str
+    state: ShardState
+    ordered_seq: int
+
+
+Outcome = Receipt | Exception  #: of one append in a group
+
+
+class Backend(Protocol):
+    """Keeps records, by seq within a shard and by position on the timeline. Decodes no body. Thread-safe."""
+
+    url: str  #: without credentials
+    looks: int  #: how often `pending` must be asked for one consistent cut: 1 if it reads one snapshot, else 2
+
+    def append(self, append: Append) -> Receipt:
+        """All records or none, durably. A key seen before answers with its first receipt, marked duplicate."""
+
+    def read_shard(
+        self, shard: str, *, after_seq: int, limit: int, types: frozenset[str] | None, newest_first: bool
+    ) -> list[Stored]:
+        """Up to `limit` records with seq past `after_seq` (below it when `newest_first` and it is not 0), in order."""
+
+    def pending(self, *, limit: int) -> list[Receipt]:
+        """Committed receipts without a position, as one look finds them; of each shard a gapless run from its end."""
+
+    def place(self, placed: Sequence[Placed], *, after: Head) -> bool:
+        """Put receipts on the timeline behind `after`, durably; False, and no trace, if another was faster."""
+
+    def head(self) -> Head:
+        """The end of the timeline, as committed."""
+
+    def epochs(self) -> list[Epoch]:
+        """All epochs, oldest first."""
+
+    def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
+        """Up to `limit` records of the timeline past position `after`, dense (all types) and final."""
+
+    def placed(self, *, after: int, limit: int) -> list[Placed]:
+        """Up to `limit` placed receipts that end past position `after`, purged ones too, in timeline order."""
+
+    def shards(self, *, after: str, limit: int) -> list[Shard]:
+        """Up to `limit` shards with a name past `after`, by name in code point order."""
+
+    def find_shard(self, name: str) -> Shard | None:
+        """One shard by name, or None if nothing was ever appended to it."""
+
+    def seal(self, shard: str) -> bool:
+        """Mark a fully placed shard finished; False if an append came in between. A late append opens it again."""
+
+    def fence(self, shard: str) -> None:
+        """Refuse all appends to the shard from now on, for ever, also by writers that have it open. Idempotent; an
+        unknown shard is left unknown."""
+
+    def purge(self, shard: str, *, keep: bool) -> None:
+        """Free the records of a fenced, fully placed shard; with `keep`, those of `Retention.KEPT` stay readable at
+        their seq and position. Idempotent. Raises ConflictError if the shard is not fenced or not fully placed."""
+
+    def stats(self) -> dict[str, int | float | str]:
+        """Sizes and counts for people and metrics; cheap."""
+
+    def close(self) -> None:
+        """Free every handle. Idempotent."""
+
+
+@runtime_checkable
+class CanGroup(Protocol):
+    """Optional: several appends in one commit. Elsewhere they go one by one."""
+
+    def append_group(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Each append as `append` would answer; a refused one leaves the others untouched. All durable on return."""
+
+
+@runtime_checkable
+class CanWait(Protocol):
+    """Optional: sleep until the timeline may have grown. Readers of other backends poll."""
+
+    def wait(self, *, timeout_us: int) -> None: ...
+
+
+@runtime_checkable
+class CanRepair(Protocol):
+    """Optional: look for damage and mend what can be mended without losing an acknowledged append."""
+
+    def diagnose(self, *, full: bool) -> list[str]:
+        """What does not add up, one sentence each with the remedy; empty when all is well."""
+
+    def start_epoch(self, reason: str) -> Epoch:
+        """Begin another epoch at the head."""

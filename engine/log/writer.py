@@ -1,0 +1,135 @@
+"""Group commit: many small appends of one process, few commits.
+
+Promises: every append keeps its own receipt; a conflict fails that append alone; after `flush` all is durable or its
+failure was raised; nothing acknowledged is lost. There is no fixed window: while one commit is in flight, the next
+group gathers. Not here: encoding and checks (EventLog.prepare, in the caller's thread), one commit for several
+appends (the backend's `append_group`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from ..errors import UsageError
+from ..events.event import Event
+from .port import ANY, Append, CanGroup, Expected, Outcome, Receipt
+
+if TYPE_CHECKING:
+    from .log import EventLog
+
+GROUP = 1000  #: appends in one commit at most
+
+
+class EventWriter:
+    """Appends from any thread, committed in groups by one thread of its own. Close it, or use it as a context."""
+
+    def __init__(self, log: EventLog, *, max_pending: int) -> None:
+        if max_pending < 1:
+            raise UsageError(f"max_pending={max_pending}: at least one append must be able to wait")
+        self._log = log
+        self._max_pending = max_pending
+        self._waiting: deque[tuple[Append, Future[Receipt]]] = deque()
+        self._in_flight = 0
+        self._change = threading.Condition()
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="foldlog-writer", daemon=True)
+        self._thread.start()
+
+    def append(
+        self, shard: str, events: Sequence[Event], *, expected: Expected = ANY, key: UUID | None = None
+    ) -> Future[Receipt]:
+        """Queue an append; the future gives its receipt once it is durable, or the error of `EventLog.append`.
+
+        Appends to one shard are recorded in the order they were queued. Blocks while `max_pending` appends wait, so a
+        slow disk slows its writers instead of filling the memory. What can be refused at once is raised here.
+        """
+        append = self._log.prepare(shard, events, expected=expected, key=key)
+        future: Future[Receipt] = Future()
+        with self._change:
+            while len(self._waiting) >= self._max_pending and not self._closing:
+                self._change.wait()
+            if self._closing:
+                raise UsageError("the writer is closed")
+            self._waiting.append((append, future))
+            self._change.notify_all()
+        return future
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until all that was queued is durable. Raises the first failure since the last flush.
+
+        Raises TimeoutError after `timeout` seconds; what was queued is still being written then.
+        """
+        with self._change:
+            if not self._change.wait_for(lambda: not self._waiting and not self._in_flight, timeout):
+                raise TimeoutError(f"{len(self._waiting) + self._in_flight} appends are not durable yet")
+            failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        """Write what is queued, then end. Raises like `flush`. Idempotent."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        self._thread.join()
+        self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            # An append whose future was cancelled while it waited is not written: nobody would learn of it.
+            group = [(append, future) for append, future in group if future.set_running_or_notify_cancel()]
+            outcomes = self._commit([append for append, _ in group])
+            for (_, future), outcome in zip(group, outcomes, strict=True):
+                _settle(future, outcome)
+            with self._change:
+                self._in_flight = 0
+                failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+                self._failure = self._failure or next(iter(failures), None)
+                self._change.notify_all()
+
+    def _next_group(self) -> list[tuple[Append, Future[Receipt]]]:
+        with self._change:
+            while not self._waiting and not self._closing:
+                self._change.wait()
+            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            self._in_flight = len(group)
+            self._change.notify_all()
+        return group
+
+    def _commit(self, appends: list[Append]) -> Sequence[Outcome]:
+        backend = self._log.backend
+        try:
+            if isinstance(backend, CanGroup):
+                return backend.append_group(appends)
+            return [_outcome(backend.append, append) for append in appends]
+        except Exception as error:  # the whole group failed: every caller must learn of it, and the thread goes on
+            return [error] * len(appends)
+
+
+def _outcome(deed: Callable[[Append], Receipt], append: Append) -> Outcome:
+    try:
+        return deed(append)
+    except Exception as error:  # handed to the caller through its future
+        return error
+
+
+def _settle(future: Future[Receipt], outcome: Outcome) -> None:
+    if isinstance(outcome, Receipt):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)

@@ -1,0 +1,91 @@
+"""What all tests share: the servers of the session, and a clean environment.
+
+    postgres_url      URL of an empty PostgreSQL database, dropped after the test
+    postgres_server   a PostgreSQL of the test's own, to stop, kill and start (takes seconds: for faults only)
+
+Without a server, a test that asks for it is skipped; with CI=true or FOLDLOG_REQUIRE_SERVERS=1 it fails. The summary
+names the servers that were used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import servers
+from hypothesis import settings
+
+SESSION = "FOLDLOG_TEST_SESSION"  #: names the folder that the processes of one session share
+
+# A disk that syncs has no deadline; a failure in CI must be the same one on a laptop.
+settings.register_profile("foldlog", deadline=None, derandomize=os.environ.get("CI", "").lower() in ("1", "true"))
+settings.load_profile("foldlog")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in ("FOLDLOG_HOME", "FOLDLOG_URL", "FOLDLOG_STORAGE_OPTIONS"):  # the developer's own
+        os.environ.pop(name, None)
+    if SESSION not in os.environ:  # neither a worker nor a pytest within a test
+        folder = Path(tempfile.mkdtemp(prefix="foldlog-tests-"))
+        (folder / "owner").write_text(str(os.getpid()))
+        os.environ[SESSION] = str(folder)
+        config.add_cleanup(lambda: _end_session(folder))
+
+
+def _end_session(folder: Path) -> None:
+    os.environ.pop(SESSION, None)
+    servers.stop_all(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    used = servers.used(Path(os.environ[SESSION]))
+    terminalreporter.write_line(f"servers: {', '.join(used) or 'none used'}")
+
+
+@pytest.fixture(scope="session")
+def server_session() -> Path:
+    """The folder that the processes of this session share."""
+    return Path(os.environ[SESSION])
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url(server_session: Path) -> str:
+    """URL of the session's PostgreSQL itself, with all rights: for what concerns the whole server."""
+    return _server("postgres", server_session)
+
+
+@pytest.fixture
+def postgres_url(postgres_server_url: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database, dropped after the test."""
+    with servers.kind_of("postgres").fresh(postgres_server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[Any]:
+    """A running PostgreSQL of the test's own, with `url`, `start`, `stop` and `kill`."""
+    postgres = servers.kind_of("postgres")
+    if (lack := postgres.missing()) is not None:
+        _give_up(f"no server for postgres: {lack}; run `make servers`")
+    with postgres.Server() as server:
+        server.start()
+        yield server
+
+
+def _server(name: str, session: Path) -> str:
+    try:
+        return servers.url(name, session)
+    except servers.NoServer as error:
+        _give_up(str(error))
+
+
+def _give_up(reason: str) -> Any:
+    if servers.required():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

@@ -1,0 +1,36 @@
+"""`python -m servers.keeper KIND SESSION`: hold one server for a test session, and end with it.
+
+A process of its own, since none of the others will do: pytest's workers end one after the other while the server is
+still used, and pytest itself may be killed. The session's folder says when to end: its file KIND.stop appears, the
+folder goes away, or the process whose pid is in `owner` is no more.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from . import alive, kind_of
+
+
+def main(name: str, session: Path) -> None:
+    owner = int((session / "owner").read_text())
+    # Ending by a signal must stop the server as well: `with` runs on SystemExit, not on a signal's default action.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with kind_of(name).Server() as server:
+        server.start()
+        partial = session / f"{name}.ready.partial"
+        partial.write_text(server.url)
+        partial.rename(session / f"{name}.ready")
+        while alive(owner) and session.exists() and not (session / f"{name}.stop").exists():
+            time.sleep(0.1)
+    if not alive(owner):
+        shutil.rmtree(session, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
