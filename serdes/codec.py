@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 import msgpack
 import msgspec
+from msgspec.structs import astuple
 
 from ..engine.errors import CorruptLogError, EncodingError, UsageError
 from ..engine.events.event import Event, Opaque, Record
@@ -45,7 +46,7 @@ class _Frame(msgspec.Struct, array_like=True):
     job_name: str | None
     level: int | None
     message: str | None
-    version: int | None = None  #: of a body with exactly seven items; a newer format may have more before the version
+    seventh: Any = None  #: the version; a newer format may have more items before it
 
 
 _frame = msgspec.msgpack.Decoder(_Frame).decode
@@ -73,7 +74,7 @@ class Codec:
             known = _by_class.get(type(fact))
             if known is None:
                 if isinstance(fact, Opaque):
-                    records.append(Record(fact.name, event.timestamp_us, fact.topics, fact.body))
+                    records.append(self._copy(event, fact))
                     canonical.append(_canonical(fact.name, fact.body))
                     continue
                 known = kinds.find_class(type(fact))
@@ -87,9 +88,10 @@ class Codec:
             try:
                 data = _pack(fact)
                 tail = _pack((timestamp, step, job, level, message, known.version))
+                plain = known.check(fact)
             except (TypeError, ValueError, OverflowError, RecursionError) as error:
                 _refuse(known, event, error)
-            if not known.check(fact):
+            if not plain:
                 _look_closer(known, event, data)
             if not (
                 type(timestamp) is int
@@ -123,6 +125,16 @@ class Codec:
                 raise
             raise CorruptLogError(f"a record of type {type}, {len(body)} bytes, is damaged: {error}") from error
 
+    def _copy(self, event: Event[Any], fact: Opaque) -> Record:
+        """The record of a fact that is not known here, as it was. Its envelope is in the bytes and cannot change."""
+        try:
+            read = self.decode(fact.name, fact.body)
+        except CorruptLogError as error:
+            raise EncodingError(f"{fact.name}: the bytes of an unknown fact are no event's: {error}") from error
+        if astuple(event)[1:] != astuple(read)[1:]:
+            raise EncodingError(f"{fact.name}: the envelope of a fact that is not known here cannot be changed")
+        return Record(fact.name, event.timestamp_us, int(fact.topics), fact.body)
+
     def digest(self, records: Sequence[Record]) -> bytes:
         """The digest that `encode` gave for these records, from their bytes alone: no class is needed."""
         try:
@@ -155,8 +167,8 @@ def _decode_other(known: kinds.Known | None, type: str, body: bytes, topics: int
     """A body of another version than the newest known here, or of a kind not known."""
     version = _version(body)
     frame = _frame(body)
-    if body[0] == 0x97 and frame.version != version:
-        raise ValueError(f"its version is {frame.version!r}, its last byte {version}")
+    if body[0] == 0x97 and (frame.seventh != version or isinstance(frame.seventh, bool)):
+        raise ValueError(f"its version is {frame.seventh!r:.40}, its last byte {version}")
     envelope = (frame.timestamp_us, frame.step_key, frame.job_name, frame.level, frame.message)
     if known is None or version > known.version:
         fact = Opaque(name=type, version=version, body=body)
@@ -183,7 +195,11 @@ def _look_closer(known: kinds.Known, event: Event[Any], data: bytes) -> None:
 
 def _refuse(known: kinds.Known, event: Event[Any], error: Exception | None) -> NoReturn:
     """Raise EncodingError with the path to what could not be encoded."""
-    problem = known.shape.problem(event.fact, "") or _envelope_problem(event) or f"cannot be encoded: {error}"
+    try:
+        problem = known.shape.problem(event.fact, "")
+    except RecursionError:  # a struct of users that holds itself, thousands deep
+        problem = "nested too deep"
+    problem = problem or _envelope_problem(event) or f"cannot be encoded: {error}"
     raise EncodingError(f"{known.name}: {problem}") from error
 
 

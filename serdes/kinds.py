@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from ..engine import events
-from ..engine.errors import UsageError
+from ..engine.errors import CorruptLogError, UsageError
 from ..engine.events.event import Event, Fact, Kind, Opaque, Retention, Topic
 from .shape import Shape, shape_of
 
@@ -246,10 +246,18 @@ def upcast(name: str, *, from_version: int) -> Callable[[S], S]:
 
 
 def lift(known: Known, body: Body, version: int) -> Body:
-    """`body` as the newest version has it, step by step. Raises UsageError if a step is missing."""
+    """`body` as the newest version has it, step by step.
+
+    Raises UsageError if a step is missing, CorruptLogError if one raises: it met what its version never wrote.
+    """
     for older in range(version, known.version):
         step = _steps.get((known.name, older))
         if step is None:
             raise UsageError(f"{known.name}: no upcast from version {older}; decorate one: @foldlog.upcast")
-        body = step(body)
+        try:
+            body = dict(step(body))
+        except Exception as error:  # code of users; whatever it raises, the record is what cannot be read
+            raise CorruptLogError(
+                f"{known.name}: the upcast from version {older} failed: {type(error).__name__}: {error}"
+            ) from error
     return body

@@ -56,7 +56,7 @@ class Either:
         for declared, shape in self.deep.items():
             if isinstance(value, declared) or (declared is tuple and isinstance(value, list)):
                 return shape.problem(value, path)
-        if not self.sure or any(issubclass(cls, one) or (one is float and cls is int) for one in self.plain):
+        if not self.sure or (cls is int and float in self.plain):
             return scalar_problem(value, path)
         names = sorted({one.__name__ for one in self.plain} | {one.__name__ for one in self.deep})
         return f"{path}: {_name(value)} where {' or '.join(names)} is meant"
@@ -65,8 +65,8 @@ class Either:
 class Document:
     """Plain values: None, bool, int, float, text, lists, dicts with text keys. The type `Any` in a declaration."""
 
-    def ok(self, value: Any) -> bool:
-        return _document(value, MAX_DEPTH)
+    def __init__(self) -> None:
+        self.ok: Check = _document
 
     def problem(self, value: Any, path: str) -> str | None:
         return self._problem(value, path, MAX_DEPTH)
@@ -145,11 +145,11 @@ class Fields:
 
     def compile(self, fields: tuple[tuple[str, Shape], ...]) -> None:
         """Take the shapes of the fields; apart from `__init__`, for a struct may hold itself."""
-        self.fields = fields
         names: dict[str, Any] = {}
         parts = [_expression(f"f.{name}", shape, names) for name, shape in fields]
         # The text holds names of fields, which are identifiers, and names made here: nothing from outside.
         self.ok = eval(f"lambda f: {' and '.join(parts) or 'True'}", names)
+        self.fields = fields
 
     def problem(self, value: Any, path: str) -> str | None:
         dot = f"{path}." if path else ""
@@ -241,7 +241,7 @@ def _texts(values: Iterable[Any]) -> bool:
     return True
 
 
-def _document(value: Any, room: int) -> bool:
+def _document(value: Any, room: int = MAX_DEPTH) -> bool:
     cls = type(value)
     if cls in SCALARS:
         return True

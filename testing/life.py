@@ -27,7 +27,7 @@ class LifeTests(SuiteBase):
         sequence(backend)
         before = (held(backend, "run-1"), timeline(backend))
         assert backend.seal("run-1")
-        for handle in (backend, store.reopen()):
+        for handle in store.and_reopened(backend):
             assert handle.find_shard("run-1") == Shard("run-1", ShardState.SEALED, 2)
             assert (held(handle, "run-1"), timeline(handle)) == before
             assert handle.pending(limit=9) == []

@@ -97,7 +97,7 @@ class ProcessTests(SuiteBase):
                     acknowledged.append(pipe.recv())
             except EOFError:
                 pass
-        for backend in (handle, store.reopen()):
+        for backend in store.and_reopened(handle):
             end = sequence(backend)
             assert [item.position for item in timeline(backend)] == list(range(1, end + 1))
             assert end == len(held(backend, "run-1")) + len(held(backend, "run-2"))

@@ -125,7 +125,7 @@ class PurgeTests(SuiteBase):
             Stored("run-1", 6, 8, kept),
         ]
         left = [item for item in wanted if item.shard == "run-1" and item.record]
-        for handle in (backend, store.reopen()):
+        for handle in store.and_reopened(backend):
             for page in (1, 3, PLENTY):
                 assert timeline(handle, page=page) == wanted
                 for kind in ("ASSET", "STEP", "MARK"):

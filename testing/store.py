@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from types import TracebackType
 from typing import Self
@@ -63,6 +63,11 @@ class Store:
         """A fresh handle after every other was closed."""
         self.close()
         return self.open()
+
+    def and_reopened(self, handle: Backend) -> Iterator[Backend]:
+        """First this handle, then, once the caller is done with it, the store opened anew."""
+        yield handle
+        yield self.reopen()
 
     def close(self) -> None:
         """Close every handle."""

@@ -973,6 +973,7 @@ MEANING: dict[str, Event[Any]] = {
         TickStarted(
             tick_id="tick-1",
             instigator="new_files",
+            instigator_type="AUTOMATION",
             code_location="warehouse",
             scheduled_us=1_795_219_200_000_000,
             attempt=2,
@@ -987,6 +988,7 @@ MEANING: dict[str, Event[Any]] = {
         TickRequested(
             tick_id="tick-1",
             instigator="new_files",
+            instigator_type="AUTOMATION",
             code_location="warehouse",
             scheduled_us=1_795_219_200_000_000,
             runs=(
@@ -1011,6 +1013,7 @@ MEANING: dict[str, Event[Any]] = {
         TickSucceeded(
             tick_id="tick-1",
             instigator="new_files",
+            instigator_type="AUTOMATION",
             code_location="warehouse",
             scheduled_us=1_795_219_200_000_000,
             run_ids=("4f1c2a90-0000-4000-8000-000000000005", "4f1c2a90-0000-4000-8000-000000000006"),
@@ -1026,6 +1029,7 @@ MEANING: dict[str, Event[Any]] = {
         TickSkipped(
             tick_id="tick-1",
             instigator="new_files",
+            instigator_type="AUTOMATION",
             code_location="warehouse",
             scheduled_us=1_795_219_200_000_000,
             reason="asked by hand",
@@ -1040,6 +1044,7 @@ MEANING: dict[str, Event[Any]] = {
         TickFailed(
             tick_id="tick-1",
             instigator="new_files",
+            instigator_type="AUTOMATION",
             code_location="warehouse",
             scheduled_us=1_795_219_200_000_000,
             failure_count=2,

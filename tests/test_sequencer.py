@@ -79,7 +79,7 @@ class World:
         self.refused = 0  #: places that came too late
         self._now = 0  #: true time, for the checks alone
         self._skew = 0
-        self.writers = [Writer(self, self.dice.randint(1, 10)) for _ in range(self.dice.randint(1, 4))]
+        self.writers = [Writer(self, self.dice.randint(1, 15)) for _ in range(self.dice.randint(1, 5))]
         self.others: list[Sequencer] = []  #: sequencers of other processes, that run in the middle of a call
         self._busy = False
 

@@ -16,7 +16,7 @@ Durability = Literal["full", "process"]
 
 SCHEMA = "foldlog"  #: where the tables are unless the URL says otherwise
 OPTIONS = ("schema", "durability")  #: ours; the others go to libpq as they are
-SECRETS = ("password", "sslpassword", "passfile", "passwd")
+SECRETS = ("password", "sslpassword")  #: options of libpq that SQLAlchemy would show
 
 # Anything else would need quotes in every statement a person types, and `%` a second spelling in every one of ours.
 SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -34,12 +34,16 @@ LIBPQ = {
 
 
 class Address(NamedTuple):
-    """A parsed URL. `target` holds the password: SQLAlchemy hides it when it is printed, `shown` never had it."""
+    """A parsed URL. `target` holds the password, which SQLAlchemy hides when it is printed."""
 
     target: sa.URL  #: what SQLAlchemy connects to
+    secrets: dict[str, str]  #: passwords that were given as options
     schema: str
     durability: Durability
-    shown: str
+    shown: str  #: the URL without a password
+
+    def __repr__(self) -> str:
+        return f"<Address {self.shown}>"
 
 
 def parse(url: str) -> Address:
@@ -50,6 +54,8 @@ def parse(url: str) -> Address:
     """
     given = _split(url)
     options = {name: value for name, value in given.query.items() if name in OPTIONS}
+    secrets = {name: _one(name, given.query[name]) for name in SECRETS if name in given.query}
+    given = given.difference_update_query(SECRETS)
     target = given.difference_update_query(OPTIONS).set(drivername="postgresql+psycopg2")
     target = target.update_query_dict({name: LIBPQ[name] for name in LIBPQ if name not in target.query})
     schema = _one("schema", options.get("schema", SCHEMA))
@@ -58,7 +64,13 @@ def parse(url: str) -> Address:
     durability = _one("durability", options.get("durability", "full"))
     if durability not in ("full", "process"):
         raise UsageError(f"durability={durability!r} is not one of full, process")
-    return Address(target, schema, "process" if durability == "process" else "full", _shown(given))
+    return Address(
+        target,
+        secrets,
+        schema,
+        "process" if durability == "process" else "full",
+        given.render_as_string(hide_password=True),
+    )
 
 
 def _split(url: str) -> sa.URL:
@@ -83,8 +95,3 @@ def _one(name: str, value: str | tuple[str, ...]) -> str:
     if not isinstance(value, str):
         raise UsageError(f"the PostgreSQL URL has {name} twice")
     return value
-
-
-def _shown(given: sa.URL) -> str:
-    bare = given.difference_update_query(SECRETS).set(password=None)
-    return bare.render_as_string(hide_password=True)

@@ -57,19 +57,23 @@ class PostgresBackend:
     def place(self, placed: Sequence[Placed], *, after: Head) -> bool:
         self._check_writable()
         deed = "giving positions"
-        return self._database.run(deed, lambda tx: ordering.place(tx, placed, after), mode=Mode.WRITE)
+        return self._database.run(deed, lambda tx: ordering.place(tx, placed, after), mode=Mode.WRITE, repeatable=True)
 
     def seal(self, shard: str) -> bool:
         self._check_writable()
-        return self._database.run(f"sealing shard {shard}", lambda tx: life.seal(tx, shard), mode=Mode.WRITE)
+        return self._database.run(
+            f"sealing shard {shard}", lambda tx: life.seal(tx, shard), mode=Mode.WRITE, repeatable=True
+        )
 
     def fence(self, shard: str) -> None:
         self._check_writable()
-        self._database.run(f"fencing shard {shard}", lambda tx: life.fence(tx, shard), mode=Mode.WRITE)
+        self._database.run(f"fencing shard {shard}", lambda tx: life.fence(tx, shard), mode=Mode.WRITE, repeatable=True)
 
     def purge(self, shard: str, *, keep: bool) -> None:
         self._check_writable()
-        self._database.run(f"purging shard {shard}", lambda tx: life.purge(tx, shard, keep), mode=Mode.BULK)
+        self._database.run(
+            f"purging shard {shard}", lambda tx: life.purge(tx, shard, keep), mode=Mode.BULK, repeatable=True
+        )
 
     def start_epoch(self, reason: str) -> Epoch:
         self._check_writable()

@@ -8,6 +8,7 @@ Not here: what is asked (reading.py, ordering.py, writing.py, life.py, audit.py)
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -20,7 +21,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from ...engine.errors import UnavailableError, UsageError
 from .address import Address
-from .errors import ConnectionLostError, OutcomeUnknownError, translate, translated
+from .errors import ConnectionLostError, OutcomeUnknownError, sentence, translate, translated
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -29,7 +30,11 @@ POOL = 10  #: connections of one process at most
 POOL_S = 30  #: how long a thread waits for one of them
 
 # A paused process gives its locks back (idle) before those who wait for them give up (lock).
-LIMITS = "SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL lock_timeout = '10s'"
+LIMITS = "SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '20s'"
+
+# Where a standby has to confirm, a statement_timeout during COMMIT would end the wait with a warning and a success: an
+# append would be acknowledged that the standby has not got.
+COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 
 
 class Mode(Enum):
@@ -85,8 +90,10 @@ class Database:
         self.address = address
         self._lock = threading.Lock()
         self._closed = False
+        self._pid = os.getpid()
         self.engine = sa.create_engine(
             address.target,
+            connect_args=address.secrets,
             poolclass=QueuePool,
             pool_size=POOL,
             max_overflow=0,
@@ -95,10 +102,13 @@ class Database:
             hide_parameters=True,  # facts do not belong in error messages
         )
 
-    def run(self, deed: str, work: Callable[[Transaction], T], *, mode: Mode = Mode.READ) -> T:
-        """The answer of `work` in a transaction of its own, committed. `work` may be called twice.
+    def run(
+        self, deed: str, work: Callable[[Transaction], T], *, mode: Mode = Mode.READ, repeatable: bool = False
+    ) -> T:
+        """The answer of `work` in a transaction of its own, committed. `work` may be called more than once.
 
-        Raises OutcomeUnknownError if the connection was lost around COMMIT, UnavailableError if it was lost before.
+        `repeatable`: doing it twice is as good as once, so it is done again where the answer to COMMIT is lost.
+        Raises OutcomeUnknownError if that answer was lost, UnavailableError if the connection was lost before.
         """
         deed = f"{deed} at {self.address.shown}"
         try:
@@ -107,10 +117,19 @@ class Database:
             # After a restart of the server every pooled connection is dead. `_renew` has dropped them all, so that the
             # second try gets a new one: tests/test_postgres.py::test_a_restart_of_the_server_is_not_noticed
             return self._once(deed, work, mode)
+        except OutcomeUnknownError:
+            if not repeatable:
+                raise
+            return self._once(deed, work, mode)
 
     def _once(self, deed: str, work: Callable[[Transaction], T], mode: Mode) -> T:
         if self._closed:
             raise UsageError(f"{deed}: the log is closed")
+        if (
+            self._pid != os.getpid()
+        ):  # forked: the parent goes on using these connections, so they are not ours to close
+            self._pid = os.getpid()
+            self.engine.dispose(close=False)
         pool = self.engine.pool
         with translated(deed):
             pooled = self.engine.raw_connection()
@@ -122,7 +141,7 @@ class Database:
                 cursor.execute(f"{mode.value}; {LIMITS}")
                 answer = work(Transaction(cursor, self.address.schema))
                 committing = mode.writes
-                cursor.execute("COMMIT")
+                cursor.execute(COMMIT if mode.writes else "COMMIT")
                 if cursor.statusmessage != "COMMIT":
                     # A transaction that the server has given up answers COMMIT with ROLLBACK and without an error.
                     raise UnavailableError(f"{deed}: the server rolled the transaction back")
@@ -134,8 +153,8 @@ class Database:
             if lost and committing:
                 raise OutcomeUnknownError(f"{deed}: the connection was lost during the commit") from error
             if lost:
-                raise ConnectionLostError(f"{deed}: the connection was lost: {str(error).strip()}") from error
-            if (known := translate(deed, error)) is None:
+                raise ConnectionLostError(f"{deed}: the connection was lost: {sentence(error)}") from error
+            if (known := translate(deed, error, writing=mode.writes)) is None:
                 raise
             raise known from error
         finally:

@@ -40,18 +40,20 @@ class ConnectionLostError(UnavailableError):
     """The connection was lost before COMMIT was sent: nothing was written, and trying again is safe."""
 
 
-def translate(deed: str, error: psycopg2.Error) -> FoldlogError | None:
+def translate(deed: str, error: psycopg2.Error, *, writing: bool = True) -> FoldlogError | None:
     """The foldlog error a driver error stands for; None for what must look like a bug of ours."""
     code = error.pgcode
     if code is None:
         # libpq's own errors carry no SQLSTATE: the server could not be reached, refused us, or went away.
         if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-            return UnavailableError(f"{deed}: {_line(error)}")
+            return UnavailableError(f"{deed}: {sentence(error)}")
         if isinstance(error, psycopg2.ProgrammingError) and "dsn" in str(error):
-            return UsageError(f"{deed}: {_line(error)}")  # libpq refused an option of the URL
+            return UsageError(f"{deed}: {sentence(error)}")  # libpq refused an option of the URL
         return None
     kind = REMEDY.get(code) or REMEDY.get(code[:2])
-    return kind(f"{deed}: {_line(error)} (SQLSTATE {code})") if kind else None
+    if kind is ReadOnlyError and not writing:
+        kind = UsageError  # a role that may not even read
+    return kind(f"{deed}: {sentence(error)} (SQLSTATE {code})") if kind else None
 
 
 @contextmanager
@@ -71,6 +73,6 @@ def translated(deed: str) -> Iterator[None]:
         raise known from error
 
 
-def _line(error: psycopg2.Error) -> str:
+def sentence(error: psycopg2.Error) -> str:
     """The server's sentence alone: what follows it quotes the statement, and with it the facts."""
     return error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__

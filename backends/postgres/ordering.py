@@ -15,17 +15,17 @@ from ...engine.log.port import Epoch, Head, Placed, Receipt
 from .database import Row, Transaction
 from .rows import BIGGEST
 
-HEAD = "SELECT log_id, epoch, position, chain FROM foldlog.log WHERE one = 1"
+HEAD = "SELECT log_id::text, epoch, position, chain FROM foldlog.log WHERE one = 1"
 
 # One statement, so one snapshot: an append that is seen here was acknowledged after everything that is not (looks = 1).
 # Times rise within a shard, and a receipt is written only once the one before it is committed: cut off anywhere by
 # LIMIT, the answer has no gap in any shard.
 PENDING = """
-SELECT s.name, n.first_seq, e.count, e.key, n.at_us, e.digest
-FROM foldlog.news n
+SELECT s.name, n.first_seq, e.count, e.key::text, n.at_us, e.digest
+FROM (SELECT * FROM foldlog.news ORDER BY at_us, shard_id, first_seq LIMIT %(limit)s) n
 JOIN foldlog.event e ON e.shard_id = n.shard_id AND e.seq = n.first_seq
 JOIN foldlog.shard s ON s.shard_id = n.shard_id
-ORDER BY n.at_us, s.name, n.first_seq LIMIT %(limit)s
+ORDER BY n.at_us, s.name, n.first_seq
 """
 
 PLACE = """
@@ -64,7 +64,7 @@ UPDATE foldlog.log SET position = %(position)s, chain = %(chain)s WHERE one = 1 
 
 # A receipt that begins before `after` and ends past it comes too.
 PLACED = """
-SELECT t.position, s.name, t.first_seq, t.count, t.key, t.at_us, t.digest, t.chain
+SELECT t.position, s.name, t.first_seq, t.count, t.key::text, t.at_us, t.digest, t.chain
 FROM foldlog.timeline t JOIN foldlog.shard s ON s.shard_id = t.shard_id
 WHERE t.position >= coalesce(
     (SELECT position FROM foldlog.timeline WHERE position <= %(after)s ORDER BY position DESC LIMIT 1), 0)
@@ -94,17 +94,20 @@ def pending(tx: Transaction, limit: int) -> list[Receipt]:
 def place(tx: Transaction, placed: Sequence[Placed], after: Head) -> bool:
     # The lock is a statement of its own. At READ COMMITTED the statements after it see what its last holder committed;
     # a lock taken inside one of them would come with a snapshot from before the wait.
-    if _head(tx.one(f"{HEAD} FOR UPDATE")) != after:
-        return False
+    now = _head(tx.one(f"{HEAD} FOR UPDATE"))
     if not placed:
-        return True
+        return now == after
     last = placed[-1]
+    if now != after:
+        # The chain covers all that was placed: where it is ours, this is a second try, and the first one has landed.
+        return now == after._replace(position=last.last_position, chain=last.chain)
     where = {"after": after.position, "position": last.last_position, "chain": last.chain}
     try:
         written = tx.execute(PLACE, _columns(placed))
     except psycopg2.errors.UniqueViolation as error:
-        raise CorruptLogError(f"a receipt behind position {after.position} already has a place: {_names(placed)}; run "
-                              "`foldlog doctor`") from error
+        raise CorruptLogError(
+            f"a receipt behind position {after.position} already has a place: {_names(placed)}; run `foldlog doctor`"
+        ) from error
     tx.execute(INDEX, where)
     settled = tx.execute(SETTLE, where)
     advanced = tx.execute(ADVANCE, where)
@@ -139,9 +142,7 @@ def _names(placed: Sequence[Placed]) -> str:
 
 def placed(tx: Transaction, after: int, limit: int) -> list[Placed]:
     return [
-        Placed(
-            position, Receipt(shard, first, first + count - 1, UUID(key), at_us, bytes(digest)), bytes(chain)
-        )
+        Placed(position, Receipt(shard, first, first + count - 1, UUID(key), at_us, bytes(digest)), bytes(chain))
         for position, shard, first, count, key, at_us, digest, chain in tx.all(
             PLACED, {"after": min(after, BIGGEST), "limit": limit}
         )

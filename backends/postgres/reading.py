@@ -111,9 +111,7 @@ def _found(row: Row) -> Stored:
 
 
 def shards(tx: Transaction, after: str, limit: int) -> list[Shard]:
-    rows = tx.all(
-        f"{DESCRIBE} WHERE name > %(after)s ORDER BY name LIMIT %(limit)s", {"after": after, "limit": limit}
-    )
+    rows = tx.all(f"{DESCRIBE} WHERE name > %(after)s ORDER BY name LIMIT %(limit)s", {"after": after, "limit": limit})
     return [Shard(name, STATES[state], ordered_seq) for name, state, ordered_seq in rows]
 
 

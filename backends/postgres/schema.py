@@ -125,9 +125,11 @@ def prepare(database: Database, *, read_only: bool) -> None:
     if database.run(deed, lambda tx: _check(tx, database)):
         return
     if read_only:
-        raise UsageError(f"there is no log in schema {database.address.schema} at {database.address.shown}, and with "
-                         "read_only=True none is made; open it for writing once, or correct the URL")
-    database.run(deed, lambda tx: _create(tx, database), mode=Mode.WRITE)
+        raise UsageError(
+            f"there is no log in schema {database.address.schema} at {database.address.shown}, and with "
+            "read_only=True none is made; open it for writing once, or correct the URL"
+        )
+    database.run(deed, lambda tx: _create(tx, database), mode=Mode.WRITE, repeatable=True)
 
 
 def _check(tx: Transaction, database: Database) -> bool:
@@ -143,8 +145,10 @@ def _check(tx: Transaction, database: Database) -> bool:
     if found is None or found[0] != PROGRAM:
         raise CorruptLogError(f"{place}: the table `log` there is not foldlog's; choose another with ?schema=NAME")
     if found[1] != FORMAT:
-        raise UsageError(f"{place}: the log has format {found[1]}, this foldlog knows {FORMAT}; install the release "
-                         "that wrote it, or a newer one")
+        raise UsageError(
+            f"{place}: the log has format {found[1]}, this foldlog knows {FORMAT}; install the release "
+            "that wrote it, or a newer one"
+        )
     return True
 
 

@@ -15,7 +15,10 @@ from urllib.parse import quote
 from ...engine.errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError
 
 BUSY_S = 30.0  #: how long a statement waits for a lock of another process
-WAL_LIMIT = 4 * 1024 * 1024  #: a WAL is checkpointed when about this many bytes were written, and cut back to it
+WAL_LIMIT = 4 * 1024 * 1024  #: a WAL is checkpointed when about this many bytes were written
+# Cut back to this when it starts over. Well above the usual size: a commit that overwrites a WAL costs half of one that
+# makes the file longer, so what a WAL has grown to is kept.
+WAL_KEPT = 4 * WAL_LIMIT
 
 Mode = Literal["rw", "ro", "immutable"]
 
@@ -74,7 +77,7 @@ def connect(path: Path, *, mode: Mode = "rw", synchronous: str = "FULL") -> sqli
                 db.execute(f"PRAGMA synchronous={synchronous}")
                 # Checkpoints are ours, made while no commit can happen (see `checkpoint`).
                 db.execute("PRAGMA wal_autocheckpoint=0")
-                db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
+                db.execute(f"PRAGMA journal_size_limit={WAL_KEPT}")
             else:
                 db.execute("PRAGMA query_only=1")
                 db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the file is first touched here

@@ -20,17 +20,21 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import mmap
 import os
 import secrets
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from time import clock_gettime_ns
 
 MAGIC = b"foldbell"
 HEADER = 64
 SLOT = 8
+BLOCK = 4096  #: the file grows by this much
 _OFFSET_AT = 24
 
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -71,45 +75,79 @@ class Doorbell:
         self._wall = wall
         # 31 random bits and a counter: unique over processes and rings, and never negative as SQLite's integers.
         self._token = secrets.randbits(31) << 32
+        self._map: mmap.mmap | None = None
+        self._words = memoryview(b"").cast("q")
         self._start(last_us, slots)
 
     def ring(self, slot: int) -> None:
         """Tell that the shard of `slot` has news."""
         self._token += 1
-        os.pwrite(self._handle, self._token.to_bytes(SLOT, "little"), HEADER + SLOT * slot)
+        try:
+            self._words[HEADER // SLOT + slot] = self._token
+        except IndexError:
+            self._grow(slot)
+            self._words[HEADER // SLOT + slot] = self._token
 
     def read(self) -> bytes:
         """The tokens of all slots, 8 bytes each."""
-        size = os.fstat(self._handle).st_size - HEADER
-        return os.pread(self._handle, size, HEADER) if size > 0 else b""
+        if os.fstat(self._handle).st_size > len(self._words) * SLOT:  # another process needed more slots
+            self._remap()
+        return bytes(self._words[HEADER // SLOT :])
 
     def now_us(self) -> int:
         """The shared clock. The offset is read each time: another process may have moved the clock forward, and what
         begins after its append must be stamped by the same clock."""
-        (offset,) = struct.unpack("<q", os.pread(self._handle, 8, _OFFSET_AT))
-        now: int = offset + boot_us()
-        return now
+        return self._words[_OFFSET_AT // SLOT] + clock_gettime_ns(_BOOT_CLOCK) // 1000
 
     def close(self) -> None:
         if self._handle >= 0:
+            self._unmap()
             os.close(self._handle)
             self._handle = -1
 
-    def _start(self, last_us: Callable[[], int], slots: Callable[[], list[int]]) -> None:
-        """Set the clock, under a lock. The header is written last: killed before, the next process does it all."""
+    def _grow(self, slot: int) -> None:
+        """Make room for a slot. The file only ever grows: another process may have it mapped."""
+        with self._alone():
+            size = HEADER + SLOT * (slot + 1)
+            if os.fstat(self._handle).st_size < size:
+                os.ftruncate(self._handle, -(-size // BLOCK) * BLOCK)
+            self._remap()
+
+    def _remap(self) -> None:
+        self._unmap()
+        self._map = mmap.mmap(self._handle, os.fstat(self._handle).st_size // SLOT * SLOT)
+        self._words = memoryview(self._map).cast("q")
+
+    def _unmap(self) -> None:
+        self._words.release()
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         fcntl.flock(self._handle, fcntl.LOCK_EX)
         try:
-            header = os.pread(self._handle, HEADER, 0)
-            offset = max(self._wall(), last_us() + 1) - boot_us()
-            if len(header) == HEADER and header[:8] == MAGIC and header[8:24] == boot_id():
-                # Only ever forward: a wall clock stepped back must not take the other processes with it.
-                offset = max(offset, struct.unpack("<q", header[_OFFSET_AT:32])[0])
-            else:
-                for slot in slots():
-                    self.ring(slot)
-            os.pwrite(self._handle, struct.pack("<8s16sq32x", MAGIC, boot_id(), offset), 0)
+            yield
         finally:
             fcntl.flock(self._handle, fcntl.LOCK_UN)
+
+    def _start(self, last_us: Callable[[], int], slots: Callable[[], list[int]]) -> None:
+        """Map the file and set the clock. The header is written last: killed before, the next process does it all."""
+        with self._alone():
+            if os.fstat(self._handle).st_size < BLOCK:
+                os.ftruncate(self._handle, BLOCK)
+            self._remap()
+            header = bytes(self._words[: HEADER // SLOT])
+            offset = max(self._wall(), last_us() + 1) - boot_us()
+            if header[:8] == MAGIC and header[8:24] == boot_id():
+                # Only ever forward: a wall clock stepped back must not take the other processes with it.
+                self._words[_OFFSET_AT // SLOT] = max(offset, self._words[_OFFSET_AT // SLOT])
+                return
+        for slot in slots():
+            self.ring(slot)
+        with self._alone():
+            os.pwrite(self._handle, struct.pack("<8s16sq32x", MAGIC, boot_id(), offset), 0)
 
 
 class Writers:

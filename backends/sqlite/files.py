@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ...engine.errors import UsageError
 from .connect import translated
 from .home import FileKind
 from .shardfile import ShardFile
@@ -19,67 +20,89 @@ OPEN_FILES = 128  #: each holds three descriptors: the file, its WAL and its sha
 
 
 class FileCache:
-    """Open shard files by path. `open_file` opens one; it raises FileNotFoundError if there is none."""
+    """Open shard files by path. `open_file` opens one; it raises FileNotFoundError if there is none.
+
+    A file may be closed under whoever holds a reference to it; who has its lock and sees `closed` false may use it.
+    """
 
     def __init__(self, open_file: Callable[[FileKind], ShardFile], *, capacity: int = OPEN_FILES) -> None:
         self._open_file = open_file
         self._capacity = capacity
         self._lock = threading.Lock()
         self._files: OrderedDict[str, ShardFile] = OrderedDict()
-        self._users: dict[str, int] = {}
+        self._closed = False
 
     @contextmanager
     def use(self, kind: FileKind) -> Iterator[ShardFile]:
-        """The file, locked for this thread and safe from being closed meanwhile; errors translated."""
+        """The file, locked for this thread; errors translated."""
+        while True:
+            file = self.get(kind)
+            with file.lock, translated(f"using {kind.path}"):
+                if not file.closed:
+                    yield file
+                    return
+
+    def get(self, kind: FileKind) -> ShardFile:
+        """The file, not locked."""
         name = str(kind.path)
         with self._lock:
-            self._users[name] = self._users.get(name, 0) + 1
-        try:
-            file = self._get(name, kind)
-            with file.lock, translated(f"using {kind.path}"):
-                yield file
-        finally:
-            with self._lock:
-                self._users[name] -= 1
-                if not self._users[name]:
-                    del self._users[name]
+            if self._closed:
+                raise UsageError(f"{kind.path}: the log is closed, or was opened before this process was forked")
+            file = self._files.get(name)
+            if file is None or file.closed:
+                file = self._files[name] = self._open_file(kind)
+            file.used = True
+            surplus = self._surplus(name)
+        for old in surplus:
+            _close(old)
+        return file
 
     def forget(self, kind: FileKind) -> None:
         """Close the file if it is open: it is about to be removed, or was."""
         with self._lock:
             file = self._files.pop(str(kind.path), None)
         if file is not None:
-            with file.lock:
-                file.close()
+            _close(file)
+
+    def give_up(self) -> None:
+        """Let nobody use the files, without touching them: they are another process's."""
+        self._closed = True
+        for file in self._files.values():
+            file.closed = True
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             files = list(self._files.values())
             self._files.clear()
         for file in files:
-            with file.lock:
-                file.close()
+            _close(file)
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def _get(self, name: str, kind: FileKind) -> ShardFile:
-        with self._lock:
-            if (file := self._files.get(name)) is not None:
+    def _surplus(self, newest: str) -> list[ShardFile]:
+        """Files to close: the oldest first, but each that was used since it was last passed over gets another turn.
+
+        Appends mark a file as used without coming by here, which a plain list of the least recently used would need.
+        """
+        closing = []
+        for _ in range(2 * len(self._files)):
+            if len(self._files) <= self._capacity:
+                break
+            name, file = next(iter(self._files.items()))
+            if name == newest or file.used:
+                file.used = False
                 self._files.move_to_end(name)
-                return file
-            idle = [known for known in self._files if known not in self._users]
-            surplus = idle[: max(0, len(self._files) + 1 - self._capacity)]
-            closing = [self._files.pop(known) for known in surplus]
-            file = self._files[name] = self._open_file(kind)
-        for old in closing:
-            _close(old)
-        return file
+            else:
+                closing.append(self._files.pop(name))
+        return closing
 
 
 def _close(file: ShardFile) -> None:
-    # The last connection to close checkpoints the WAL; that this fails, as on a full disk, loses nothing: the WAL stays.
-    try:
-        file.close()
-    except sqlite3.Error:
-        return
+    # The last connection to close checkpoints the WAL. If that fails, as on a full disk, nothing is lost: the WAL stays.
+    with file.lock:
+        try:
+            file.close()
+        except sqlite3.Error:
+            return

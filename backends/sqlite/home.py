@@ -59,6 +59,11 @@ class Home:
         """The number of a shard in its file: a run file holds one shard, number 0."""
         return 0 if self.layout == "sharded" and not shard.startswith("@") else shard_id
 
+    @staticmethod
+    def is_run_file(kind: FileKind) -> bool:
+        """Whether the file holds one run and nothing else."""
+        return kind.kind == "run"
+
     def run_files(self) -> list[Path]:
         """Every run file there is; for repair only, for it walks all folders."""
         return sorted(self.runs.glob("??/*.db"))

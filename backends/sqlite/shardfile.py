@@ -12,6 +12,7 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,7 @@ from .schema import SEQ_BITS, SEQ_MASK
 _PLACE = struct.Struct("<QQH")  # seq, ts_us, topics
 _MARK = struct.Struct("<QQIB")  # first seq, at_us, count, keyed
 
-INSERT = "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+INSERT_MORE = "INSERT INTO event (id, type, ts_us, topics, crc, body) VALUES (?,?,?,?,?,?)"
 # The fence is tested by the statement that inserts, so no append slips in behind a seal or a purge.
 INSERT_UNFENCED = (
     "INSERT INTO event SELECT ?,?,?,?,?,?,?,?,?,?,?,? WHERE (SELECT fence FROM shard WHERE number=?) = 0"
@@ -68,67 +69,74 @@ class ShardFile:
         self.path = path
         self.lock = lock or threading.RLock()
         self.db = db
+        self.closed = False
+        self.used = True  #: since the cache last passed it over (files.py)
+        self._name = str(path)
         self._inode = os.stat(path).st_ino
         self._unchecked = 0  #: bytes written since the last checkpoint, about
         self._prefixes: dict[tuple[str, str], int] = {}
 
     # -- appending ----------------------------------------------------------------------------------------------
 
-    def insert(self, number: int, receipt: Receipt, records: Sequence[Record], *, keyed: bool) -> bool:
-        """Record an append at the receipt's seqs; False if a fence stands. Durable on return unless in a transaction.
+    def insert_one(self, number: int, receipt: Receipt, record: Record, *, keyed: bool) -> bool:
+        """Record an append of one event; False if a fence stands. Durable on return unless in a transaction.
 
-        Raises Taken if the seq or the key is taken.
+        Raises Taken if the seq or the key is taken. The path of nearly all appends: one statement, nothing else.
         """
-        rows = self._rows(number, receipt, records, keyed)
-        size = sum([len(row[11]) for row in rows])
+        kind, ts_us, topics, body = record
+        shard, seq, _, uuid, at_us, digest, _ = receipt
+        key = uuid.int.to_bytes(16, "big")
+        prefix = self._prefixes.get((shard, kind)) or self._prefix(shard, kind)
+        crc = crc32(body, crc32(_PLACE.pack(seq, ts_us, topics), prefix))
+        check = crc32(digest, crc32(key, crc32(_MARK.pack(seq, at_us, 1, keyed), prefix)))
+        row = (
+            number << SEQ_BITS | seq, 1, keyed, key, digest, at_us, check, kind, ts_us, topics, crc, body, number
+        )  # fmt: skip
+        self._unchecked += len(body) + 4096
         try:
-            if len(rows) == 1 or self.db.in_transaction:
-                done = self._insert(rows, number)
-            else:
-                with transaction(self.db):
-                    done = self._insert(rows, number)
+            return self.db.execute(INSERT_UNFENCED, row).rowcount == 1
         except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
-                raise Taken from error
-            raise
-        self._unchecked += size + 4096
-        if self._unchecked > WAL_LIMIT and not self.db.in_transaction:
-            self.checkpoint()
-        return done
+            raise _taken(error) from error
 
-    def _insert(self, rows: list[tuple[object, ...]], number: int) -> bool:
-        if self.db.execute(INSERT_UNFENCED, (*rows[0], number)).rowcount != 1:
-            return False
-        if len(rows) > 1:
-            self.db.executemany(INSERT, rows[1:])
-        return True
-
-    def _rows(
-        self, number: int, receipt: Receipt, records: Sequence[Record], keyed: bool
-    ) -> list[tuple[int, int | None, bool | None, bytes | None, bytes | None, int | None, int | None, str, int, int, int, bytes]]:
-        shard, seq, _, key, at_us, digest, _ = receipt
+    def insert(self, number: int, receipt: Receipt, records: Sequence[Record], *, keyed: bool) -> bool:
+        """Record an append of many events, as `insert_one` does of one."""
         base = number << SEQ_BITS
-        prefixes = self._prefixes
-        pack = _PLACE.pack
+        shard, first_seq, _, key, at_us, digest, _ = receipt
+        prefixes, pack = self._prefixes, _PLACE.pack
         rows = []
-        mark = (None, None, None, None, None, None)
-        for record in records:
-            kind, ts_us, topics, body = record
+        for seq, (kind, ts_us, topics, body) in enumerate(records, start=first_seq):
             prefix = prefixes.get((shard, kind)) or self._prefix(shard, kind)
             crc = crc32(body, crc32(pack(seq, ts_us, topics), prefix))
-            rows.append((base + seq, *mark, kind, ts_us, topics, crc, body))
-            seq += 1
-        first = rows[0]
-        key_bytes = key.bytes
-        check = receipt_check(receipt, keyed)
-        rows[0] = (first[0], len(rows), keyed, key_bytes, digest, at_us, check, *first[7:])
-        return rows
+            rows.append((base + seq, kind, ts_us, topics, crc, body))
+        id_, *columns = rows[0]
+        check = receipt_check(receipt, records[0].type, keyed)
+        first = (id_, len(rows), keyed, key.bytes, digest, at_us, check, *columns, number)
+        self._unchecked += sum([len(record[3]) for record in records]) + 4096
+        try:
+            with nullcontext() if self.db.in_transaction else transaction(self.db):
+                if self.db.execute(INSERT_UNFENCED, first).rowcount != 1:
+                    return False
+                self.db.executemany(INSERT_MORE, rows[1:])
+                return True
+        except sqlite3.IntegrityError as error:
+            raise _taken(error) from error
 
     def _prefix(self, shard: str, kind: str) -> int:
-        prefix = self._prefixes[shard, kind] = record_prefix(shard, kind)
         if len(self._prefixes) > 10_000:
             self._prefixes.clear()
+        prefix = self._prefixes[shard, kind] = record_prefix(shard, kind)
         return prefix
+
+    def settle(self) -> bool:
+        """What comes between a commit and its acknowledgement; False if the file has lost its name to another, or to
+        none: what was written to it is gone with it."""
+        try:
+            in_place = os.stat(self._name).st_ino == self._inode
+        except FileNotFoundError:
+            in_place = False
+        if self._unchecked > WAL_LIMIT:
+            self.checkpoint()
+        return in_place
 
     def end(self, number: int) -> End:
         """Where a shard ends now."""
@@ -145,13 +153,6 @@ class ShardFile:
             f"SELECT {RECEIPT_COLUMNS} FROM event WHERE keyed AND key = ? AND id >> 36 = ?", (key.bytes, number)
         ).fetchall()
         return self._receipt(shard, rows[0]) if rows else None
-
-    def moved(self) -> bool:
-        """Whether the file under this name is another one now, or none: what was written here is then lost."""
-        try:
-            return os.stat(self.path).st_ino != self._inode
-        except FileNotFoundError:
-            return True
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -237,11 +238,11 @@ class ShardFile:
             index += receipt.count
 
     def _receipt(self, shard: str, row: tuple[object, ...]) -> Receipt:
-        id_, count, keyed, key, digest, at_us, check, _ = row
+        id_, count, keyed, key, digest, at_us, check, kind = row
         seq = id_ & SEQ_MASK  # type: ignore[operator]
         try:
             receipt = Receipt(shard, seq, seq + count - 1, UUID(bytes=key), at_us, digest)  # type: ignore
-            good = check == receipt_check(receipt, bool(keyed))
+            good = check == receipt_check(receipt, kind, bool(keyed))
         except (TypeError, ValueError, struct.error):
             good = False
         if not good:
@@ -287,6 +288,7 @@ class ShardFile:
         checkpoint(self.path, self.db)
 
     def close(self) -> None:
+        self.closed = True
         self.db.close()
 
 
@@ -308,7 +310,13 @@ def record_prefix(shard: str, kind: str) -> int:
     return crc32(f"{shard}\0{kind}\0".encode()) or 1  # never 0, so that a missing memo entry is told apart
 
 
-def receipt_check(receipt: Receipt, keyed: bool) -> int:
-    """The checksum of the receipt columns."""
+def receipt_check(receipt: Receipt, kind: str, keyed: bool) -> int:
+    """The checksum of the receipt columns; `kind` is the type of the first event."""
     mark = _MARK.pack(receipt.first_seq, receipt.at_us, receipt.count, keyed)
-    return crc32(receipt.digest, crc32(receipt.key.bytes, crc32(mark, crc32(receipt.shard.encode()))))
+    return crc32(receipt.digest, crc32(receipt.key.bytes, crc32(mark, record_prefix(receipt.shard, kind))))
+
+
+def _taken(error: sqlite3.IntegrityError) -> Exception:
+    if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
+        return Taken()
+    return error

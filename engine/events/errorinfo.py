@@ -33,8 +33,8 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """What is worth keeping of `error`.
 
         Follows `__cause__`, else `__context__` unless suppressed, to `max_causes` below `error` (at most 64); a circle
-        ends where it closes. Frames beyond `MAX_FRAMES` and text beyond `MAX_TEXT` are cut, with a note in their place. Lone
-        surrogates become `?`. Never raises, whatever the exception's `__str__` does.
+        ends where it closes. Frames beyond `MAX_FRAMES` and text beyond `MAX_TEXT` are cut, with a note in their
+        place. Lone surrogates become `?`. Never raises, whatever the exception's `__str__` does.
         """
         *above, last = _chain(error, min(max_causes, MAX_CHAIN))
         info = cls._of(last, None)

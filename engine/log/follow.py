@@ -13,10 +13,10 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from .cursor import Cursor
 from .port import CanWait
 
 if TYPE_CHECKING:
-    from .cursor import Cursor
     from .log import EventLog, EventRecord, Purged
 
 QUICKEST_S = 0.002  #: the first pause at the head
@@ -35,16 +35,15 @@ class Follower:
         self._page = page
         self._buffer: deque[EventRecord | Purged] = deque()
         self._closed = threading.Event()
-        self._first = True
         self._taken: int | None = None
         self._after = after
 
     @property
     def cursor(self) -> Cursor:
-        """Where the reader stands: behind the last record it was given."""
-        if self._taken is not None:
-            return self._log.cursor(self._taken)
-        return self._log.cursor(0) if self._after is None else self._log.read(after=self._after, limit=1).cursor
+        """Where the reader stands: behind the last record it was given, and behind what `types` leaves out there."""
+        if not self._buffer and self._after is not None:
+            return Cursor(self._after)
+        return self._log.cursor(self._taken or 0)
 
     def close(self) -> None:
         """End the loop, also from another thread."""
@@ -58,9 +57,14 @@ class Follower:
         while not self._buffer:
             if self._closed.is_set() or self._log.closed:
                 raise StopIteration
-            if not self._fetch():
-                self._wait(pause)
-                pause = min(pause * 2, SLOWEST_S)
+            try:
+                if not self._fetch():
+                    self._wait(pause)
+                    pause = min(pause * 2, SLOWEST_S)
+            except Exception:
+                if self._log.closed:  # in the middle of it: tests/test_follow.py::test_the_log_is_closed_during_a_read
+                    raise StopIteration from None
+                raise
         record = self._buffer.popleft()
         self._taken = record.position
         return record

@@ -120,7 +120,8 @@ class EventLog:
         self, shard: str, events: Sequence[Event], *, expected: Expected = ANY, key: UUID | None = None
     ) -> Append:
         """Check and encode an append without sending it; the writer's half of `append`. Same errors."""
-        self._check_open(writing=True)
+        if self._closed or self.read_only:
+            self._check_open(writing=True)
         check_shard_name(shard)
         if not 0 < len(events) <= LIMITS.events:
             raise UsageError(f"shard {shard}: an append takes 1 to {LIMITS.events:,} events, not {len(events):,}")

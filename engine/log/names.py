@@ -22,7 +22,7 @@ def check_shard_name(name: str) -> None:
     if name in _SEEN:
         return
     if reason := _fault(name):
-        raise UsageError(f"shard name {name[:80]!r} {reason}")
+        raise UsageError(f"shard name {name!r:.80} {reason}")
     if len(_SEEN) >= _SEEN_LIMIT:
         _SEEN.clear()
     _SEEN.add(name)

@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from heapq import heapify, heapreplace, heappop
+from heapq import heapify, heappop, heapreplace
 from typing import Protocol
 
 from .port import Head, Placed, Receipt

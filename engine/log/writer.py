@@ -35,7 +35,8 @@ class EventWriter:
         self._log = log
         self._max_pending = max_pending
         self._waiting: deque[tuple[Append, Future[Receipt]]] = deque()
-        self._in_flight = 0
+        self._queued = 0  #: appends ever queued
+        self._settled = 0  #: of these, how many are durable or have failed
         self._change = threading.Condition()
         self._closing = False
         self._failure: BaseException | None = None
@@ -58,17 +59,19 @@ class EventWriter:
             if self._closing:
                 raise UsageError("the writer is closed")
             self._waiting.append((append, future))
+            self._queued += 1
             self._change.notify_all()
         return future
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until all that was queued is durable. Raises the first failure since the last flush.
+        """Wait until all that was queued before is durable. Raises the first failure since the last flush.
 
         Raises TimeoutError after `timeout` seconds; what was queued is still being written then.
         """
         with self._change:
-            if not self._change.wait_for(lambda: not self._waiting and not self._in_flight, timeout):
-                raise TimeoutError(f"{len(self._waiting) + self._in_flight} appends are not durable yet")
+            target = self._queued  # not "until nothing waits": others may queue faster than that
+            if not self._change.wait_for(lambda: self._settled >= target, timeout):
+                raise TimeoutError(f"{target - self._settled} appends are not durable yet")
             failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -90,14 +93,14 @@ class EventWriter:
         self.close()
 
     def _run(self) -> None:
-        while group := self._next_group():
+        while taken := self._next_group():
             # An append whose future was cancelled while it waited is not written: nobody would learn of it.
-            group = [(append, future) for append, future in group if future.set_running_or_notify_cancel()]
+            group = [(append, future) for append, future in taken if future.set_running_or_notify_cancel()]
             outcomes = self._commit([append for append, _ in group])
             for (_, future), outcome in zip(group, outcomes, strict=True):
                 _settle(future, outcome)
             with self._change:
-                self._in_flight = 0
+                self._settled += len(taken)
                 failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
                 self._failure = self._failure or next(iter(failures), None)
                 self._change.notify_all()
@@ -107,7 +110,6 @@ class EventWriter:
             while not self._waiting and not self._closing:
                 self._change.wait()
             group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-            self._in_flight = len(group)
             self._change.notify_all()
         return group
 

@@ -1,0 +1,108 @@
+"""The end of a shard: sealed when its run has finished, purged when it is deleted.
+
+The order every crash relies on:
+  seal     within a transaction of the order: the fence in the file, then the state
+  purge    fenced in the file, ordered, kept facts and state in the order, then the file goes
+A live file is never replaced by another: a writer that has it open would write to what is gone.
+Locks within a process are taken in this order: look, file, order.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from ...engine.errors import ConflictError
+from ...engine.log.port import ShardState
+from .connect import transaction
+from .files import FileCache
+from .home import FileKind, Home
+from .order import OrderFile, Place
+from .shardfile import Fence, ShardFile
+
+GONE = (ShardState.FENCED, ShardState.PURGED)
+
+
+class Ending:
+    """Seals and purges. Thread-safe."""
+
+    def __init__(self, home: Home, order: OrderFile, files: FileCache) -> None:
+        self._home = home
+        self._order = order
+        self._files = files
+
+    def seal(self, shard: str) -> bool:
+        with self._ending(shard) as (place, file, number):
+            if place is None or file is None or place.state in GONE:
+                return False
+            # Within a transaction of the file: no append may come between the look at its end and the fence.
+            with nullcontext() if file.db.in_transaction else transaction(file.db):
+                if file.end(number).seq != place.ordered_seq:
+                    return False
+                file.set_fence(number, Fence.SEALED)
+            self._order.set_state(place, ShardState.SEALED)
+        kind = self._home.file_of(shard)
+        if self._home.is_run_file(kind):
+            self._compact(kind)
+        return True
+
+    def _compact(self, kind: FileKind) -> None:
+        """Let a sealed run be one file, readable without a WAL; not while another process has it open."""
+        with self._files.use(kind) as file:
+            file.checkpoint()
+            file.db.execute("PRAGMA busy_timeout=0")
+            try:
+                file.db.execute("PRAGMA journal_mode=DELETE").fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                # Somebody reads it; it stays as it is, which costs a little at each opening and nothing else.
+        self._files.forget(kind)
+
+    def fence(self, shard: str) -> None:
+        with self._ending(shard) as (place, file, number):
+            if place is not None and place.state is not ShardState.PURGED:
+                if file is not None:
+                    file.set_fence(number, Fence.PURGED)
+                if place.slot is None:  # it was sealed, and is looked into until it is purged
+                    place = self._order.give_slot(place)
+                self._order.set_state(place, ShardState.FENCED)
+
+    def purge(self, shard: str, *, keep: bool) -> None:
+        with self._ending(shard) as (place, file, number):
+            if place is None or place.state not in GONE:
+                raise ConflictError(f"shard {shard} must be fenced before it is purged")
+            if place.state is ShardState.FENCED:
+                if file is not None and file.end(number).seq != place.ordered_seq:
+                    raise ConflictError(f"shard {shard} has events without a position; sequence them first")
+                kept, types = file.kept(number, shard) if file is not None else ([], set())
+                self._order.keep(place, kept if keep else [], types)
+                self._order.set_state(place, ShardState.PURGED)
+            elif not keep:
+                types = {row[1] for row in self._order.kept(place.id, 0, place.ordered_seq)}
+                self._order.keep(place, [], types)
+        self._free(shard)
+
+    def _free(self, shard: str) -> None:
+        """Give back a purged shard's storage. Those who have its file open still meet the fence in it."""
+        kind = self._home.file_of(shard)
+        place = self._order.find(shard)
+        try:
+            with self._files.use(kind) as file:
+                if place is not None:
+                    file.erase(self._home.number_in_file(shard, place.id))
+        except FileNotFoundError:
+            return
+        if self._home.is_run_file(kind):
+            self._files.forget(kind)
+            for suffix in ("", "-wal", "-shm"):
+                kind.path.with_name(kind.path.name + suffix).unlink(missing_ok=True)
+
+    @contextmanager
+    def _ending(self, shard: str) -> Iterator[tuple[Place | None, ShardFile | None, int]]:
+        """The shard's row and file within a transaction of the order, for what changes both."""
+        kind = self._home.file_of(shard)
+        with self._files.use(kind) if kind.path.exists() else nullcontext() as file, self._order.writing():
+            place = self._order.find(shard)
+            yield place, file, self._home.number_in_file(shard, place.id) if place else 0

@@ -1,0 +1,1 @@
+"""The command line: `foldlog COMMAND`. One module a command, each a few lines over the library."""

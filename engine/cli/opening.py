@@ -1,0 +1,102 @@
+"""Open the log or instance that a command works on, and never make one by mistake.
+
+A log is first opened for reading, which creates nothing. Only then is it opened for writing, for a reader that may
+write takes in what was committed and not yet ordered, and its answers hold every acknowledged event. Where this user
+may not write, the answer is as of what others have taken in, and a note says so.
+Not here: which log (options.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import FoldlogError, ReadOnlyError, UnavailableError, UsageError
+from .show import say
+
+if TYPE_CHECKING:
+    from ..instance import Instance
+    from ..log.log import EventLog
+    from .options import Target
+
+NO_LOG = (
+    "Check the URL. A log is made by the first program that writes to it; `foldlog demo` makes one to look at, and "
+    "`foldlog --help` says how a URL is written."
+)
+
+
+@contextmanager
+def existing_log(target: Target, *, write: bool = False, look_only: bool = False) -> Iterator[EventLog]:
+    """The log, which must exist. `write`: no falling back to reading; `look_only`: reading, whatever one may do."""
+    from ..open import open_log
+
+    _require(target)
+    if look_only:
+        with open_log(target.url, read_only=True) as log:
+            yield log
+        return
+    try:
+        log = open_log(target.url)
+    except (ReadOnlyError, UnavailableError):
+        if write:
+            raise
+        say(_AS_OF, err=True)
+        log = open_log(target.url, read_only=True)
+    with log:
+        yield log
+
+
+@contextmanager
+def existing_instance(target: Target, *, write: bool = False) -> Iterator[Instance]:
+    """The instance on a log that must exist. `write`: no falling back to reading."""
+    from ..instance import Instance
+
+    _require(target)
+    try:
+        instance = Instance.from_url(target.url)
+    except (ReadOnlyError, UnavailableError):
+        if write:
+            raise
+        say(_AS_OF, err=True)
+        instance = Instance.from_url(target.url, read_only=True)
+    with instance:
+        yield instance
+
+
+_AS_OF = "foldlog: this user may not write to the log: the answer is as of what others have taken in"
+
+
+def _require(target: Target) -> None:
+    """Raise UsageError, with what to do, if there is no log at the URL."""
+    from ..open import open_log
+
+    if target.url.partition(":")[0].lower() == "memory":
+        error = UsageError(f"{target.url}: a log in memory lives in one process, so no command can look at it")
+        error.remedy = "Give the log a place, as sqlite:///./history."
+        raise error
+    try:
+        open_log(target.url, read_only=True).close()
+    except UsageError as error:
+        error.remedy = NO_LOG
+        if target.source != "--url":
+            error.remedy = f"{NO_LOG} This URL is {'the default' if target.source == 'default' else 'from ' + target.source}."
+        raise
+
+
+def find_run(log: EventLog, given: str) -> str:
+    """The run id that begins with `given`, if there is just one. Raises UsageError if there is none, or several."""
+    if log.backend.find_shard(given) is not None:
+        return given
+    # Names come in code point order, so what begins with `given` comes right after it.
+    matches = [shard.name for shard in log.shards(after=given, limit=6) if shard.name.startswith(given)]
+    if len(matches) == 1:
+        return matches[0]
+    error: FoldlogError
+    if matches:
+        error = UsageError(f"several runs begin with {given!r}: {', '.join(matches[:5])}{', ...' if len(matches) > 5 else ''}")
+        error.remedy = "Give more of the run id."
+    else:
+        error = UsageError(f"there is no run {given!r}")
+        error.remedy = "List the runs with `foldlog runs`; the beginning of an id is enough."
+    raise error

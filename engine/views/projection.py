@@ -1,0 +1,37 @@
+"""A view as the projector sees it: a name, a version, tables, and a pure fold.
+
+The rules of a fold, without which a rebuilt view differs from the live one: no clock, no dice, no set order, no
+number the database makes; ties go by position; from a kind of fact that a purge frees (`Retention` other than KEPT) it
+writes only rows keyed by that run, which RUN_DELETED drops; it takes any event in any order without raising.
+Not here: when it runs, and on which rows (projector.py, rows.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..events.event import Topic
+from ..log.log import EventRecord
+from .table import Key, Table
+
+if TYPE_CHECKING:
+    from .rows import Rows
+
+
+class Projection(NamedTuple):
+    """One view. Another version has other table names, so that old and new code keep theirs side by side."""
+
+    name: str
+    version: int  #: raised when the tables or the fold change; the new tables are then folded from the start
+    topics: Topic  #: an unknown kind that concerns one of these stops the view
+    types: frozenset[str]  #: the kinds it takes in; all others only move its checkpoint
+    tables: tuple[Table, ...]
+    keys: Callable[[EventRecord], Iterable[tuple[Table, Key]]]  #: rows the fold will ask for, to be fetched at once
+    fold: Callable[[Rows, EventRecord], None]
+    people: Mapping[str, str]  #: stable name of an SQL view -> its SELECT, with {prefix} before each table
+
+
+def select_all(table: Table) -> str:
+    """The SQL view that shows a table as it is."""
+    return f"SELECT {', '.join(table.columns)} FROM {{prefix}}{table.name}"

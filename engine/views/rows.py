@@ -1,0 +1,148 @@
+"""The rows of one view while a page of events is folded: read through to the database, changes gathered, then written.
+
+Promises: a fold sees its own changes; each row is read at most once and written at most once a page, unless a
+`select` comes between; the digest and the number of rows of each table move with the rows.
+Not here: the transaction around it (projector.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from .table import DIGEST_BITS, Key, Row, Table
+
+CHUNK = 400  #: keys in one statement
+_MODULUS = 1 << DIGEST_BITS
+
+
+class Digest(NamedTuple):
+    """What is known of a whole table: the sum of its rows' hashes modulo 2^128, and how many there are."""
+
+    total: int = 0
+    rows: int = 0
+
+    def hex(self) -> str:
+        return f"{self.total:032x}"
+
+
+class Rows:
+    """The tables of one view, as of the page that is being folded."""
+
+    def __init__(
+        self, connection: sa.Connection, tables: Mapping[Table, sa.Table], digests: Mapping[str, Digest]
+    ) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._stored: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
+        self._now: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
+        self._digests = dict(digests)
+
+    # -- for folds ----------------------------------------------------------------------------------------------
+
+    def get(self, table: Table, key: Key) -> Any:
+        """The row at `key`, or None."""
+        changed = self._now[table]
+        if key in changed:
+            return changed[key]
+        stored = self._stored[table]
+        if key not in stored:
+            self._load(table, [key])
+        return stored[key]
+
+    def put(self, table: Table, row: Row) -> None:
+        """Set the row at its key."""
+        self._now[table][row[: table.key]] = row
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Drop the row at `key`, if there is one."""
+        self._now[table][key] = None
+
+    def select(
+        self,
+        table: Table,
+        *,
+        limit: int | None = None,
+        newest_first: bool = False,
+        above: Mapping[str, int] | None = None,
+        **equal: Any,
+    ) -> list[Any]:
+        """The rows whose columns equal the given values, in order of their key. There must be an index for it.
+
+        `above`: columns that must be greater than a number. What was changed before is written first.
+        """
+        self.flush()
+        source = self._tables[table]
+        where = [source.c[name] == value if value is not None else source.c[name].is_(None) for name, value in equal.items()]
+        where += [source.c[name] > value for name, value in (above or {}).items()]
+        keys = [source.c[name] for name in table.columns[: table.key]]
+        order = [column.desc() for column in keys] if newest_first else keys
+        query = sa.select(source).where(*where).order_by(*order).limit(limit)
+        return [table.row._make(row) for row in self._connection.execute(query)]
+
+    # -- for the projector --------------------------------------------------------------------------------------
+
+    def fetch(self, wanted: Iterable[tuple[Table, Key]]) -> None:
+        """Load rows that a page will ask for, many in one statement."""
+        by_table: dict[Table, dict[Key, None]] = {}
+        for table, key in wanted:
+            by_table.setdefault(table, {})[key] = None
+        for table, keys in by_table.items():
+            self._load(table, [key for key in keys if key not in self._stored[table]])
+
+    def flush(self) -> None:
+        """Write what has changed, and take it into the digests."""
+        for table, changes in self._now.items():
+            if changes:
+                self._write(table, changes)
+                changes.clear()
+
+    @property
+    def digests(self) -> dict[str, Digest]:
+        """By table name, as of the last flush."""
+        return self._digests
+
+    def _load(self, table: Table, keys: Sequence[Key]) -> None:
+        stored = self._stored[table]
+        source = self._tables[table]
+        make = table.row._make
+        for start in range(0, len(keys), CHUNK):
+            some = keys[start : start + CHUNK]
+            stored.update(dict.fromkeys(some))
+            for row in self._connection.execute(sa.select(source).where(_is_one_of(table, source, some))):
+                stored[tuple(row[: table.key])] = make(row)
+
+    def _write(self, table: Table, changes: dict[Key, Row | None]) -> None:
+        stored = self._stored[table]
+        self._load(table, [key for key in changes if key not in stored])
+        source = self._tables[table]
+        gone: list[Key] = []
+        new: list[Row] = []
+        total, count = self._digests.get(table.name, Digest())
+        for key, row in changes.items():
+            old = stored[key]
+            if old == row:
+                continue
+            if old is not None:
+                gone.append(key)
+                total -= table.hash(old)
+            if row is not None:
+                new.append(row)
+                total += table.hash(row)
+            stored[key] = row
+        # A changed row is deleted and inserted: one form that every database has, with many rows in a statement.
+        for start in range(0, len(gone), CHUNK):
+            some = gone[start : start + CHUNK]
+            self._connection.execute(source.delete().where(_is_one_of(table, source, some)))
+        if new:
+            self._connection.execute(source.insert(), [dict(zip(table.columns, row, strict=True)) for row in new])
+        self._digests[table.name] = Digest(total % _MODULUS, count + len(new) - len(gone))
+
+
+def _is_one_of(table: Table, source: sa.Table, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
+    columns = [source.c[name] for name in table.columns[: table.key]]
+    if len(columns) == 1:
+        return columns[0].in_([key[0] for key in keys])
+    return sa.tuple_(*columns).in_(keys)

@@ -1,0 +1,120 @@
+"""A table of a view: a row class, whose fields are the columns, with the key first.
+
+Promises: the same on every database: text is compared and ordered by code point, a number has 64 bits, and what the
+row class says is what is stored. A row's hash is over its canonical bytes, the same in every process and release.
+Not here: which tables there are (runs.py and its like), reading and writing rows (rows.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import sqlalchemy as sa
+
+Row: TypeAlias = tuple[Any, ...]  #: an instance of the table's row class
+Key: TypeAlias = tuple[Any, ...]  #: the first fields of a row
+
+DIGEST_BITS: Final = 128
+INDEXED_BYTES: Final = 500  #: of a text that is part of a key or an index; servers limit the size of an index entry
+MAX_INT: Final = 2**63 - 1
+WORDS: Final = 2000  #: characters of a message for people
+
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_TYPES: dict[str, tuple[Any, bool]] = {
+    "str": (_TEXT, False),
+    "str | None": (_TEXT, True),
+    "int": (sa.BigInteger(), False),
+    "int | None": (sa.BigInteger(), True),
+}
+_canonical = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
+
+
+class Table(NamedTuple):
+    """A table by its row class. `name` carries the version of its view, as `runs_v1`."""
+
+    name: str
+    row: type[Any]  #: a NamedTuple of text and integers, each of which may be None outside the key
+    key: int  #: how many of its first fields are the primary key
+    indexes: Sequence[tuple[str, ...]] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        fields: tuple[str, ...] = self.row._fields
+        return fields
+
+    def declare(self, generation: int, *, building: bool = False) -> sa.Table:
+        """The table for SQLAlchemy. While it is built beside the live one it has a name of its own; its indexes keep
+        theirs when the table takes the live name, so each generation has other ones."""
+        table = sa.Table(
+            f"{self.name}_g{generation}" if building else self.name,
+            sa.MetaData(),
+            *(self._column(name, number < self.key) for number, name in enumerate(self.columns)),
+            sqlite_with_rowid=False,
+        )
+        for columns in self.indexes:
+            sa.Index(f"ix_{self.name}_{'_'.join(columns)}_g{generation}", *(table.c[name] for name in columns))
+        return table
+
+    def _column(self, name: str, in_key: bool) -> sa.Column[Any]:
+        kind, nullable = _TYPES[self.row.__annotations__[name]]
+        return sa.Column(name, kind, primary_key=in_key, nullable=nullable, autoincrement=False)
+
+    def hash(self, row: Row) -> int:
+        """128 bits of the row's canonical form: a JSON array of the table's name and the values, in ASCII."""
+        return int.from_bytes(blake2b(_canonical((self.name, *row)).encode(), digest_size=16).digest())
+
+
+def keyed(text: str) -> str:
+    """`text` as a key or an index can hold it: no NUL, which servers refuse, and at most `INDEXED_BYTES`; what is
+    longer keeps its beginning and a hash."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\u2400")
+    if len(text) * 4 <= INDEXED_BYTES:
+        return text
+    data = text.encode()
+    if len(data) <= INDEXED_BYTES:
+        return text
+    start = data[: INDEXED_BYTES - 34].decode(errors="ignore")
+    return f"{start}~{blake2b(data, digest_size=16).hexdigest()}"
+
+
+def words(text: str | None) -> str | None:
+    """`text` for people: no NUL, and not longer than is read."""
+    if text is None:
+        return None
+    if len(text) > WORDS:
+        text = text[:WORDS] + "..."
+    return text.replace("\x00", "\u2400")
+
+
+def number(value: int) -> int:
+    """`value` as a database can hold it; facts may hold larger ones."""
+    return max(-MAX_INT, min(value, MAX_INT))
+
+
+def plain_json(values: dict[str, Any]) -> str | None:
+    """Metadata as JSON for people and SQL: sorted, one text for equal values; None if there is none.
+
+    A structured value is an array of its tag and its fields, as on the wire; a number JSON cannot write is text.
+    """
+    if not values:
+        return None
+    return json.dumps(_plain(values), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | str() | int():
+            return value
+        case float():
+            return value if value - value == 0.0 else repr(value)  # nan, inf and -inf as text
+        case dict():
+            return {key: _plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_plain(one) for one in value]
+    fields = [_plain(getattr(value, name)) for name in value.__struct_fields__]
+    tag = value.__struct_config__.tag
+    return fields if tag is None else [tag, *fields]

@@ -1,0 +1,119 @@
+"""Slow transactions on purpose, in the process or the database of a test, without touching the backends.
+
+SQLite: `slow_sqlite` makes connections that wait between an append's time stamp, its INSERT and its COMMIT, and roll
+some back. PostgreSQL: `slow_postgres` does the same in triggers on the event table. Both note when a transaction began
+and when it came to its COMMIT; times are microseconds since 1970, by the one clock of the machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import sqlite3
+import threading
+import time
+from typing import Any
+
+import psycopg2
+
+HELD_S = 0.02  #: how long a transaction is held open at most
+ROLLED_BACK = 0.1  #: the share of appends that are rolled back
+
+noted = threading.local()  #: `begun` and `closing` of this thread's last append (SQLite)
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class SlowConnection(sqlite3.Connection):
+    """Holds the transactions of appends open, and fails some of them."""
+
+    dice = random.Random()
+    rolled_back = ROLLED_BACK
+    look_s = 0.0  #: how long a SELECT waits at most
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        word = sql.lstrip().split(None, 1)[0].upper()
+        if word == "INSERT" and "INTO event" in sql and not self.in_transaction:
+            return self._append(sql, *args)
+        if word == "SELECT" and self.look_s and self.dice.random() < 0.3:
+            time.sleep(self.dice.random() * self.look_s)
+        return super().execute(sql, *args)
+
+    def _append(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        noted.begun = now_us()
+        time.sleep(self.dice.choice([0, self.dice.random() * HELD_S]))
+        super().execute("BEGIN IMMEDIATE")
+        try:
+            cursor = super().execute(sql, *args)
+            time.sleep(self.dice.random() * HELD_S / 4)
+            if self.dice.random() < self.rolled_back:
+                error = sqlite3.OperationalError("injected: rolled back")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[misc]
+                raise error
+            noted.closing = now_us()
+            super().execute("COMMIT")
+        except BaseException:
+            if self.in_transaction:
+                super().execute("ROLLBACK")
+            raise
+        return cursor
+
+
+def slow_sqlite(seed: int, *, rolled_back: float = ROLLED_BACK, look_s: float = 0.0) -> None:
+    """From now on every SQLite connection of this process is a slow one."""
+    kind = type("Slow", (SlowConnection,), {"rolled_back": rolled_back, "look_s": look_s, "dice": random.Random(seed)})
+    sqlite3.connect = functools.partial(sqlite3.connect, factory=kind)  # type: ignore[assignment]
+
+
+TRIGGERS = """
+CREATE TABLE {schema}.probe (shard_id bigint, seq bigint, begun bigint, closing bigint);
+CREATE FUNCTION {schema}.hold() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE begun bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+BEGIN
+    PERFORM pg_sleep(random() * {held_s});
+    IF random() < {rolled_back} THEN
+        RAISE EXCEPTION 'injected: rolled back' USING ERRCODE = '53100';
+    END IF;
+    INSERT INTO {schema}.probe VALUES (NEW.{shard}, NEW.{seq}, begun, NULL);
+    RETURN NEW;
+END $$;
+CREATE FUNCTION {schema}.close() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE {schema}.probe SET closing = extract(epoch FROM clock_timestamp()) * 1000000
+    WHERE shard_id = NEW.{shard} AND seq = NEW.{seq};
+    RETURN NULL;
+END $$;
+CREATE TRIGGER hold BEFORE INSERT ON {schema}.{table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {schema}.hold();
+CREATE CONSTRAINT TRIGGER close AFTER INSERT ON {schema}.{table} DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {schema}.close();
+"""
+
+
+def slow_postgres(
+    url: str,
+    *,
+    schema: str = "foldlog",
+    table: str = "event",
+    shard: str = "shard_id",
+    seq: str = "seq",
+    when: str = "NEW.count IS NOT NULL",
+    rolled_back: float = ROLLED_BACK,
+) -> None:
+    """From now on inserts of an append's first row into the table are slow, and some fail."""
+    names = {"schema": schema, "table": table, "shard": shard, "seq": seq, "when": when}
+    with psycopg2.connect(url) as db, db.cursor() as cursor:
+        cursor.execute(TRIGGERS.format(**names, held_s=HELD_S, rolled_back=rolled_back))
+    db.close()
+
+
+def probe_postgres(url: str, *, schema: str = "foldlog") -> dict[tuple[str, int], tuple[int, int]]:
+    """When the transaction of each append began, and when it came to its COMMIT, by shard and first seq."""
+    with psycopg2.connect(url) as db, db.cursor() as cursor:
+        cursor.execute(
+            f"SELECT s.name, p.seq, p.begun, p.closing FROM {schema}.probe p JOIN {schema}.shard s USING (shard_id)"
+        )
+        found = {(name, seq): (begun, closing) for name, seq, begun, closing in cursor.fetchall()}
+    db.close()
+    return found

@@ -1,0 +1,118 @@
+"""The order agrees with happened-before (P6): who was acknowledged before another began has the smaller position.
+
+Writers note, by one monotonic clock of the machine, when each append began and when it was acknowledged, while other
+processes sequence as fast, or as slowly, as they can.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import threading
+from itertools import count
+from pathlib import Path
+from time import monotonic_ns, sleep
+from typing import Any
+
+import delays
+import pytest
+
+from foldlog.backends import open_backend
+from foldlog.engine.log.port import Backend
+from foldlog.engine.log.sequencer import Sequencer
+from foldlog.testing.order import Timed, disorder, inversion
+from foldlog.testing.store import PLENTY, put
+
+SPAWN = multiprocessing.get_context("spawn")
+PROCESSES, THREADS = 3, 2
+SECONDS = 2.5
+
+
+def write(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
+    """Threads that append to runs of their own and to one of all, until told to stop."""
+    backend = open_backend(url)
+    told: list[tuple[str, int, int, int]] = []
+
+    def work(thread: int) -> None:
+        dice = random.Random(name * THREADS + thread)
+        gate.wait()
+        for number in count():
+            if done.is_set():
+                return
+            shard = dice.choice([f"run-{name}-{thread}-{number % 3}", f"run-{name}-{thread}-{number % 3}", "run-all"])
+            begun = monotonic_ns()
+            receipt = put(backend, shard, *[b"x"] * dice.choice([1, 1, 2]))
+            told.append((shard, receipt.first_seq, begun, monotonic_ns()))
+            if dice.random() < 0.5:
+                sleep(dice.random() * 0.005)
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    pipe.send("ready")
+    for thread in threads:
+        thread.join()
+    backend.close()
+    pipe.send(told)
+
+
+def sequence(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
+    """Sequence without pause; the odd ones are slow between what they look at."""
+    if name % 2 and url.startswith("sqlite"):
+        delays.slow_sqlite(name, rolled_back=0.0, look_s=0.01)
+    backend = open_backend(url)
+    sequencer = Sequencer(backend, batch=(3, 1000)[name % 2])
+    pipe.send("ready")
+    gate.wait()
+    passes = 0
+    while not done.is_set():
+        sequencer.catch_up()
+        passes += 1
+    backend.close()
+    pipe.send(passes)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", "postgres"])
+def test_order_agrees_with_happened_before(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """P6, P2: over processes, threads and shards; nothing lost, and each shard in seq order."""
+    if store == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    else:
+        url = f"sqlite:///{tmp_path}/log" + ("?layout=consolidated" if store == "sqlite-consolidated" else "")
+    backend = open_backend(url)
+    if store == "postgres":
+        delays.slow_postgres(url, rolled_back=0.0)
+    gate, done = SPAWN.Event(), SPAWN.Event()
+    jobs = []
+    for target, name in [(write, n) for n in range(PROCESSES)] + [(sequence, n) for n in range(2)]:
+        here, there = SPAWN.Pipe(duplex=False)
+        child = SPAWN.Process(target=target, args=(url, name, gate, done, there), daemon=True)
+        child.start()
+        there.close()
+        jobs.append((child, here))
+    for _, here in jobs:
+        assert here.recv() == "ready"
+    gate.set()
+    sleep(SECONDS)
+    done.set()
+    answers = [here.recv() for _, here in jobs]
+    for child, _ in jobs:
+        child.join(30)
+        assert child.exitcode == 0
+    Sequencer(backend).catch_up()
+    positions = {(entry.receipt.shard, entry.receipt.first_seq): entry.position for entry in placed(backend)}
+    told = [append for part in answers[:PROCESSES] for append in part]
+    assert len(told) > 100
+    assert min(answers[PROCESSES:]) > 2, "both sequencers took part"
+    assert {append[:2] for append in told} == set(positions)
+    timed = [Timed(shard, seq, begun, end, positions[shard, seq]) for shard, seq, begun, end in told]
+    assert inversion(timed) is None
+    assert disorder(timed) is None
+    backend.close()
+
+
+def placed(backend: Backend) -> Any:
+    after = 0
+    while part := backend.placed(after=after, limit=PLENTY):
+        yield from part
+        after = part[-1].last_position
