@@ -103,7 +103,7 @@ class Codec:
             ):
                 _refuse(known, event, None)
             records.append(_new(Record, (known.name, timestamp, known.flags, _HEAD + data + tail[1:])))
-            canonical.append(known.prefix + data)
+            canonical += known.prefix, data
         return records, _hash(canonical)
 
     def decode(self, type: str, body: bytes, topics: int | None = None) -> Event[Any]:
@@ -145,7 +145,7 @@ class Codec:
 
 def _hash(canonical: list[bytes]) -> bytes:
     blake = _blank.copy()  # half the cost of making one with its arguments
-    blake.update(canonical[0] if len(canonical) == 1 else b"".join(canonical))
+    blake.update(b"".join(canonical))
     return blake.digest()
 
 

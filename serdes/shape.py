@@ -115,8 +115,11 @@ class Values:
 
 def _values_check(item: Either) -> Check:
     plain, checks = item.plain, item.checks
+    all_plain = plain.issuperset
 
     def ok(value: dict[str, Any]) -> bool:
+        if all_plain(map(type, value.values())):  # the usual case, at half the cost of the loop
+            return True
         for one in value.values():
             cls = type(one)
             if cls not in plain:

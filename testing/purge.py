@@ -163,6 +163,7 @@ class PurgeTests(SuiteBase):
         six.purge("run-1", keep=keep)
         before = timeline(six)
         other.fence("run-1")
+        assert other.find_shard("run-1") == Shard("run-1", ShardState.PURGED, 6)
         other.purge("run-1", keep=True)
         assert timeline(other) == timeline(six) == before
         other.purge("run-1", keep=False)

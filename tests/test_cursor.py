@@ -65,7 +65,7 @@ def test_mutilated_cursors_are_refused_or_of_another_history() -> None:
         for _ in range(dice.randint(1, 3)):
             text[dice.randrange(len(text))] = dice.choice("0123456789abcdef:v-x\0 ")
         try:
-            # Every position of one receipt has the same chain, so a forged one there goes through, and skips no history.
+            # Every position of one receipt has the same chain: forged within it, a cursor goes through.
             assert accept(backend, "".join(text), backend.head()) in (3, 4, 5)
         except (UsageError, HistoryDiverged):
             continue

@@ -25,6 +25,7 @@ from .order import OrderFile, Place
 from .schema import SHARD_TABLES, create_file, image
 from .shardfile import Fence, ShardFile, Taken
 
+UNKNOWN = -1
 KNOWN_SHARDS = 10_000  #: shards whose end a process remembers
 
 
@@ -34,7 +35,7 @@ class Writable:
 
     name: str
     number: int
-    slot: int
+    slot: int  #: in the doorbell; UNKNOWN while the shard is sealed
     kind: FileKind
     file: ShardFile
     next_seq: int  #: 0: look first
@@ -68,7 +69,7 @@ class Appender:
                         if (known := remedy_for(error, f"writing {file.path}")) is None:
                             raise
                         raise known from error
-            shard.file = self._files.get(shard.kind)
+            shard = self._reopened(shard, append)
 
     def append_group(self, appends: Sequence[Append]) -> list[Outcome]:
         """Many appends, those to one file in one commit; a refused one leaves the others untouched."""
@@ -91,6 +92,15 @@ class Appender:
         """Look at the shard's row again before the next append."""
         self._shards.pop(shard, None)
 
+    def _reopened(self, shard: Writable, append: Append) -> Writable:
+        """The shard again, after its file was closed to spare handles, or because the shard ended."""
+        try:
+            shard.file = self._files.get(shard.kind)
+        except FileNotFoundError:
+            self.forget(shard.name)
+            return self._open(shard.name, append.expected)
+        return shard
+
     def _append(self, file: ShardFile, shard: Writable, append: Append) -> Receipt:
         file.used = True
         while True:
@@ -104,10 +114,10 @@ class Appender:
                 # Whether it landed is not known; an exception may also have come between the commit and here. The
                 # event may be in the file, so the bell is rung for it.
                 shard.next_seq = 0
-                self._bell.ring(shard.slot)
+                self._ring(shard)
                 raise
             else:
-                self._bell.ring(shard.slot)
+                self._ring(shard)
                 if not file.settle():
                     raise self._lost(file, shard)
                 return receipt
@@ -125,7 +135,7 @@ class Appender:
                             outcomes[index] = _outcome(self._record_apart, file, shard, appends[index])
                 finally:
                     for _, shard in members:
-                        self._bell.ring(shard.slot)
+                        self._ring(shard)
                 if not file.settle():
                     raise self._lost(file, members[0][1])
         except FoldlogError as error:  # the commit failed: no append of the group was acknowledged
@@ -185,6 +195,14 @@ class Appender:
             shard.next_seq, shard.last_us = receipt.last_seq + 1, at_us
             return receipt
 
+    def _ring(self, shard: Writable) -> None:
+        if shard.slot == UNKNOWN:  # sealed when this process found it; still so, or opened again by another
+            place = self._order.find(shard.name)
+            if place is None or place.slot is None:
+                return  # what is sealed has its positions
+            shard.slot = place.slot
+        self._bell.ring(shard.slot)
+
     def _look(self, file: ShardFile, shard: Writable) -> int:
         end = file.end(shard.number)
         shard.next_seq, shard.last_us = end.seq + 1, end.at_us
@@ -213,7 +231,7 @@ class Appender:
                     continue  # sealed again in between
                 if file.fence(shard.number) is Fence.SEALED:
                     file.set_fence(shard.number, Fence.NONE)
-                shard.slot = slot_of(place)
+                shard.slot = _slot(place)
                 return
 
     def _open(self, name: str, expected: Expected) -> Writable:
@@ -227,7 +245,7 @@ class Appender:
             if place is None and expected is not ANY and expected is not NEW and expected != 0:
                 raise ConflictError(f"shard {name} is empty, the writer expected {_spell(expected)}")
             self._writers.join()
-            if place is None or place.slot is None:
+            if place is None:
                 place = self._order.open_shard(name)
             kind = self._home.file_of(name)
             number = self._home.number_in_file(name, place.id)
@@ -241,7 +259,7 @@ class Appender:
                 )
             if len(self._shards) >= KNOWN_SHARDS:
                 self._shards.clear()
-            shard = self._shards[name] = Writable(name, number, slot_of(place), kind, file, end.seq + 1, end.at_us)
+            shard = self._shards[name] = Writable(name, number, _slot(place), kind, file, end.seq + 1, end.at_us)
             return shard
 
     def _make_file(self, place: Place, kind: FileKind, number: int) -> None:
@@ -262,11 +280,8 @@ class _Sealed(Exception):
     """The shard is sealed: lift the fence and try again. Never leaves the backend."""
 
 
-def slot_of(place: Place) -> int:
-    """The slot of an open shard."""
-    if place.slot is None:
-        raise CorruptLogError(f"the open shard {place.name} has no slot in the order")
-    return place.slot
+def _slot(place: Place) -> int:
+    return UNKNOWN if place.slot is None else place.slot
 
 
 def _outcome(deed: Callable[..., Receipt], *arguments: object) -> Outcome:

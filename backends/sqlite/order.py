@@ -221,7 +221,10 @@ class OrderFile:
         return spans
 
     def typed_spans(self, *, after: int, limit: int, types: frozenset[str]) -> list[Span]:
-        """Placed receipts past `after` that hold an event of one of the types, oldest first, up to `limit`."""
+        """Placed receipts past `after` that hold an event of one of the types, oldest first: enough for `limit` events.
+
+        One more than `limit`: in the first, which may begin before `after`, the matches may all lie before it too.
+        """
         with self._reading():
             positions: set[int] = set()
             for id_ in filter(None, [self._type_id(name) for name in sorted(types)]):
@@ -229,7 +232,7 @@ class OrderFile:
                 rows = self.db.execute(
                     "SELECT position FROM timeline_type WHERE type = ? AND position >= "
                     "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
-                    (id_, after + 1, limit + 1),
+                    (id_, after + 1, limit + 2),
                 ).fetchall()
                 positions.update(position for position, in rows)
             found = []
@@ -239,7 +242,7 @@ class OrderFile:
                 ).fetchone()
                 if row[0] + row[3] - 1 > after:
                     found.append(Span(*row))
-        return found[:limit]
+        return found[: limit + 1]
 
     def _type_id(self, name: str) -> int | None:
         id_ = self._types.get(name)

@@ -193,7 +193,7 @@ class ShardFile:
         if not seqs:
             return
         step = -1 if newest_first else 1
-        start = seqs[0] if newest_first and not after else after + step
+        start = seqs[0] if newest_first else after + step
         if seqs[0] != start or seqs[-1] != start + step * (len(seqs) - 1):
             raise CorruptLogError(f"{self.path}: shard {shard} lacks events near seq {start}")
 

@@ -50,6 +50,10 @@ Begin with:
 """
 
 
+class Unread(Exception):
+    """Whoever read the output has gone, as `head` does."""
+
+
 class CommandLine(click.Group):
     """Loads a command's module when it is asked for; offers what was probably meant."""
 
@@ -74,6 +78,12 @@ class CommandLine(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             raise click.UsageError(f"there is no command {name!r}.{_meant(name)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would end with 1, as if something had failed
+            raise Unread from error
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """As click's, and with foldlog's exit codes."""
@@ -100,7 +110,7 @@ def _guarded(run: Any, *args: Any, **extra: Any) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (Unread, BrokenPipeError):
         # Python flushes what is left when it ends; that must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD

@@ -79,8 +79,10 @@ def _require(target: Target) -> None:
         open_log(target.url, read_only=True).close()
     except UsageError as error:
         error.remedy = NO_LOG
-        if target.source != "--url":
-            error.remedy = f"{NO_LOG} This URL is {'the default' if target.source == 'default' else 'from ' + target.source}."
+        if ":" not in target.url:
+            error.remedy = f"If that is the folder of a log, write sqlite:///{target.url}."
+        elif target.source != "--url":
+            error.remedy += f" This URL is {'the default' if target.source == 'default' else f'from {target.source}'}."
         raise
 
 

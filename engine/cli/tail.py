@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -63,7 +62,7 @@ def command(
     if after is not None and last is not None:
         raise click.UsageError("--lines counts from the end and --after from a cursor: give one of them")
     with existing_log(target) as log:
-        shard = find_run(log, run_id) if run_id else None
+        shard = find_run(log, run_id) if run_id is not None else None
         last = last if last is not None or after is not None else 20
         _print(log, Wanted(last, after, kinds, shard, follow), as_json=as_json)
 
@@ -72,17 +71,21 @@ def _print(log: EventLog, wanted: Wanted, *, as_json: bool) -> None:
     cursor = str(log.cursor()) if wanted.after is None else wanted.after
     try:
         for record in _of_shard(log, wanted) if wanted.shard else _of_timeline(log, wanted):
-            if record.position is not None:
-                cursor = log.cursor(record.position)
+            behind = cursor if record.position is None else str(log.cursor(record.position))
             if as_json:
-                print_json({**_form(record), "cursor": cursor}, one_line=True)
+                print_json({**_form(record), "cursor": behind}, one_line=True)
             else:
                 click.echo(_line(record), color=True if in_colour() else None)
-            if wanted.follow:
-                sys.stdout.flush()
-    finally:
-        if not as_json:
-            click.echo(f"cursor: {cursor}", err=True)
+            cursor = behind
+    except (KeyboardInterrupt, BrokenPipeError):
+        _print_cursor(cursor, as_json)
+        raise
+    _print_cursor(cursor, as_json)
+
+
+def _print_cursor(cursor: str, as_json: bool) -> None:
+    if not as_json:  # there it is in every line
+        click.echo(f"cursor: {cursor}", err=True)
 
 
 # -- which records ----------------------------------------------------------------------------------------------------
@@ -207,7 +210,7 @@ def _line(record: EventRecord | Purged) -> str:
     if in_colour() and (colour := next((c for word, c in _LOUD.items() if word in event.type), None)):
         kind = click.style(kind, fg=colour)
     place = "" if record.position is None else str(record.position)
-    where = f"{_short(record.shard):<8}"
+    where = f"{_short(record.shard):<9}"
     parts = (f"{place:>9}", local(event.timestamp_us), clean(where), kind, clean(f"{event.step_key or '-':<10}"), line(gist(event)))
     return "  ".join(parts).rstrip()
 

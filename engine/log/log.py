@@ -27,7 +27,7 @@ class Codec(Protocol):
     """Events to bytes and back; `serdes.Codec` is one."""
 
     def encode(self, events: Sequence[Event]) -> tuple[list[Record], bytes]: ...
-    def decode(self, type: str, body: bytes) -> Event: ...
+    def decode(self, type: str, body: bytes, topics: int | None = None) -> Event[Any]: ...
 
 
 class EventRecord(NamedTuple):
@@ -190,7 +190,7 @@ class EventLog:
         )
         decode = self._codec.decode
         records = [
-            EventRecord(shard, seq, position, decode(record.type, record.body))
+            EventRecord(shard, seq, position, decode(record.type, record.body, record.topics))
             for _, seq, position, record in stored
             if record is not None
         ]
@@ -301,7 +301,7 @@ class EventLog:
         records: list[EventRecord | Purged] = []
         for shard, seq, position, record in stored:
             if record is not None:
-                records.append(EventRecord(shard, seq, position, decode(record.type, record.body)))
+                records.append(EventRecord(shard, seq, position, decode(record.type, record.body, record.topics)))
                 continue
             here = _position(Stored(shard, seq, position, record))
             last = records[-1] if records else None

@@ -67,16 +67,19 @@ class Rows:
         limit: int | None = None,
         newest_first: bool = False,
         above: Mapping[str, int] | None = None,
+        below: Mapping[str, int] | None = None,
         **equal: Any,
     ) -> list[Any]:
         """The rows whose columns equal the given values, in order of their key. There must be an index for it.
 
-        `above`: columns that must be greater than a number. What was changed before is written first.
+        `above`, `below`: columns that must be greater or smaller than a number. What was changed before is written
+        first.
         """
         self.flush()
         source = self._tables[table]
         where = [source.c[name] == value if value is not None else source.c[name].is_(None) for name, value in equal.items()]
         where += [source.c[name] > value for name, value in (above or {}).items()]
+        where += [source.c[name] < value for name, value in (below or {}).items()]
         keys = [source.c[name] for name in table.columns[: table.key]]
         order = [column.desc() for column in keys] if newest_first else keys
         query = sa.select(source).where(*where).order_by(*order).limit(limit)

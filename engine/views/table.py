@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
@@ -32,18 +32,20 @@ _TYPES: dict[str, tuple[Any, bool]] = {
 _canonical = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 
 
-class Table(NamedTuple):
-    """A table by its row class. `name` carries the version of its view, as `runs_v1`."""
+class Table:
+    """A table by its row class."""
 
-    name: str
-    row: type[Any]  #: a NamedTuple of text and integers, each of which may be None outside the key
-    key: int  #: how many of its first fields are the primary key
-    indexes: Sequence[tuple[str, ...]] = ()
+    __slots__ = ("columns", "indexes", "key", "name", "row")
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        fields: tuple[str, ...] = self.row._fields
-        return fields
+    def __init__(self, name: str, row: type[Any], *, key: int, indexes: Sequence[tuple[str, ...]] = ()) -> None:
+        self.name = name  #: with the version of its view, as `runs_v1`
+        self.row = row  #: a NamedTuple of text and integers, each of which may be None outside the key
+        self.key = key  #: how many of its first fields are the primary key
+        self.indexes = indexes
+        self.columns: tuple[str, ...] = row._fields
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name}>"
 
     def declare(self, generation: int, *, building: bool = False) -> sa.Table:
         """The table for SQLAlchemy. While it is built beside the live one it has a name of its own; its indexes keep

@@ -29,7 +29,7 @@ from foldlog.engine.events.log import LogMessage
 
 SPAWN = multiprocessing.get_context("spawn")
 WRITERS, READERS = 4, 2
-SECONDS = 2.5
+SECONDS = 1.5
 END = "end"
 
 
@@ -288,7 +288,7 @@ def test_control_a_naive_cursor_skips(store: str, request: pytest.FixtureRequest
             db.cursor().execute("CREATE SCHEMA naive; CREATE TABLE naive.event (id bigserial PRIMARY KEY, text text)")
         db.close()
         delays.slow_postgres(url, schema="naive", shard="id", seq="id", when="true")
-    appends, readers = run(url, writer=write_naive, reader=follow_naive, seconds=1.5)
+    appends, readers = run(url, writer=write_naive, reader=follow_naive, seconds=1.0)
     written = {text for told in appends for text in told.texts}
     assert len(written) > 50
     for seen in readers:

@@ -25,7 +25,7 @@ from foldlog.testing.store import PLENTY, put
 
 SPAWN = multiprocessing.get_context("spawn")
 PROCESSES, THREADS = 3, 2
-SECONDS = 2.5
+SECONDS = 1.5
 
 
 def write(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:

@@ -1,0 +1,250 @@
+"""`foldlog runs`: the runs there are, the newest first; `foldlog runs RUN_ID`: what happened in one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .forms import record_form, tags_text
+from .opening import existing_instance, find_run
+from .options import Target, examples, json_option, log_option
+from .show import Cell, clean, local, on_terminal, print_json, say, status, table, took
+
+if TYPE_CHECKING:
+    from ..instance import Instance
+    from ..log.log import EventRecord
+    from ..views.records import RunRecord, StepRecord
+
+STATUSES = (
+    "QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "SUSPENDED", "SUCCESS", "FAILURE", "CANCELING", "CANCELED",
+)
+TROUBLE = ("STEP_UP_FOR_RETRY", "STEP_FAILURE", "RUN_FAILURE", "RUN_CANCELED")
+MADE = ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION")
+MOST = 1000  #: steps, failures and assets shown of one run
+
+
+@click.command(
+    "runs",
+    epilog=examples(
+        "foldlog runs",
+        "foldlog runs --status FAILURE --job nightly-load",
+        "foldlog runs --tag team=growth --limit 100",
+        "foldlog runs 4f1c",
+        "foldlog runs --json | jq '.runs[].run_id'",
+    ),
+)
+@click.argument("run_id", required=False)
+@click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES, case_sensitive=False),
+              help="Only runs in this state; may be given several times.")
+@click.option("--job", metavar="NAME", help="Only runs of this job.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only runs with this tag; may be repeated.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many at most.")
+@click.option("--before", type=int, metavar="ID", help="Older ones: those with a smaller storage id than this.")
+@json_option("One JSON document")
+@log_option
+def command(
+    target: Target, run_id: str | None, statuses: tuple[str, ...], job: str | None, tags: tuple[str, ...], limit: int,
+    before: int | None, as_json: bool,
+) -> None:
+    """List runs, or show what happened in one.
+
+    With RUN_ID (the beginning of an id is enough): the run's steps, what it made, and what went wrong, with the stack
+    as it was recorded.
+    """
+    filters = {"statuses": statuses or None, "job_name": job, "tags": _tags(tags), "before": before}
+    if run_id is not None and any(filters.values()):
+        raise click.UsageError("RUN_ID names one run; --status, --job, --tag and --before choose among all")
+    with existing_instance(target) as instance:
+        if run_id is not None:
+            show_run(instance, find_run(instance.log, run_id), as_json=as_json)
+            return
+        records = instance.get_run_records(limit=limit + 1, **filters)
+    more, records = len(records) > limit, records[:limit]
+    if as_json:
+        print_json({"runs": [run_form(record) for record in records], "more": more})
+        return
+    print_runs(records)
+    if more:
+        say(f"There are more: --before {records[-1].storage_id} goes on, --limit shows more at once.", err=True)
+
+
+def _tags(given: tuple[str, ...]) -> dict[str, str] | None:
+    tags = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--tag")
+        tags[key] = value
+    return tags or None
+
+
+# -- all runs ---------------------------------------------------------------------------------------------------------
+
+
+def print_runs(records: list[RunRecord]) -> None:
+    """A table of runs."""
+    if not records:
+        say("no runs")
+        return
+    rows: list[list[Cell]] = [
+        [
+            _short(record.run.run_id),
+            record.run.job_name,
+            status(record.run.status),
+            local(record.started_us or record.created_us),
+            _took(record),
+            tags_text(record.run.tags),
+            _failure(record),
+        ]
+        for record in records
+    ]
+    table(("run", "job", "status", "started", "took#", "tags", "error"), rows)
+
+
+def _short(run_id: str) -> str:
+    """On a terminal the beginning of a UUID, which is enough to name the run; in a pipe all of it."""
+    return run_id[:8] if on_terminal() and len(run_id) == 36 and run_id.count("-") == 4 else run_id
+
+
+def _took(record: RunRecord) -> str:
+    if record.started_us is None or record.ended_us is None:
+        return ""
+    return took(record.ended_us - record.started_us)
+
+
+def _failure(record: RunRecord) -> str:
+    if record.failure_class is None:
+        return record.failure_reason or ""
+    return f"{record.failure_class}: {record.failure_message}"
+
+
+def run_form(record: RunRecord) -> dict[str, Any]:
+    """A run as JSON."""
+    run = record.run
+    return {
+        "run_id": run.run_id,
+        "job_name": run.job_name,
+        "status": str(run.status),
+        "tags": run.tags,
+        "created_us": record.created_us,
+        "started_us": record.started_us,
+        "ended_us": record.ended_us,
+        "updated_us": record.updated_us,
+        "failure_reason": record.failure_reason,
+        "failure_class": record.failure_class,
+        "failure_message": record.failure_message,
+        "parent_run_id": run.parent_run_id,
+        "root_run_id": run.root_run_id,
+        "storage_id": record.storage_id,
+    }
+
+
+# -- one run ----------------------------------------------------------------------------------------------------------
+
+
+def show_run(instance: Instance, run_id: str, *, as_json: bool = False) -> None:
+    """What happened in one run: the views say how it stands, the log says what went wrong."""
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        from ..errors import UsageError
+
+        error = UsageError(f"run {run_id} was deleted, or tells nothing of itself")
+        error.remedy = f"`foldlog tail --run {run_id}` shows what is kept of it."
+        raise error
+    steps = instance.get_run_steps(run_id)
+    trouble = instance.log.read_shard(run_id, types=TROUBLE, limit=MOST).records
+    made = instance.log.read_shard(run_id, types=MADE, limit=MOST).records
+    if as_json:
+        print_json({
+            **run_form(record),
+            "steps": [step_form(step) for step in steps],
+            "failures": [record_form(one) for one in trouble],
+            "assets": [record_form(one) for one in made],
+        })
+        return
+    _print_head(record)
+    print_steps(steps)
+    _print_made(made)
+    print_trouble(trouble)
+
+
+def _print_head(record: RunRecord) -> None:
+    run = record.run
+    say(f"run {clean(run.run_id)} of {clean(run.job_name)}: {run.status}", "bold")
+    for name, text in (
+        ("tags", tags_text(run.tags)),
+        ("repeats", run.parent_run_id or ""),
+        ("created", local(record.created_us)),
+        ("started", local(record.started_us)),
+        ("ended", f"{local(record.ended_us)}, after {_took(record)}" if record.ended_us else ""),
+        ("ignored", f"{record.ignored_ends} later ends, the last one {record.ignored_status}" if record.ignored_ends else ""),
+    ):
+        if text:
+            say(f"  {name:<8}{clean(text)}")
+
+
+def print_steps(steps: list[StepRecord]) -> None:
+    """A table of steps, all attempts of a step in one row."""
+    rows: list[list[Cell]] = [
+        [
+            step.step_key,
+            status(step.status),
+            step.attempts,
+            local(step.started_us),
+            took(step.duration_us),
+            f"{step.error_class}: {step.error_message}" if step.error_class else "",
+        ]
+        for step in steps
+    ]
+    say()
+    table(("step", "status", "attempts#", "started", "took#", "last error"), rows) if rows else say("no steps")
+
+
+def step_form(step: StepRecord) -> dict[str, Any]:
+    """A step as JSON."""
+    return {
+        "step_key": step.step_key,
+        "status": step.status,
+        "attempts": step.attempts,
+        "started_us": step.started_us,
+        "ended_us": step.ended_us,
+        "error_class": step.error_class,
+        "error_message": step.error_message,
+    }
+
+
+def _print_made(records: list[EventRecord]) -> None:
+    rows: list[list[Cell]] = []
+    for record in records:
+        fact: Any = record.event.fact
+        what = "materialized" if record.event.type == "ASSET_MATERIALIZATION" else f"checked: {fact.check_name}"
+        outcome = getattr(fact, "passed", None)
+        rows.append([
+            str(fact.asset_key),
+            fact.partition,
+            what if outcome is None else f"{what}, {'passed' if outcome else 'DID NOT PASS'}",
+            getattr(fact, "data_version", None),
+        ])
+    if rows:
+        say()
+        table(("asset", "partition", "what", "data version"), rows)
+
+
+def print_trouble(records: list[EventRecord]) -> None:
+    """Each failure; the stack of what ended a step or, if no step did, the run."""
+    told: set[str] = set()
+    for record in records:
+        event = record.event
+        fact: Any = event.fact
+        error = fact.error
+        if error is None or (event.type.startswith("RUN_") and str(error) in told):
+            continue
+        told.add(str(error))
+        say()
+        where = f"step {event.step_key}, attempt {fact.attempt}" if event.step_key else "the run"
+        if event.type == "STEP_UP_FOR_RETRY":
+            say(clean(f"{where} failed and was tried again: {error.class_name}: {error.message}"), "yellow")
+            continue
+        say(clean(f"{where} failed with {error.class_name}: {error.message}"), "red")
+        say(clean(str(error)).rstrip())

@@ -1,0 +1,326 @@
+"""The view of assets: every event of an asset, the latest of each kind, and the state of each partition.
+
+`asset_events` has one row an event and partition. `assets` and `asset_partitions` are made from those rows alone, and
+only from facts that outlive a purge. So when a run goes and takes its asset facts along (`keep_assets=False`), what
+was the latest before it shows again, as in a view that never heard of the run.
+Promises: what is not later than a wipe of its asset, or of its partition, does not show.
+Not here: questions (asset_queries.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from ..events.asset import (
+    AssetFailedToMaterialize,
+    AssetMaterialization,
+    AssetMaterializationPlanned,
+    AssetObservation,
+    AssetWiped,
+)
+from ..events.event import Topic
+from ..events.tombstone import RunDeleted
+from ..log.log import EventRecord
+from .projection import Projection, select_all
+from .rows import Rows
+from .table import Key, Table, keyed, plain_json, words
+
+
+class EventRow(NamedTuple):
+    """One event of one asset; of several partitions, one row each."""
+
+    position: int
+    item: int  #: 0, or the number of the partition within the event
+    asset_key: str  #: the parts joined by `/`
+    partition: str | None
+    type: str
+    run_id: str | None  #: None: of no run
+    step_key: str | None
+    shard: str
+    seq: int
+    timestamp_us: int
+    code_version: str | None
+    data_version: str | None
+    skipped: int  #: 1 for an asset that was planned and not tried
+    metadata: str | None  #: JSON
+
+
+class AssetRow(NamedTuple):
+    """One asset: where the latest event of each kind is. Without any, it was wiped and does not show."""
+
+    asset_key: str
+    last_position: int | None
+    materialized_position: int | None
+    observed_position: int | None
+    planned_position: int | None
+    failed_position: int | None
+    wiped_position: int | None
+    wiped_us: int | None
+
+
+class PartitionRow(NamedTuple):
+    """One partition of one asset, by its latest event."""
+
+    asset_key: str
+    partition: str
+    status: str  #: IN_PROGRESS, FAILED, MATERIALIZED or MISSING
+    position: int
+    run_id: str | None
+    timestamp_us: int
+    materialized_position: int | None
+
+
+EVENTS: Final = Table(
+    "asset_events_v1",
+    EventRow,
+    key=2,
+    indexes=(("asset_key", "type", "position"), ("asset_key", "partition", "type", "position"), ("run_id",)),
+)
+ASSETS: Final = Table("assets_v1", AssetRow, key=1)
+PARTITIONS: Final = Table("asset_partitions_v1", PartitionRow, key=2, indexes=(("asset_key", "status", "partition"),))
+
+_MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name
+_PLANNED, _FAILED = AssetMaterializationPlanned.KIND.name, AssetFailedToMaterialize.KIND.name
+_WIPED = AssetWiped.KIND.name
+_COLUMN: Final = {
+    _MADE: "materialized_position",
+    _SEEN: "observed_position",
+    _PLANNED: "planned_position",
+    _FAILED: "failed_position",
+}
+_CHUNK = 100
+
+
+# -- the fold ---------------------------------------------------------------------------------------------------
+
+
+def fold(rows: Rows, record: EventRecord) -> None:
+    fact = record.event.fact
+    if isinstance(fact, RunDeleted):
+        if not fact.keep_assets:
+            _drop(rows, keyed(fact.run_id))
+        return
+    events = list(_rows_of(record))
+    for event in events:
+        rows.put(EVENTS, event)
+    if isinstance(fact, AssetWiped):
+        _wipe(rows, fact, events)
+        return
+    for event in events:
+        key = (event.asset_key,)
+        rows.put(ASSETS, with_event(rows.get(ASSETS, key) or _blank(event.asset_key), event))
+        if event.partition is not None and event.type != _SEEN:
+            partition = rows.get(PARTITIONS, (event.asset_key, event.partition))
+            rows.put(PARTITIONS, with_partition_event(partition, event))
+
+
+def with_event(row: AssetRow, event: EventRow) -> AssetRow:
+    """The asset after a later event."""
+    return row._replace(last_position=event.position, **{_COLUMN[event.type]: event.position})
+
+
+def with_partition_event(row: PartitionRow | None, event: EventRow) -> PartitionRow:
+    """The partition after a later event."""
+    made = row.materialized_position if row else None
+    if event.type == _MADE:
+        made = event.position
+    return PartitionRow(
+        event.asset_key,
+        event.partition or "",
+        partition_status(event, made),
+        event.position,
+        event.run_id,
+        event.timestamp_us,
+        made,
+    )
+
+
+def partition_status(latest: EventRow, materialized_position: int | None) -> str:
+    """What the latest event says of a partition; one that was skipped is as it was."""
+    if latest.type == _PLANNED:
+        return "IN_PROGRESS"
+    if latest.type == _FAILED and not latest.skipped:
+        return "FAILED"
+    return "MISSING" if materialized_position is None else "MATERIALIZED"
+
+
+def _wipe(rows: Rows, fact: AssetWiped, wipes: list[EventRow]) -> None:
+    key = keyed(fact.asset_key.to_text())
+    if fact.partitions is None:
+        for partition in rows.select(PARTITIONS, asset_key=key):
+            rows.delete(PARTITIONS, partition[:2])
+        rows.put(ASSETS, _blank(key)._replace(wiped_position=wipes[0].position, wiped_us=wipes[0].timestamp_us))
+        return
+    for wipe in wipes:
+        rows.delete(PARTITIONS, (key, wipe.partition))
+    _settle_asset(rows, key)
+
+
+def _drop(rows: Rows, run_id: str) -> None:
+    """Take a run's events away, and settle anew what they had a part in."""
+    touched: dict[str, dict[str, None]] = {}
+    for event in rows.select(EVENTS, run_id=run_id):
+        rows.delete(EVENTS, event[:2])
+        partitions = touched.setdefault(event.asset_key, {})
+        if event.partition is not None:
+            partitions[event.partition] = None
+        elif event.type == _WIPED:  # every partition it had hidden may show again
+            partitions.update(dict.fromkeys(_partitions_of(rows, event.asset_key)))
+    for asset_key, partitions in touched.items():
+        _settle_asset(rows, asset_key)
+        for partition in partitions:
+            _settle_partition(rows, asset_key, partition)
+
+
+# -- made from asset_events alone -------------------------------------------------------------------------------
+
+
+def _settle_asset(rows: Rows, asset_key: str) -> None:
+    """Set the row of an asset to what its events say."""
+    row = _blank(asset_key)
+    wiped = _latest_wipe(rows, asset_key)
+    if wiped is not None:
+        row = row._replace(wiped_position=wiped.position, wiped_us=wiped.timestamp_us)
+    for kind in _COLUMN:
+        latest = _latest_showing(rows, asset_key, kind, wiped.position if wiped else 0)
+        if latest is not None:
+            last = max(row.last_position or 0, latest.position)
+            row = row._replace(last_position=last, **{_COLUMN[kind]: latest.position})
+    if row == _blank(asset_key):
+        rows.delete(ASSETS, (asset_key,))
+    else:
+        rows.put(ASSETS, row)
+
+
+def _settle_partition(rows: Rows, asset_key: str, partition: str) -> None:
+    """Set the row of a partition to what its events say."""
+    whole, own = _latest_wipe(rows, asset_key), _latest_wipe(rows, asset_key, partition)
+    above = max(whole.position if whole else 0, own.position if own else 0)
+    latest = [
+        event
+        for kind in (_MADE, _PLANNED, _FAILED)
+        for event in rows.select(
+            EVENTS,
+            asset_key=asset_key,
+            partition=partition,
+            type=kind,
+            above={"position": above},
+            newest_first=True,
+            limit=1,
+        )
+    ]
+    row = None
+    for event in sorted(latest):
+        row = with_partition_event(row, event)
+    if row is None:
+        rows.delete(PARTITIONS, (asset_key, partition))
+    else:
+        rows.put(PARTITIONS, row)
+
+
+def _latest_wipe(rows: Rows, asset_key: str, partition: str | None = None) -> EventRow | None:
+    found = rows.select(EVENTS, asset_key=asset_key, partition=partition, type=_WIPED, newest_first=True, limit=1)
+    return found[0] if found else None
+
+
+def _latest_showing(rows: Rows, asset_key: str, kind: str, above: int) -> EventRow | None:
+    """The latest event of a kind that no wipe hides."""
+    below: int | None = None
+    while True:
+        found: list[EventRow] = rows.select(
+            EVENTS,
+            asset_key=asset_key,
+            type=kind,
+            above={"position": above},
+            below={"position": below} if below is not None else None,
+            newest_first=True,
+            limit=_CHUNK,
+        )
+        for event in found:
+            wipe = None if event.partition is None else _latest_wipe(rows, asset_key, event.partition)
+            if wipe is None or wipe.position < event.position:
+                return event
+        if len(found) < _CHUNK:
+            return None
+        # A chunk can end inside an event of several partitions: its last position is asked for once more.
+        below = found[-1].position + 1 if found[0].position != found[-1].position else found[-1].position
+
+
+def _partitions_of(rows: Rows, asset_key: str) -> list[str]:
+    found = {event.partition: None for event in rows.select(EVENTS, asset_key=asset_key)}
+    return [partition for partition in found if partition is not None]
+
+
+# -- from events to rows ----------------------------------------------------------------------------------------
+
+
+def _rows_of(record: EventRecord) -> Iterator[EventRow]:
+    fact: Any = record.event.fact
+    asset_key = keyed(fact.asset_key.to_text())
+    metadata = plain_json(getattr(fact, "metadata", {}))
+    for item, partition in enumerate(_partitions_in(fact)):
+        yield EventRow(
+            position=record.position or 0,
+            item=item,
+            asset_key=asset_key,
+            partition=None if partition is None else keyed(partition),
+            type=fact.KIND.name,
+            run_id=None if record.run_id is None else keyed(record.run_id),
+            step_key=words(record.event.step_key),
+            shard=record.shard,
+            seq=record.seq,
+            timestamp_us=record.event.timestamp_us,
+            code_version=words(getattr(fact, "code_version", None)),
+            data_version=words(getattr(fact, "data_version", None)),
+            skipped=int(getattr(fact, "skipped", False)),
+            metadata=metadata,
+        )
+
+
+def _partitions_in(fact: Any) -> list[str | None]:
+    """The partitions an event is about, each once; None for the asset as a whole."""
+    match fact:
+        case AssetWiped(partitions=partitions):
+            return [None] if partitions is None else list(dict.fromkeys(partitions))
+        case AssetMaterializationPlanned(partition=partition, partitions=partitions) if partitions:
+            one = [] if partition is None else [partition]
+            return list(dict.fromkeys([*one, *partitions]))
+    return [fact.partition]
+
+
+def _blank(asset_key: str) -> AssetRow:
+    return AssetRow(asset_key, None, None, None, None, None, None, None)
+
+
+def keys(record: EventRecord) -> Iterator[tuple[Table, Key]]:
+    fact: Any = record.event.fact
+    if isinstance(fact, RunDeleted):
+        return
+    asset_key = keyed(fact.asset_key.to_text())
+    yield ASSETS, (asset_key,)
+    for item, partition in enumerate(_partitions_in(fact)):
+        yield EVENTS, (record.position, item)
+        if partition is not None and not isinstance(fact, AssetObservation):
+            yield PARTITIONS, (asset_key, keyed(partition))
+
+
+_LATEST = """
+SELECT a.asset_key, m.position AS materialized_position, m.run_id, m.partition, m.timestamp_us AS materialized_us,
+  m.code_version, m.data_version, m.metadata, a.observed_position, a.planned_position, a.failed_position,
+  a.wiped_us
+FROM {prefix}assets_v1 a
+LEFT JOIN {prefix}asset_events_v1 m ON m.position = a.materialized_position AND m.item = 0
+WHERE a.last_position IS NOT NULL
+"""
+
+PROJECTION: Final = Projection(
+    name="assets",
+    version=1,
+    topics=Topic.ASSET | Topic.PARTITION,
+    types=frozenset((*_COLUMN, _WIPED, RunDeleted.KIND.name)),
+    tables=(EVENTS, ASSETS, PARTITIONS),
+    keys=keys,
+    fold=fold,
+    people={"assets": _LATEST, "asset_partitions": select_all(PARTITIONS), "asset_events": select_all(EVENTS)},
+)

@@ -1,0 +1,215 @@
+"""The database that the views live in: connections, and transactions that read one snapshot or write alone.
+
+    views.db beside a SQLite log · the log's own database on a server · memory · whatever `views=URL` names
+
+Promises: a writing transaction on SQLite holds the write lock from its first statement, so that two processes wait for
+each other instead of failing; a damaged file or a store that gives no answer raises a foldlog error.
+Not here: what is kept there (store.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError
+
+BUSY_S: Final = 30.0  #: how long a statement waits for another process
+WAL_LIMIT: Final = 4 * 1024 * 1024  #: bytes of a WAL that make it worth moving into the file
+
+_REMEDIES: dict[int, type[FoldlogError]] = {
+    sqlite3.SQLITE_BUSY: UnavailableError,
+    sqlite3.SQLITE_LOCKED: UnavailableError,
+    sqlite3.SQLITE_FULL: UnavailableError,
+    sqlite3.SQLITE_IOERR: UnavailableError,
+    sqlite3.SQLITE_CANTOPEN: UnavailableError,
+    sqlite3.SQLITE_CORRUPT: CorruptLogError,
+    sqlite3.SQLITE_NOTADB: CorruptLogError,
+    sqlite3.SQLITE_READONLY: ReadOnlyError,
+}
+
+
+class Database:
+    """One database, with a bounded pool. Thread-safe."""
+
+    def __init__(self, engine: sa.Engine, *, shown: str, schema: str | None = None, path: Path | None = None) -> None:
+        self.engine = engine.execution_options(schema_translate_map={None: schema}) if schema else engine
+        self.shown = shown  #: for messages: where it is, without credentials
+        self.schema = schema
+        self.path = path  #: of the SQLite file, if it is one
+        # One connection for all threads: they must take turns.
+        self._turn = threading.RLock() if isinstance(engine.pool, StaticPool) else nullcontext()
+        self._own = True
+
+    @classmethod
+    def in_memory(cls) -> Database:
+        """A database that lives as long as this object."""
+        engine = sa.create_engine("sqlite://", creator=lambda: _open(":memory:"), poolclass=StaticPool)
+        return cls(engine, shown="memory")
+
+    @classmethod
+    def in_file(cls, path: Path, *, read_only: bool = False, scratch: bool = False) -> Database:
+        """A SQLite file, made if need be. `scratch`: nobody else opens it, and it need not outlive a crash."""
+        if read_only:
+            engine = _sqlite(lambda: _open_for_reading(path))
+        else:
+            engine = _sqlite(lambda: _open_for_writing(path, scratch=scratch))
+        return cls(engine, shown=str(path), path=path)
+
+    @classmethod
+    def borrowed(cls, engine: sa.Engine, *, schema: str, shown: str) -> Database:
+        """The database of a log, through the log's own pool, which `close` leaves alone."""
+        database = cls(engine, shown=shown, schema=schema)
+        database._own = False
+        return database
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def prefix(self) -> str:
+        """What stands before a table's name in SQL text."""
+        return f'"{self.schema}".' if self.schema else ""
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One snapshot, for any number of queries."""
+        with self._turn, self._translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end of the block, rolled back by an exception."""
+        with self._turn, self._translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                # A deferred BEGIN that reads first and then writes fails at once if another process has written.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+        self._tidy()
+
+    def close(self) -> None:
+        """Close every connection that is its own. Idempotent."""
+        if self._own:
+            self.engine.dispose()
+
+    def _tidy(self) -> None:
+        """Move a WAL that has grown into its file.
+
+        While another connection holds the write lock: SQLite before 3.51.3 can corrupt a file when a commit starts the
+        WAL over during a checkpoint (sqlite.org/wal.html, "WAL-reset bug"). So automatic checkpoints are off.
+        """
+        if self.path is None:
+            return
+        wal = self.path.with_name(self.path.name + "-wal")
+        try:
+            if wal.stat().st_size < WAL_LIMIT:
+                return
+            guard, mover = _open(_uri(self.path, "rw"), timeout=0.0), _open(_uri(self.path, "rw"))
+        except (OSError, sqlite3.Error):
+            return  # the next commit tries again
+        try:
+            guard.execute("BEGIN IMMEDIATE")
+            mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            guard.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # somebody is writing; as above
+        finally:
+            guard.close()
+            mover.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            if (known := self._remedy(error)) is None:
+                raise
+            raise known from error
+
+    def _remedy(self, error: BaseException) -> FoldlogError | None:
+        origin = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        deed = f"the views at {self.shown}"
+        if isinstance(origin, sqlite3.Error):
+            kind = _REMEDIES.get(getattr(origin, "sqlite_errorcode", -1) & 0xFF)
+            if kind is None:
+                return None
+            known = kind(f"{deed}: {origin}")
+            if kind is CorruptLogError:
+                known.remedy = f"Delete {self.shown}: views hold nothing of their own, and are made again from the log."
+            return known
+        if isinstance(error, sa.exc.DBAPIError) and (error.connection_invalidated or _is_passing(origin)):
+            return UnavailableError(f"{deed}: {str(origin).strip()}")
+        return None
+
+
+def _is_passing(origin: BaseException | None) -> bool:
+    """Whether a server's error goes away by itself: lost connection, deadlock, time limit, another's commit."""
+    state = getattr(origin, "pgcode", None)
+    if state is None:
+        return type(origin).__name__ == "OperationalError"
+    return str(state)[:2] in ("08", "40", "53", "55", "57")
+
+
+def _sqlite(creator: Any) -> sa.Engine:
+    return sa.create_engine("sqlite://", creator=creator, poolclass=QueuePool, pool_size=5, max_overflow=20)
+
+
+def _uri(path: Path, mode: str) -> str:
+    option = "immutable=1" if mode == "immutable" else f"mode={mode}"
+    return f"file:{quote(str(path))}?{option}"
+
+
+def _open(where: str, *, timeout: float = BUSY_S) -> sqlite3.Connection:
+    """A connection without transactions of the driver's making."""
+    return sqlite3.connect(
+        where, uri=where.startswith("file:"), isolation_level=None, timeout=timeout, check_same_thread=False
+    )
+
+
+def _open_for_writing(path: Path, *, scratch: bool) -> sqlite3.Connection:
+    db = _open(_uri(path, "rwc"))
+    if scratch:
+        db.execute("PRAGMA journal_mode=OFF")
+        db.execute("PRAGMA synchronous=OFF")
+        return db
+    if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        db.execute("PRAGMA journal_mode=WAL")
+    # A power cut may take back the last commits, rows and checkpoint alike; they are folded once more then.
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    return db
+
+
+def _open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that never writes. A WAL file needs its -shm even to be read; where that cannot be made and there
+    is no WAL, nobody can be writing, and the file may be read as it lies."""
+    try:
+        db = _open(_uri(path, "ro"))
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        if not path.exists() or path.with_name(path.name + "-wal").exists():
+            raise
+        db = _open(_uri(path, "immutable"))
+    db.execute("PRAGMA query_only=1")
+    return db

@@ -1,0 +1,198 @@
+"""Take in what is on the timeline: pages of events, folded into rows, committed with the checkpoint.
+
+Promises: after `catch_up` the views show every append acknowledged before it began; any number of processes may catch
+up the same views at once; killed at any moment, nothing is lost and nothing is counted twice. An event that a view
+cannot take in stops that view only, and is never skipped: the checkpoint stays before it.
+Not here: a view's tables and fold (runs.py and its like), building one anew (rebuild.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from ..errors import FoldlogError, HistoryDiverged, ViewStopped
+from ..events.event import Opaque
+from ..log.cursor import CHAIN_BYTES, Cursor
+from ..log.log import EventLog, EventRecord, Page
+from ..log.port import Head
+from .projection import Projection
+from .rows import Rows
+from .store import LIVE, Checkpoint, Lost, Stop, Store
+
+logger = logging.getLogger("foldlog.views")
+
+PAGE = 2000  #: events in one transaction: bounds the memory, and how long others wait for the write lock
+
+
+class Projector:
+    """Keeps the views of one store at the end of one log. Thread-safe."""
+
+    def __init__(self, log: EventLog, store: Store, *, own_place: bool = False, page: int = PAGE) -> None:
+        self._log = log
+        self._store = store
+        self._own_place = own_place  #: somebody chose this database; it may hold the views of another log
+        self._page = page
+        self._seen: dict[str, Checkpoint] = {}  #: as this process last saw them
+        self._stops: dict[str, Stop] = {}  #: what this process has tried in vain
+
+    def catch_up(self) -> None:
+        """Take in all that was acknowledged before this call. What stops a view does not show here: see `check`."""
+        if self._store.read_only:
+            return
+        head = self._log.catch_up()
+        if self._is_at(head, self._store.projections):
+            return
+        while True:
+            self._seen = self._store.checkpoints()
+            behind = [p for p in self._going() if not _covers(self._seen[p.name], head)]
+            if not behind:
+                return
+            first = min(self._seen[p.name].position for p in behind)
+            # Views that stand at one place share the page; as a rule that is all of them.
+            group = [p for p in behind if self._seen[p.name].position == first]
+            cursor = self._seen[group[0].name].cursor
+            self._step([p for p in group if self._seen[p.name].cursor == cursor], cursor)
+
+    def check(self, name: str) -> None:
+        """Raise ViewStopped if a view stands before an event that it cannot take in."""
+        if self._store.read_only:
+            stop = self._store.checkpoints()[name].stopped
+        else:
+            stop = self._stops.get(name)
+        if stop is not None:
+            raise view_stopped(name, stop)
+
+    def retry(self) -> None:
+        """Try again what views have stopped at, with the next catch-up."""
+        self._stops.clear()
+
+    # -- one page -----------------------------------------------------------------------------------------------
+
+    def _step(self, group: Sequence[Projection], cursor: str) -> None:
+        try:
+            page = self._log.read(after=cursor or None, limit=self._page)
+        except HistoryDiverged as error:
+            self._begin_again(group, cursor, error)
+            return
+        try:
+            self._take(group, cursor, page)
+        except Lost:
+            pass  # another process took the page in; the checkpoints are read again
+
+    def _take(self, group: Sequence[Projection], cursor: str, page: Page) -> None:
+        stops = {}
+        with self._store.database.write() as connection:
+            # From here on nobody moves them; who read the same page waits, and then finds that they have moved.
+            held = self._store.checkpoints(connection, lock=True)
+            for projection in group:
+                old = held.get(projection.name)
+                if old is None or old.cursor != cursor:
+                    raise Lost
+                rows = self._store.rows(connection, projection, old)
+                stop = fold_page(projection, rows, page.events)
+                reached, position = page.cursor, page.cursor.position
+                if stop is not None:
+                    stops[projection.name] = stop
+                    rows = self._store.rows(connection, projection, old)
+                    fold_page(projection, rows, [r for r in page.events if _position(r) < stop.position])
+                    position = stop.position - 1
+                    reached = self._log.cursor(position)
+                rows.flush()
+                new = Checkpoint(old.generation, position, reached if position else "", rows.digests, stop)
+                self._store.move(connection, projection, old, new)
+        for name, stop in stops.items():
+            if name not in self._stops:
+                logger.error("%s", view_stopped(name, stop))
+        self._stops.update(stops)
+
+    def _begin_again(self, group: Sequence[Projection], cursor: str, error: HistoryDiverged) -> None:
+        """The log is another one than these views were folded from, or an older copy of it."""
+        if self._own_place and Cursor(cursor).parts.log_id != self._log.head().log_id:
+            # Two logs that share a database by mistake would throw away each other's views without end.
+            raise HistoryDiverged(f"the views at {self._store.database.shown} are of another log: {error}") from error
+        try:
+            with self._store.database.write() as connection:
+                held = self._store.checkpoints(connection, lock=True)
+                for projection in group:
+                    if held[projection.name].cursor == cursor:
+                        self._store.empty(connection, projection, held[projection.name])
+        except Lost:
+            return
+        names = ", ".join(p.name for p in group)
+        logger.warning("views %s are folded anew from the start, for the log was restored or replaced: %s", names, error)
+
+    def _going(self) -> Iterator[Projection]:
+        """Views that are not stopped, or have been helped over it by another process."""
+        for projection in self._store.projections:
+            stop = self._stops.get(projection.name)
+            if stop is not None and self._seen[projection.name].position >= stop.position:
+                stop = self._stops.pop(projection.name)
+                stop = None
+            if stop is None:
+                yield projection
+
+    def _is_at(self, head: Head, projections: Sequence[Projection]) -> bool:
+        return all(p.name in self._seen and _covers(self._seen[p.name], head) for p in projections)
+
+
+def fold_page(projection: Projection, rows: Rows, records: Sequence[EventRecord]) -> Stop | None:
+    """Fold the records that concern a view. The event that it cannot take in, if there is one: `rows` is void then."""
+    wanted = []
+    for record in records:
+        fact = record.event.fact
+        if isinstance(fact, Opaque):
+            if fact.topics & projection.topics or fact.name in projection.types:
+                known = "a newer version of it" if fact.name in projection.types else "that kind"
+                reason = f"this process does not know {known} (version {fact.version})"
+                stop = Stop(_position(record), fact.name, reason)
+                before = [one for one in records if _position(one) < stop.position]
+                return fold_page(projection, rows, before) or stop
+        elif fact.KIND.name in projection.types:
+            wanted.append(record)
+    rows.fetch([key for record in wanted for key in projection.keys(record)])
+    for record in wanted:
+        try:
+            projection.fold(rows, record)
+        except FoldlogError:
+            raise  # the database, not the fold
+        except Exception as error:
+            if _is_of_database(error):
+                raise
+            logger.debug("view %s at position %s", projection.name, record.position, exc_info=True)
+            return Stop(_position(record), record.event.type, f"{type(error).__name__}: {error}")
+    return None
+
+
+def view_stopped(name: str, stop: Stop) -> ViewStopped:
+    """The error that says where a view stands and what to do."""
+    error = ViewStopped(f"view {name} stopped before position {stop.position}, a {stop.type}: {stop.reason}")
+    if stop.reason.startswith("this process does not know"):
+        error.remedy = "Upgrade foldlog here, or register the kind; the view then goes on by itself."
+    else:
+        error.remedy = f"Correct the fold of view {name}, then run `foldlog rebuild --view {name}`."
+    return error
+
+
+def _covers(at: Checkpoint, head: Head) -> bool:
+    """Whether a view has taken in all up to `head`."""
+    if at.position != head.position:
+        return at.position > head.position and _is_of(at, head)
+    return head.position == 0 or (_is_of(at, head) and Cursor(at.cursor).parts.chain == head.chain[:CHAIN_BYTES])
+
+
+def _is_of(at: Checkpoint, head: Head) -> bool:
+    return bool(at.cursor) and Cursor(at.cursor).parts.log_id == head.log_id
+
+
+def _is_of_database(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in ("sqlalchemy", "sqlite3", "psycopg2")
+
+
+def _position(record: EventRecord) -> int:
+    if record.position is None:
+        raise ViewStopped(f"an event of shard {record.shard} was read from the timeline without a position")
+    return record.position
+
+
+__all__ = ["LIVE", "PAGE", "Projector", "fold_page", "view_stopped"]
