@@ -84,17 +84,19 @@ class Reporter:
         `metadata`: plain values, times with a zone, paths, lists and dicts; see `events.to_metadata`.
         Raises EncodingError, with the path, for a value that cannot be stored; nothing is recorded then.
         """
-        return self._record([
-            AssetMaterialization(
-                asset_key=AssetKey.of(asset_key),
-                partition=partition,
-                metadata=to_metadata(metadata or {}),
-                tags=dict(tags or {}),
-                code_version=code_version,
-                data_version=data_version,
-                description=description,
-            )
-        ])
+        return self._record(
+            [
+                AssetMaterialization(
+                    asset_key=AssetKey.of(asset_key),
+                    partition=partition,
+                    metadata=to_metadata(metadata or {}),
+                    tags=dict(tags or {}),
+                    code_version=code_version,
+                    data_version=data_version,
+                    description=description,
+                )
+            ]
+        )
 
     def observe(
         self,
@@ -107,16 +109,18 @@ class Reporter:
         description: str | None = None,
     ) -> Receipt:
         """Record what was seen of an asset without making it. Parameters and errors as of `materialize`."""
-        return self._record([
-            AssetObservation(
-                asset_key=AssetKey.of(asset_key),
-                partition=partition,
-                metadata=to_metadata(metadata or {}),
-                tags=dict(tags or {}),
-                data_version=data_version,
-                description=description,
-            )
-        ])
+        return self._record(
+            [
+                AssetObservation(
+                    asset_key=AssetKey.of(asset_key),
+                    partition=partition,
+                    metadata=to_metadata(metadata or {}),
+                    tags=dict(tags or {}),
+                    data_version=data_version,
+                    description=description,
+                )
+            ]
+        )
 
     def check(
         self,
@@ -130,17 +134,19 @@ class Reporter:
         description: str | None = None,
     ) -> Receipt:
         """Record the outcome of a check of an asset. A check that did not pass fails nothing by itself."""
-        return self._record([
-            AssetCheckEvaluation(
-                asset_key=AssetKey.of(asset_key),
-                check_name=name,
-                passed=bool(passed),
-                severity=severity,
-                partition=partition,
-                metadata=to_metadata(metadata or {}),
-                description=description,
-            )
-        ])
+        return self._record(
+            [
+                AssetCheckEvaluation(
+                    asset_key=AssetKey.of(asset_key),
+                    check_name=name,
+                    passed=bool(passed),
+                    severity=severity,
+                    partition=partition,
+                    metadata=to_metadata(metadata or {}),
+                    description=description,
+                )
+            ]
+        )
 
     def log(self, text: str, level: int = logging.INFO) -> None:
         """Record a line. Returns at once; the line is durable before the end of the run is. Never raises.

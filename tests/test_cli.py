@@ -19,7 +19,15 @@ from foldlog import events
 from foldlog.engine.cli.main import COMMANDS, cli
 
 FOLDLOG = (sys.executable, "-P", "-m", "foldlog")
-TYPES = ("RUN_CREATED", "RUN_START", "STEP_START", "LOG_MESSAGE", "ASSET_MATERIALIZATION", "STEP_SUCCESS", "RUN_SUCCESS")
+TYPES = (
+    "RUN_CREATED",
+    "RUN_START",
+    "STEP_START",
+    "LOG_MESSAGE",
+    "ASSET_MATERIALIZATION",
+    "STEP_SUCCESS",
+    "RUN_SUCCESS",
+)
 
 
 @pytest.fixture
@@ -63,3 +71,371 @@ def call(*args, cwd=None, code=0, env=None, stdin=None):
     )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+# -- the whole --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does_and_how(name):
+    command = cli.get_command(click.Context(cli), name)
+    assert command.get_short_help_str(200) == COMMANDS[name][1], "engine/cli/main.py and the command's own words differ"
+    help = invoke(name, "--help").stdout
+    assert "Examples:" in help
+    assert f"foldlog {name}" in help
+
+
+def test_the_help_loads_no_command():
+    code = "import sys; from foldlog.engine.cli.main import main\ntry: main(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    loaded = set(done.stderr.split())
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in COMMANDS)
+    assert not loaded & {
+        "rich",
+        "sqlalchemy",
+        "msgspec",
+        "sqlite3",
+        "foldlog.engine.cli.runs",
+        "foldlog.engine.log.log",
+    }
+
+
+def test_the_version_is_printed():
+    assert call("--version").stdout == f"foldlog {foldlog.__version__}\n"
+
+
+def test_what_was_meant_is_offered():
+    done = call("rnus", code=2)
+    assert "there is no command 'rnus'. Did you mean 'runs'?" in done.stderr
+    assert "`foldlog --help` lists the commands" in call("xyzzy", code=2).stderr
+    assert "Did you mean '--json'?" in call("runs", "--jsno", code=2).stderr
+    assert call("runs", "--limit", "0", code=2).stderr
+    assert call("tail", "-n", "3", "--after", "v1:x", code=2).stderr
+
+
+READERS = ("status", "runs", "assets", "tail", "verify", "doctor", "rebuild")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_no_command_makes_a_log_by_mistake(name, tmp_path):
+    done = call(name, "--url", f"sqlite:///{tmp_path}/nix", code=1, cwd=tmp_path)
+    assert done.stdout == ""
+    assert f"there is no log at {tmp_path}/nix" in done.stderr
+    assert "what to do: Check the URL." in done.stderr
+    assert "foldlog demo" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("history", "If that is the folder of a log, write sqlite:///history"),
+        ("mongodb://x", "no backend for mongodb:// URLs"),
+        ("sqlite://x", "write sqlite:///DIR"),
+        ("sqlite:///x?layuot=y", "unknown option 'layuot'"),
+        ("memory://", "a log in memory lives in one process"),
+    ],
+)
+def test_a_wrong_url_is_named_with_what_to_do(name, url, says, tmp_path):
+    done = invoke(name, "--url", url)
+    assert done.exit_code == 1
+    assert says in done.stderr
+    assert "what to do: " in done.stderr
+
+
+def test_a_file_that_is_no_log_is_told(tmp_path):
+    (tmp_path / "order.db").write_text("not a database, but long enough to look like one " * 100)
+    done = call("status", "--url", f"sqlite:///{tmp_path}", code=1)
+    assert "order.db" in done.stderr
+    assert "what to do: " in done.stderr
+
+
+def test_the_log_is_found_where_it_is_said_to_be(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    there = answer("runs", "--url", url)
+    assert len(there["runs"]) == 3
+    assert answer("runs") == there, "./history is the default"
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("FOLDLOG_HOME", str(tmp_path))
+    assert answer("runs") == there
+    monkeypatch.setenv("FOLDLOG_HOME", str(tmp_path / "other"))
+    done = invoke("runs")
+    assert done.exit_code == 1
+    assert "This URL is from FOLDLOG_HOME." in done.stderr
+    monkeypatch.setenv("FOLDLOG_URL", url)
+    assert answer("runs") == there
+    monkeypatch.setenv("FOLDLOG_URL", "sqlite:///nowhere")
+    assert invoke("--url", url, "runs", "--json").stdout == invoke("runs", "--url", url, "--json").stdout
+
+
+def test_a_password_is_not_shown(tmp_path):
+    done = invoke("status", "--url", "postgresql://user:hunter2@127.0.0.1:1/name")
+    assert done.exit_code == 1
+    assert "hunter2" not in done.output
+
+
+def test_who_stops_reading_gets_no_complaint(url):
+    script = f"{' '.join(FOLDLOG)} tail -n 1000 --json --url {url} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)  # 0: all was written before head went
+
+
+def test_a_pipe_gets_plain_whole_text(url):
+    done = call("runs", "--url", url, env={"FORCE_COLOR": "1", "COLUMNS": "30"})
+    assert "\x1b" not in done.stdout
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["run", "job", "status", "started", "took", "tags", "error"]
+    assert len(rows) == 3
+    assert rows[0].startswith("20000000-0000-4000-8000-000000000000  nightly  FAILURE")
+    assert rows[0].endswith("ValueError: row 7 is no row")
+
+
+def test_nothing_in_a_log_drives_the_terminal(url):
+    assert "\x1b" not in call("tail", "--url", url).stdout
+    assert "reading \\x1b[31mred\\x1b[0m rows" in call("tail", "--url", url).stdout
+
+
+# -- runs and assets --------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_for_scripts(url):
+    found = answer("runs", "--url", url)
+    assert found["more"] is False
+    failed, _, first = found["runs"]
+    assert first["status"] == "SUCCESS"
+    assert first["tags"] == {"team": "growth"}
+    assert first["created_us"] <= first["started_us"] <= first["ended_us"] <= time.time() * 1e6
+    assert (failed["status"], failed["failure_class"]) == ("FAILURE", "ValueError")
+    assert [run["run_id"] for run in answer("runs", "--status", "failure", "--url", url)["runs"]] == [failed["run_id"]]
+    assert len(answer("runs", "--tag", "team=growth", "--url", url)["runs"]) == 3
+    assert answer("runs", "--tag", "team=other", "--url", url)["runs"] == []
+    page = answer("runs", "--limit", "2", "--url", url)
+    assert (len(page["runs"]), page["more"]) == (2, True)
+    assert answer("runs", "--after", page["runs"][-1]["run_id"], "--url", url)["runs"] == [first]
+    assert invoke("runs", "--tag", "team", "--url", url).exit_code == 2
+
+
+def test_one_run_tells_why_it_failed(url):
+    done = call("runs", "2", "--url", url)
+    assert "run 20000000-0000-4000-8000-000000000000 of nightly: FAILURE" in done.stdout
+    assert "step extract, attempt 1 failed with ValueError: row 7 is no row" in done.stdout
+    assert 'raise ValueError("row 7 is no row")' in done.stdout, "the stack as it was recorded"
+    run = answer("runs", "20000", "--url", url)
+    assert [(step["step_key"], step["status"], step["attempts"]) for step in run["steps"]] == [
+        ("extract", "FAILURE", 1)
+    ]
+    error = run["failures"][0]["fact"]["error"]
+    assert (error["class_name"], error["message"]) == ("ValueError", "row 7 is no row")
+    assert run["assets"] == []
+    made = answer("runs", "1", "--url", url)["assets"][0]["fact"]
+    assert (made["asset_key"], made["partition"]) == ("raw/orders", "2026-11-20")
+    assert made["metadata"] == {"rows": 42, "share": {"type": "float", "value": "nan"}}
+
+
+def test_a_run_that_is_not_there_or_not_alone(url):
+    done = call("runs", "7", "--url", url, code=1)
+    assert done.stderr.splitlines()[0] == "foldlog: there is no run '7'"
+    with foldlog.Instance.from_url(url) as instance:
+        report(instance, "2abc")
+    done = call("runs", "2", "--url", url, code=1)
+    assert "several runs begin with '2'" in done.stderr
+    assert call("runs", "", "--url", url, code=1).stderr
+
+
+def test_assets_are_listed_and_shown(url):
+    (asset,) = answer("assets", "--url", url)["assets"]
+    assert (asset["asset_key"], asset["state"]) == ("raw/orders", "MATERIALIZED")
+    assert asset["materialization"]["partition"] == "2026-11-20"
+    one = answer("assets", "raw/orders", "--url", url)
+    assert one["metadata"]["rows"] == 42
+    assert [(part["partition"], part["status"]) for part in one["partitions"]] == [("2026-11-20", "MATERIALIZED")]
+    assert "raw/orders" in call("assets", "--prefix", "raw", "--url", url).stdout
+    assert answer("assets", "--prefix", "ra", "--url", url)["assets"] == []
+    assert "there is no asset 'raw'" in call("assets", "raw", "--url", url, code=1).stderr
+
+
+# -- tail -------------------------------------------------------------------------------------------------------------
+
+
+def lines(*args):
+    done = invoke("tail", "--json", *args)
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_tail_prints_the_end_and_the_cursor_behind_it(url):
+    everything = lines("-n", "1000", "--url", url)
+    positions = [one["position"] for one in everything]
+    assert positions == list(range(1, len(positions) + 1))
+    assert {"kind", "position", "shard", "seq", "run_id", "type", "timestamp_us", "step_key", "fact", "cursor"} <= set(
+        everything[0]
+    )
+    assert lines("-n", "4", "--url", url) == everything[-4:]
+    assert lines("-n", "0", "--url", url) == []
+    assert lines("--after", everything[5]["cursor"], "--url", url) == everything[6:]
+    assert lines("--after", everything[-1]["cursor"], "--url", url) == []
+    done = call("tail", "-n", "1", "--url", url)
+    assert done.stderr == f"cursor: {everything[-1]['cursor']}\n"
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_tail_takes_only_what_is_asked_for(url):
+    everything = lines("-n", "1000", "--url", url)
+    ends = [one for one in everything if one["type"] in ("RUN_SUCCESS", "RUN_FAILURE")]
+    assert lines("--types", "run_success,RUN_FAILURE", "--url", url) == ends
+    assert lines("-n", "1", "--types", "RUN_SUCCESS", "--url", url) == [ends[1]]
+    of_run = [one for one in everything if (one["run_id"] or "").startswith("1")]
+    assert lines("--run", "1", "--url", url) == of_run
+    assert lines("--run", "1", "-n", "2", "--url", url) == of_run[-2:]
+    assert lines("--run", "1", "--after", of_run[2]["cursor"], "--url", url) == of_run[3:]
+    assert lines("--run", "1", "--types", "STEP_START", "--url", url) == [
+        one for one in of_run if one["type"] == "STEP_START"
+    ]
+
+
+def test_tail_shows_what_was_deleted_as_a_range(url):
+    with foldlog.Instance.from_url(url) as instance:
+        instance.delete_run("00000000-0000-4000-8000-000000000000")
+    shown = lines("-n", "1000", "--url", url)
+    purged = [one for one in shown if one["kind"] == "purged"]
+    assert purged
+    assert purged[0]["first_position"] == 1
+    assert "purged: " in call("tail", "-n", "1000", "--url", url).stdout
+    assert shown[-1]["type"] == "RUN_DELETED"
+
+
+def test_tail_refuses_a_cursor_of_another_log(url, tmp_path):
+    with foldlog.open_log(f"sqlite:///{tmp_path}/other") as log:
+        cursor = str(log.cursor())
+    done = call("tail", "--after", cursor, "--url", url, code=1)
+    assert "the cursor is of log" in done.stderr
+    assert "not a foldlog cursor" in call("tail", "--after", "yesterday", "--url", url, code=1).stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--run", "follow-me")])
+def test_tail_follows_another_process(url, more):
+    with foldlog.Instance.from_url(url) as instance:
+        report(instance, "follow-me")
+    tail = subprocess.Popen(
+        [*FOLDLOG, "tail", "-f", "-n", "1", *more, "--url", url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert tail.stdout is not None
+        assert "RUN_SUCCESS" in tail.stdout.readline()
+        with foldlog.open_log(url) as log:
+            said = [events.LogMessage(text=f"line {number}") for number in range(3)]
+            for fact in said:
+                log.append("follow-me", [foldlog.Event.now(fact)])
+        assert [tail.stdout.readline().split()[-1] for _ in said] == ["0", "1", "2"]
+        tail.send_signal(signal.SIGINT)
+        rest, errors = tail.communicate(timeout=30)
+        assert tail.returncode == 130
+        assert rest == ""
+        assert errors.strip().startswith("cursor: v1:")
+        assert "Traceback" not in errors
+    finally:
+        tail.kill()
+        tail.wait()
+
+
+# -- rebuild, verify, doctor, delete ----------------------------------------------------------------------------------
+
+
+def test_rebuild_and_verify_answer_with_digests(url):
+    proved = answer("verify", "--url", url)
+    assert proved["ok"] is True
+    rebuilt = answer("rebuild", "--url", url)
+    assert {view["name"] for view in rebuilt["views"]} == {view["name"] for view in proved["views"]}
+    assert "runs" in {view["name"] for view in proved["views"]}
+    assert answer("verify", "--url", url)["views"] == proved["views"]
+    text = call("verify", "--url", url)
+    assert all(view["name"] in text.stdout for view in proved["views"])
+    assert "\r" not in text.stdout + text.stderr, "no progress bar in a pipe"
+    assert [view["name"] for view in answer("rebuild", "--view", "runs", "--url", url)["views"]] == ["runs"]
+    assert "runs" in call("rebuild", "--view", "rnus", "--url", url, code=1).stderr
+
+
+def test_verify_names_a_row_that_was_altered(url, tmp_path):
+    import sqlite3
+
+    with foldlog.Instance.from_url(url) as instance:
+        instance.get_run_records()
+    with sqlite3.connect(tmp_path / "history/views.db") as db:
+        db.execute("UPDATE runs_v1 SET job_name = 'forged' WHERE run_id LIKE '1%'")
+    done = call("verify", "--url", url, code=3)
+    assert "forged" in done.stdout
+    assert "nightly" in done.stdout
+    assert "10000000-0000-4000-8000-000000000000" in done.stdout
+    assert "foldlog rebuild --view runs" in done.stdout + done.stderr
+    found = json.loads(call("verify", "--json", "--url", url, code=3).stdout)
+    assert found["ok"] is False
+    (one,) = [one for view in found["views"] for one in view["differences"]]
+    assert (one["table"], one["column"], one["live"], one["rebuilt"]) == ("runs_v1", "job_name", "forged", "nightly")
+    call("rebuild", "--view", "runs", "--url", url)
+    call("verify", "--url", url)
+
+
+def test_status_tells_how_far_things_are(url):
+    found = answer("status", "--url", url)
+    assert found["head"] > 0
+    assert {view["position"] for view in found["views"]} == {found["head"]}
+    assert found["runs"] == {"FAILURE": 1, "SUCCESS": 2}
+    text = call("status", "--url", url).stdout
+    assert f"{found['head']:,}" in text
+
+
+def test_doctor_finds_nothing_wrong_in_a_good_log(url):
+    found = answer("doctor", "--full", "--url", url)
+    assert found["ok"] is True
+    assert found["faults"] == []
+    assert "no faults" in call("doctor", "--url", url).stdout
+
+
+def test_deleting_a_run_wants_a_word(url):
+    done = call("delete-run", "2", "--url", url, code=2, stdin="")
+    assert "--yes" in done.stderr
+    assert len(answer("runs", "--url", url)["runs"]) == 3
+    assert call("delete-run", "2", "--yes", "--url", url).stdout.startswith("deleted run 20000000-")
+    assert len(answer("runs", "--url", url)["runs"]) == 2
+    assert "was deleted" in call("runs", "2", "--url", url, code=1).stderr
+    call("delete-run", "9", "--yes", "--url", url, code=1)
+    assert json.loads(call("delete-run", "1", "--yes", "--drop-assets", "--json", "--url", url).stdout)["deleted"]
+    call("verify", "--url", url)
+
+
+@pytest.mark.parametrize(("reply", "code", "left"), [("n\n", 1, 3), ("y\n", 0, 2)])
+def test_on_a_terminal_deleting_is_asked_for(url, reply, code, left):
+    import pty
+
+    parent, child = pty.openpty()
+    process = subprocess.Popen([*FOLDLOG, "delete-run", "2", "--url", url], stdin=child, stdout=child, stderr=child)
+    os.close(child)
+    shown = ""
+    while "cannot be undone" not in shown:
+        shown += os.read(parent, 1000).decode()
+    os.write(parent, reply.encode())
+    assert process.wait(timeout=60) == code
+    os.close(parent)
+    assert len(answer("runs", "--url", url)["runs"]) == left
+    assert "FAILURE" in shown
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_reader_without_rights_gets_an_answer(url, tmp_path):
+    for path in [tmp_path / "history", *Path(tmp_path, "history").rglob("*")]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        done = call("runs", "--url", url)
+        assert "may not write" in done.stderr
+        assert len(done.stdout.splitlines()) == 4
+    finally:
+        for path in [tmp_path / "history", *Path(tmp_path, "history").rglob("*")]:
+            path.chmod(path.stat().st_mode | 0o200)

@@ -75,8 +75,8 @@ def parse(url: str) -> Address:
 
 def _split(url: str) -> sa.URL:
     scheme, _, rest = url.partition(":")
-    # `from None`, and no part of the URL in the message: a password with an unescaped @ or / in it is read as a part
-    # of the host or the port, and would be shown as such.
+    # No part of the URL in the message, nor SQLAlchemy's error as its cause: a password with an unescaped @ or / in it is
+    # read as a part of the host or the port, and would be shown as such.
     try:
         given = sa.make_url(f"postgresql:{rest}")
     except (sa.exc.ArgumentError, ValueError):
@@ -85,7 +85,7 @@ def _split(url: str) -> sa.URL:
         raise UsageError(
             "the PostgreSQL URL cannot be read; write postgresql://user:password@host:port/database, with special "
             "characters in the password percent-encoded (@ as %40, / as %2F)"
-        ) from None
+        )
     if given.host is not None and "@" in given.host:
         raise UsageError("the PostgreSQL URL has two @; percent-encode the one in the password as %40")
     return given

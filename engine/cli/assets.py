@@ -31,13 +31,11 @@ _COLOURS = {"MATERIALIZED": "green", "PASSED": "green", "FAILED": "red", "MISSIN
 )
 @click.argument("key", required=False)
 @click.option("--prefix", metavar="KEY", help="Only assets below this key.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="So many at most.")
+@click.option("--limit", type=click.IntRange(1, 9_999), default=100, show_default=True, help="So many at most.")
 @click.option("--after", metavar="KEY", help="Go on behind this key; assets are listed in the order of their keys.")
 @json_option("One JSON document")
 @log_option
-def command(
-    target: Target, key: str | None, prefix: str | None, limit: int, after: str | None, as_json: bool
-) -> None:
+def command(target: Target, key: str | None, prefix: str | None, limit: int, after: str | None, as_json: bool) -> None:
     """List assets, or show one with its metadata and partitions.
 
     KEY is written with slashes between its parts, as raw/orders.
@@ -48,7 +46,7 @@ def command(
         if key is not None:
             show_asset(instance, key, as_json=as_json)
             return
-        records = instance.get_asset_records(prefix=prefix, limit=limit + 1, after=after)
+        records = instance.get_asset_records(prefix=prefix, limit=limit + 1, cursor=after)
     more, records = len(records) > limit, records[:limit]
     if as_json:
         print_json({"assets": [asset_form(record) for record in records], "more": more})
@@ -74,7 +72,12 @@ def _row(record: AssetRecord) -> list[Cell]:
     if made is None:
         return [str(record.asset_key), _state(record), "", "", "", ""]
     return [
-        str(record.asset_key), _state(record), local(made.timestamp_us), made.partition, made.data_version, _run(made.run_id)
+        str(record.asset_key),
+        _state(record),
+        local(made.timestamp_us),
+        made.partition,
+        made.data_version,
+        _run(made.run_id),
     ]
 
 
@@ -124,28 +127,39 @@ def _event_form(event: AssetEvent | None) -> dict[str, Any] | None:
 
 def show_asset(instance: Instance, key: str, *, as_json: bool = False) -> None:
     """One asset: what the views keep of it, and the metadata as the log has it."""
-    record = instance.get_asset_record(key)
-    if record is None:
+    found = instance.get_asset_records([key])
+    if not found:
         from ..errors import UsageError
 
         error = UsageError(f"there is no asset {key!r}")
         error.remedy = "List the assets with `foldlog assets`; parts of a key are joined by slashes."
         raise error
+    (record,) = found
     partitions = instance.get_asset_partitions(key, limit=MOST)
-    checks = instance.get_asset_checks(key, limit=MOST)
+    checks = _latest(instance.get_asset_checks(key, limit=MOST))
     whole = _whole(instance, record.materialization)
     if as_json:
-        print_json({
-            **asset_form(record),
-            "metadata": jsonable(_metadata(whole)),
-            "partitions": [_partition_form(one) for one in partitions],
-            "checks": [_check_form(one) for one in checks],
-        })
+        print_json(
+            {
+                **asset_form(record),
+                "metadata": jsonable(_metadata(whole)),
+                "partitions": [_partition_form(one) for one in partitions],
+                "checks": [_check_form(one) for one in checks],
+            }
+        )
         return
     say(f"asset {clean(str(record.asset_key))}: {_state(record).text}", "bold")
     _print_latest(record, whole)
     _print_partitions(partitions)
     _print_checks(checks)
+
+
+def _latest(checks: list[CheckRecord]) -> list[CheckRecord]:
+    """Of each check the last word, by name and partition; they come the newest first."""
+    latest: dict[tuple[str, str], CheckRecord] = {}
+    for one in checks:
+        latest.setdefault((one.check_name, one.partition or ""), one)
+    return [latest[name] for name in sorted(latest)]
 
 
 def _whole(instance: Instance, made: AssetEvent | None) -> EventRecord | None:

@@ -13,8 +13,14 @@ from .options import examples
     "demo",
     epilog=examples("foldlog demo", "foldlog demo --home /tmp/tour", "foldlog demo --keep"),
 )
-@click.option("--home", type=click.Path(path_type=Path), default=Path("demo-home"), show_default=True, metavar="DIR",
-              help="The folder to work in.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    default=Path("demo-home"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder to work in.",
+)
 @click.option("--keep", is_flag=True, help="Keep what an earlier tour has left there, and add to it.")
 def command(home: Path, keep: bool) -> int:
     """Run a tour on real data: a weather pipeline and its log.

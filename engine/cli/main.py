@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": ("verify", "Prove that the views are what the log says."),
     "doctor": ("doctor", "Look for damage in a log, and say what to do."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),
+    "bench": ("bench", "Measure foldlog against the raw driver on this machine."),
 }
 EPILOG = """\b
 Which log: --url, else FOLDLOG_URL, else $FOLDLOG_HOME/history,
@@ -134,7 +135,9 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(cls=CommandLine, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", metavar="URL", help="The log to work on; also after the command.")
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
 @click.pass_context
 def cli(ctx: click.Context, url: str | None) -> None:
     """An event log for data orchestration, and the views that are folded from it."""

@@ -96,7 +96,9 @@ def find_run(log: EventLog, given: str) -> str:
         return matches[0]
     error: FoldlogError
     if matches:
-        error = UsageError(f"several runs begin with {given!r}: {', '.join(matches[:5])}{', ...' if len(matches) > 5 else ''}")
+        error = UsageError(
+            f"several runs begin with {given!r}: {', '.join(matches[:5])}{', ...' if len(matches) > 5 else ''}"
+        )
         error.remedy = "Give more of the run id."
     else:
         error = UsageError(f"there is no run {given!r}")

@@ -28,8 +28,12 @@ class Target(NamedTuple):
         from ...backends import without_password
 
         url = without_password(self.url)
-        return url if self.source == "--url" else f"{url} (from {self.source})" if self.source != "default" else (
-            f"{url} (the default; --url or FOLDLOG_URL names another)"
+        return (
+            url
+            if self.source == "--url"
+            else f"{url} (from {self.source})"
+            if self.source != "default"
+            else (f"{url} (the default; --url or FOLDLOG_URL names another)")
         )
 
 

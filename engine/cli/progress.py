@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Task
+    from rich.progress import Task, TaskID
     from rich.text import Text
 
-Report = Callable[[int, int], None]  #: called with how many events are done, and how many there are
+Report = Callable[[str, int, int], None]  #: called with the view, the position it has reached, and that of the head
 
 
 @contextmanager
@@ -34,9 +34,11 @@ def progress(title: str) -> Iterator[Report | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
+        tasks: dict[str, TaskID] = {}
 
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def report(view: str, position: int, head: int) -> None:
+            if view not in tasks:
+                tasks[view] = bar.add_task(f"{title} {view}", total=head)
+            bar.update(tasks[view], completed=position, total=head)
 
         yield report

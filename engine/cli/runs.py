@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from ..views.records import RunRecord, StepRecord
 
 STATUSES = (
-    "QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "SUSPENDED", "SUCCESS", "FAILURE", "CANCELING", "CANCELED",
+    "QUEUED",
+    "NOT_STARTED",
+    "MANAGED",
+    "STARTING",
+    "STARTED",
+    "SUSPENDED",
+    "SUCCESS",
+    "FAILURE",
+    "CANCELING",
+    "CANCELED",
 )
 TROUBLE = ("STEP_UP_FOR_RETRY", "STEP_FAILURE", "RUN_FAILURE", "RUN_CANCELED")
 MADE = ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION")
@@ -35,38 +44,50 @@ MOST = 1000  #: steps, failures and assets shown of one run
     ),
 )
 @click.argument("run_id", required=False)
-@click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES, case_sensitive=False),
-              help="Only runs in this state; may be given several times.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    help="Only runs in this state; may be given several times.",
+)
 @click.option("--job", metavar="NAME", help="Only runs of this job.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only runs with this tag; may be repeated.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many at most.")
-@click.option("--before", type=int, metavar="ID", help="Older ones: those with a smaller storage id than this.")
+@click.option("--limit", type=click.IntRange(1, 9_999), default=20, show_default=True, help="So many at most.")
+@click.option("--after", metavar="RUN_ID", help="Go on behind this run, to the older ones.")
 @json_option("One JSON document")
 @log_option
 def command(
-    target: Target, run_id: str | None, statuses: tuple[str, ...], job: str | None, tags: tuple[str, ...], limit: int,
-    before: int | None, as_json: bool,
+    target: Target,
+    run_id: str | None,
+    statuses: tuple[str, ...],
+    job: str | None,
+    tags: tuple[str, ...],
+    limit: int,
+    after: str | None,
+    as_json: bool,
 ) -> None:
     """List runs, or show what happened in one.
 
     With RUN_ID (the beginning of an id is enough): the run's steps, what it made, and what went wrong, with the stack
     as it was recorded.
     """
-    filters = {"statuses": statuses or None, "job_name": job, "tags": _tags(tags), "before": before}
-    if run_id is not None and any(filters.values()):
-        raise click.UsageError("RUN_ID names one run; --status, --job, --tag and --before choose among all")
+    filters = {"statuses": statuses or None, "job_name": job, "tags": _tags(tags)}
+    if run_id is not None and (after is not None or any(filters.values())):
+        raise click.UsageError("RUN_ID names one run; --status, --job, --tag and --after choose among all")
     with existing_instance(target) as instance:
         if run_id is not None:
             show_run(instance, find_run(instance.log, run_id), as_json=as_json)
             return
-        records = instance.get_run_records(limit=limit + 1, **filters)
+        cursor = find_run(instance.log, after) if after is not None else None
+        records = instance.get_run_records(limit=limit + 1, cursor=cursor, **filters)
     more, records = len(records) > limit, records[:limit]
     if as_json:
         print_json({"runs": [run_form(record) for record in records], "more": more})
         return
     print_runs(records)
     if more:
-        say(f"There are more: --before {records[-1].storage_id} goes on, --limit shows more at once.", err=True)
+        say(f"There are more: --after {records[-1].run.run_id} goes on, --limit shows more at once.", err=True)
 
 
 def _tags(given: tuple[str, ...]) -> dict[str, str] | None:
@@ -156,12 +177,14 @@ def show_run(instance: Instance, run_id: str, *, as_json: bool = False) -> None:
     trouble = instance.log.read_shard(run_id, types=TROUBLE, limit=MOST).records
     made = instance.log.read_shard(run_id, types=MADE, limit=MOST).records
     if as_json:
-        print_json({
-            **run_form(record),
-            "steps": [step_form(step) for step in steps],
-            "failures": [record_form(one) for one in trouble],
-            "assets": [record_form(one) for one in made],
-        })
+        print_json(
+            {
+                **run_form(record),
+                "steps": [step_form(step) for step in steps],
+                "failures": [record_form(one) for one in trouble],
+                "assets": [record_form(one) for one in made],
+            }
+        )
         return
     _print_head(record)
     print_steps(steps)
@@ -178,7 +201,10 @@ def _print_head(record: RunRecord) -> None:
         ("created", local(record.created_us)),
         ("started", local(record.started_us)),
         ("ended", f"{local(record.ended_us)}, after {_took(record)}" if record.ended_us else ""),
-        ("ignored", f"{record.ignored_ends} later ends, the last one {record.ignored_status}" if record.ignored_ends else ""),
+        (
+            "ignored",
+            f"{record.ignored_ends} later ends, the last one {record.ignored_status}" if record.ignored_ends else "",
+        ),
     ):
         if text:
             say(f"  {name:<8}{clean(text)}")
@@ -220,12 +246,14 @@ def _print_made(records: list[EventRecord]) -> None:
         fact: Any = record.event.fact
         what = "materialized" if record.event.type == "ASSET_MATERIALIZATION" else f"checked: {fact.check_name}"
         outcome = getattr(fact, "passed", None)
-        rows.append([
-            str(fact.asset_key),
-            fact.partition,
-            what if outcome is None else f"{what}, {'passed' if outcome else 'DID NOT PASS'}",
-            getattr(fact, "data_version", None),
-        ])
+        rows.append(
+            [
+                str(fact.asset_key),
+                fact.partition,
+                what if outcome is None else f"{what}, {'passed' if outcome else 'DID NOT PASS'}",
+                getattr(fact, "data_version", None),
+            ]
+        )
     if rows:
         say()
         table(("asset", "partition", "what", "data version"), rows)

@@ -41,16 +41,29 @@ class Wanted(NamedTuple):
         "foldlog tail --json --after v1:... -f | your-program",
     ),
 )
-@click.option("-n", "--lines", "last", type=click.IntRange(0, 1_000_000), metavar="N",
-              help="The last N events; 20 by default, all that follow with --after.")
+@click.option(
+    "-n",
+    "--lines",
+    "last",
+    type=click.IntRange(0, 1_000_000),
+    metavar="N",
+    help="The last N events; 20 by default, all that follow with --after.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Then wait for more, until Ctrl-C.")
-@click.option("--after", metavar="CURSOR", help="Only what comes behind this cursor, which an earlier call has printed.")
+@click.option(
+    "--after", metavar="CURSOR", help="Only what comes behind this cursor, which an earlier call has printed."
+)
 @click.option("--types", metavar="A,B", help="Only events of these types, as STEP_START,RUN_FAILURE.")
 @click.option("--run", "run_id", metavar="RUN_ID", help="Only this run; the beginning of its id is enough.")
 @json_option("One JSON object a line, each with the cursor to resume behind it")
 @log_option
 def command(
-    target: Target, last: int | None, follow: bool, after: str | None, types: str | None, run_id: str | None,
+    target: Target,
+    last: int | None,
+    follow: bool,
+    after: str | None,
+    types: str | None,
+    run_id: str | None,
     as_json: bool,
 ) -> None:
     """Print the end of the timeline, and follow it with -f.
@@ -110,9 +123,7 @@ def _of_timeline(log: EventLog, wanted: Wanted) -> Iterator[EventRecord | Purged
             yield from page.records
 
 
-def _last(
-    log: EventLog, count: int, types: frozenset[str] | None
-) -> tuple[list[EventRecord | Purged], str]:
+def _last(log: EventLog, count: int, types: frozenset[str] | None) -> tuple[list[EventRecord | Purged], str]:
     """The last `count` records, and the cursor behind them: looks back from the head, further each time."""
     head = log.catch_up().position
     end = log.cursor(head)
@@ -164,9 +175,7 @@ def _newest(log: EventLog, shard: str, count: int, types: frozenset[str] | None)
     found: list[EventRecord] = []
     seq = 0
     while len(found) < count:
-        page = log.read_shard(
-            shard, after_seq=seq, limit=min(count - len(found), PAGE), types=types, newest_first=True
-        )
+        page = log.read_shard(shard, after_seq=seq, limit=min(count - len(found), PAGE), types=types, newest_first=True)
         found += page.records
         seq = page.next_seq
         if page.at_end or seq <= 1:
@@ -211,7 +220,14 @@ def _line(record: EventRecord | Purged) -> str:
         kind = click.style(kind, fg=colour)
     place = "" if record.position is None else str(record.position)
     where = f"{_short(record.shard):<9}"
-    parts = (f"{place:>9}", local(event.timestamp_us), clean(where), kind, clean(f"{event.step_key or '-':<10}"), line(gist(event)))
+    parts = (
+        f"{place:>9}",
+        local(event.timestamp_us),
+        clean(where),
+        kind,
+        clean(f"{event.step_key or '-':<10}"),
+        line(gist(event)),
+    )
     return "  ".join(parts).rstrip()
 
 

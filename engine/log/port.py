@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
 from ..events.event import RETENTION_MASK, Record
@@ -28,7 +29,10 @@ __all__ = [
     "CanWait",
     "Epoch",
     "Expected",
+    "HasDatabase",
+    "HasHome",
     "Head",
+    "Home",
     "Limits",
     "Outcome",
     "Placed",
@@ -237,3 +241,30 @@ class CanRepair(Protocol):
 
     def start_epoch(self, reason: str) -> Epoch:
         """Begin another epoch at the head."""
+
+
+@runtime_checkable
+class HasDatabase(Protocol):
+    """Optional: a database and its one bounded pool, for tables beside those of the log."""
+
+    @property
+    def engine(self) -> Any:
+        """A `sqlalchemy.Engine`; the log closes it."""
+
+    @property
+    def schema(self) -> str:
+        """The schema that holds the log's tables."""
+
+
+class Home(Protocol):
+    """A folder on this machine that is the log's own."""
+
+    folder: Path
+
+
+@runtime_checkable
+class HasHome(Protocol):
+    """Optional: files that can be made again from the log may lie in its folder."""
+
+    @property
+    def home(self) -> Home: ...

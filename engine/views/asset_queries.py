@@ -82,9 +82,7 @@ def materializations(
 ) -> list[AssetEvent]:
     """Up to `limit` materializations of an asset, the newest first; also those a wipe of partitions hides."""
     events = tables[EVENTS]
-    query = sa.select(events).where(
-        events.c.asset_key == text_of(key), events.c.type == AssetMaterialization.KIND.name
-    )
+    query = sa.select(events).where(events.c.asset_key == text_of(key), events.c.type == AssetMaterialization.KIND.name)
     wiped = sa.select(tables[ASSETS].c.wiped_position).where(tables[ASSETS].c.asset_key == text_of(key))
     query = query.where(events.c.position > sa.func.coalesce(wiped.scalar_subquery(), 0))
     if before is not None:
@@ -129,9 +127,7 @@ def text_of(key: AssetKey) -> str:
     return keyed(key.to_text())
 
 
-def _conditions(
-    assets: sa.Table, prefix: AssetKey | None, after: AssetKey | None
-) -> Iterable[sa.ColumnElement[bool]]:
+def _conditions(assets: sa.Table, prefix: AssetKey | None, after: AssetKey | None) -> Iterable[sa.ColumnElement[bool]]:
     column = assets.c.asset_key
     yield assets.c.last_position.is_not(None)
     if prefix is not None:

@@ -226,25 +226,27 @@ def _latest_wipe(rows: Rows, asset_key: str, partition: str | None = None) -> Ev
 
 def _latest_showing(rows: Rows, asset_key: str, kind: str, above: int) -> EventRow | None:
     """The latest event of a kind that no wipe hides."""
+    of_kind = {"asset_key": asset_key, "type": kind}
     below: int | None = None
     while True:
         found: list[EventRow] = rows.select(
             EVENTS,
-            asset_key=asset_key,
-            type=kind,
             above={"position": above},
             below={"position": below} if below is not None else None,
             newest_first=True,
             limit=_CHUNK,
+            **of_kind,
         )
+        if len(found) == _CHUNK:  # which may have ended inside an event of several partitions
+            last = found[-1]
+            found += rows.select(EVENTS, position=last.position, below={"item": last.item}, **of_kind)
         for event in found:
             wipe = None if event.partition is None else _latest_wipe(rows, asset_key, event.partition)
             if wipe is None or wipe.position < event.position:
                 return event
         if len(found) < _CHUNK:
             return None
-        # A chunk can end inside an event of several partitions: its last position is asked for once more.
-        below = found[-1].position + 1 if found[0].position != found[-1].position else found[-1].position
+        below = found[-1].position
 
 
 def _partitions_of(rows: Rows, asset_key: str) -> list[str]:

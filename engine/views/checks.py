@@ -77,9 +77,7 @@ PROJECTION: Final = Projection(
     name="checks",
     version=1,
     topics=Topic.ASSET,
-    types=frozenset(
-        kind.KIND.name for kind in (AssetCheckEvaluation, AssetCheckEvaluationPlanned, RunDeleted)
-    ),
+    types=frozenset(kind.KIND.name for kind in (AssetCheckEvaluation, AssetCheckEvaluationPlanned, RunDeleted)),
     tables=(CHECKS,),
     keys=keys,
     fold=fold,

@@ -71,6 +71,15 @@ class Database:
         database._own = False
         return database
 
+    @classmethod
+    def on_server(cls, target: sa.URL, *, schema: str, shown: str) -> Database:
+        """A schema in a database of its own pool; the schema is made if need be."""
+        engine = sa.create_engine(target, pool_size=5, max_overflow=5, pool_pre_ping=True, hide_parameters=True)
+        database = cls(engine, shown=shown, schema=schema)
+        with database.write() as connection:
+            connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+        return database
+
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"

@@ -120,7 +120,9 @@ class Projector:
         except Lost:
             return
         names = ", ".join(p.name for p in group)
-        logger.warning("views %s are folded anew from the start, for the log was restored or replaced: %s", names, error)
+        logger.warning(
+            "views %s are folded anew from the start, for the log was restored or replaced: %s", names, error
+        )
 
     def _going(self) -> Iterator[Projection]:
         """Views that are not stopped, or have been helped over it by another process."""

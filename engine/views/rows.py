@@ -77,7 +77,9 @@ class Rows:
         """
         self.flush()
         source = self._tables[table]
-        where = [source.c[name] == value if value is not None else source.c[name].is_(None) for name, value in equal.items()]
+        where = [
+            source.c[name] == value if value is not None else source.c[name].is_(None) for name, value in equal.items()
+        ]
         where += [source.c[name] > value for name, value in (above or {}).items()]
         where += [source.c[name] < value for name, value in (below or {}).items()]
         keys = [source.c[name] for name in table.columns[: table.key]]

@@ -233,7 +233,9 @@ def find(
 
 def count(connection: sa.Connection, runs: sa.Table, tags: sa.Table, query: RunQuery) -> int:
     """How many runs there are."""
-    return connection.execute(sa.select(sa.func.count()).select_from(runs).where(*_conditions(runs, tags, query))).scalar_one()
+    return connection.execute(
+        sa.select(sa.func.count()).select_from(runs).where(*_conditions(runs, tags, query))
+    ).scalar_one()
 
 
 def tags_of(connection: sa.Connection, tags: sa.Table, run_ids: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -72,17 +72,16 @@ class Store:
         self.read_only = read_only
         self._declared: dict[tuple[str, int], dict[Table, sa.Table]] = {}
         self._live = {p.name: {table: table.declare(1) for table in p.tables} for p in projections}
+        self._all = {table: declared for tables in self._live.values() for table, declared in tables.items()}
         self._prepare()
 
     def close(self) -> None:
         self.database.close()
 
-    def live(self, table: Table) -> sa.Table:
-        """The table to query."""
-        for tables in self._live.values():
-            if table in tables:
-                return tables[table]
-        raise KeyError(table.name)
+    @property
+    def tables(self) -> dict[Table, sa.Table]:
+        """The live tables, to query."""
+        return self._all
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -98,9 +97,7 @@ class Store:
             query = query.with_for_update()
         versions = {p.name: p.version for p in self.projections}
         return {
-            row.name: _checkpoint(row)
-            for row in connection.execute(query)
-            if versions.get(row.name) == row.version
+            row.name: _checkpoint(row) for row in connection.execute(query) if versions.get(row.name) == row.version
         }
 
     def rows(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str = LIVE) -> Rows:

@@ -61,7 +61,7 @@ class Table:
         return table
 
     def _column(self, name: str, in_key: bool) -> sa.Column[Any]:
-        kind, nullable = _TYPES[self.row.__annotations__[name]]
+        kind, nullable = _TYPES[self.row.__annotations__[name].__forward_arg__]
         return sa.Column(name, kind, primary_key=in_key, nullable=nullable, autoincrement=False)
 
     def hash(self, row: Row) -> int:

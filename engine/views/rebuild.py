@@ -1,0 +1,112 @@
+"""Fold views anew from the start of the log, beside the live ones, and switch at once.
+
+Promises: readers and writers go on with the live tables until the switch, which is one transaction; killed or
+cancelled (an exception out of `progress`) before it, nothing has changed. Memory does not grow with the log.
+Not here: the fold of a page (projector.py), the tables (store.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ..errors import FoldlogError, UnavailableError
+from ..log.log import EventLog
+from .projection import Projection
+from .projector import fold_page, view_stopped
+from .store import BUILDING, LIVE, Checkpoint, Lost, Store
+
+PAGE = 5000  #: events in one transaction
+
+Progress = Callable[[str, int, int], None]  #: view, position reached, position of the head
+
+
+class Builder:
+    """Folds pages into tables that are nobody else's."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        store: Store,
+        checkpoints: Mapping[str, Checkpoint],
+        *,
+        slot: str,
+        page: int = PAGE,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._slot = slot
+        self._page = page
+        self._projections = [p for p in store.projections if p.name in checkpoints]
+        self.at = dict(checkpoints)  #: all of them at one place
+
+    @property
+    def position(self) -> int:
+        return next(iter(self.at.values())).position
+
+    def step(self, *, up_to: int | None = None) -> bool:
+        """Fold the next page; whether there is more. `up_to`: no event past that position."""
+        limit = self._page if up_to is None else min(self._page, up_to - self.position)
+        if limit <= 0:
+            return False
+        old = self.at
+        # Without a filter by type a page holds one record a position, so that `limit` ends it exactly.
+        page = self._log.read(after=next(iter(old.values())).cursor or None, limit=limit)
+        if page.cursor.position == self.position:
+            return False
+        new = {}
+        with self._store.database.write() as connection:
+            for projection in self._projections:
+                before = old[projection.name]
+                rows = self._store.rows(connection, projection, before, slot=self._slot)
+                stop = fold_page(projection, rows, page.events)
+                if stop is not None:
+                    raise view_stopped(projection.name, stop)
+                rows.flush()
+                after = Checkpoint(before.generation, page.cursor.position, page.cursor, rows.digests, None)
+                self._store.move(connection, projection, before, after, slot=self._slot)
+                new[projection.name] = after
+        self.at = new
+        return not page.at_head and self.position != up_to
+
+
+def rebuild(log: EventLog, store: Store, projections: Sequence[Projection], *, progress: Progress | None) -> int:
+    """Build these views and switch to them; the position that was reached.
+
+    Raises ViewStopped if a fold cannot take in an event, UnavailableError if another rebuild took over.
+    """
+    with store.database.write() as connection:
+        builds = {p.name: store.start_build(connection, p) for p in projections}
+    builder = Builder(log, store, builds, slot=BUILDING)
+    name = projections[0].name if len(projections) == 1 else "all"
+    try:
+        while True:
+            more = builder.step()
+            if progress is not None:
+                progress(name, builder.position, max(log.head().position, builder.position))
+            if not more and _switched(store, projections, builder):
+                return builder.position
+    except Lost:
+        raise UnavailableError(f"another rebuild of view {name} has begun; this one was given up") from None
+    except BaseException:
+        _give_up(store, projections, builds)
+        raise
+
+
+def _switched(store: Store, projections: Sequence[Projection], builder: Builder) -> bool:
+    """Put the built tables in place, unless the live ones have moved on meanwhile."""
+    with store.database.write() as connection:
+        live = store.checkpoints(connection, slot=LIVE, lock=True)
+        if any(live[p.name].position > builder.position for p in projections):
+            return False
+        for projection in projections:
+            store.switch(connection, projection, live[projection.name], builder.at[projection.name])
+    return True
+
+
+def _give_up(store: Store, projections: Sequence[Projection], builds: Mapping[str, Checkpoint]) -> None:
+    try:
+        with store.database.write() as connection:
+            for projection in projections:
+                store.drop_build(connection, projection, builds[projection.name])
+    except FoldlogError:
+        pass  # the next rebuild drops them
