@@ -182,7 +182,8 @@ class Instance:
                 at = runs.find(connection, tables[runs.RUNS], tables[runs.TAGS], runs.RunQuery([cursor]), limit=1)
                 if not at:
                     return []
-                query = query._replace(**{"after" if ascending else "before": at[0].storage_id})
+                behind = at[0].storage_id
+                query = query._replace(after=behind) if ascending else query._replace(before=behind)
             return runs.find(connection, tables[runs.RUNS], tables[runs.TAGS], query, limit=limit, ascending=ascending)
 
     def get_runs_count(

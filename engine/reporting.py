@@ -319,7 +319,7 @@ class RunReporter(Reporter):
         self._take_in(facts)
         return receipt
 
-    def _queue(self, events: list[Event], expected: Expected, key: UUID) -> Future[Receipt]:
+    def _queue(self, events: list[Event[Any]], expected: Expected, key: UUID) -> Future[Receipt]:
         return self._writer.append(self.run_id, events, expected=expected, key=key)
 
     def _say(self, line: LogMessage, step_key: str | None = None) -> None:
@@ -335,7 +335,7 @@ class RunReporter(Reporter):
         if future.cancelled() or future.exception() is not None:
             self._lost_lines += 1
 
-    def _event(self, fact: Fact, step_key: str | None) -> Event:
+    def _event(self, fact: Fact, step_key: str | None) -> Event[Any]:
         # Kept facts outlive the run's other events, and with them its only mention of the job.
         kept = fact.KIND.retention == Retention.KEPT
         return Event.now(fact, step_key=step_key, job_name=self.job_name if kept else None)
@@ -433,7 +433,7 @@ class StepReporter(Reporter):
 
 
 class RunHandler(logging.Handler):
-    """Hands the lines of a standard logger to a run. foldlog's own are left out: recording one must not make another."""
+    """Hands the lines of a standard logger to a run, but for foldlog's own: recording one must not make another."""
 
     def __init__(self, run: RunReporter, level: int = logging.INFO) -> None:
         super().__init__(level)

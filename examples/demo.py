@@ -17,10 +17,11 @@ from importlib import resources
 from pathlib import Path
 
 from ..engine.cli.assets import print_assets
+from ..engine.cli.one_run import print_steps, print_trouble
 from ..engine.cli.progress import progress
-from ..engine.cli.runs import print_runs, print_steps, print_trouble
-from ..engine.cli.show import say
-from ..engine.cli.verify import print_verdict
+from ..engine.cli.runs import print_runs
+from ..engine.cli.show import say, table
+from ..engine.cli.verify import digests, print_verdict
 from ..engine.instance import Instance
 from . import pipeline
 from .home import TAG, Home, prepare
@@ -29,18 +30,19 @@ from .weather import MalformedRow
 YEARS = range(2012, 2016)
 SOURCE = "seattle-weather.csv"
 GOOD, BAD = "2014/08/11,0.5,35.6,17.8,2.6,rain", '2014/08/11,0.5,"35,6",17.8,2.6,rain'
-STEPS = 6  #: parts of the tour
 
 
 def tour(folder: Path, *, keep: bool = False) -> bool:
-    """The whole of it, told on the output; whether the views were proved. Raises UsageError if the folder is not ours."""
+    """The whole of it, told on the output; whether the views were proved. Raises UsageError for a folder of others."""
     began = time.monotonic()
     home = prepare(folder, keep=keep)
+    if home.before != "nothing":
+        say(f"{home.folder}{os.sep} was there from an earlier tour: {home.before}.")
     say(f"The tour works in {home.folder}{os.sep}; its log is {home.url}")
     with Instance.from_url(home.url) as instance:
         done = _work(instance, home)
         _look(instance, done)
-        before = _digests(instance)
+        before = digests(instance.verify())
     proved = _lose_and_prove(home, before)
     _farewell(home, time.monotonic() - began, proved)
     return proved
@@ -120,8 +122,73 @@ def _look(instance: Instance, runs: dict[str, str]) -> None:
     _part(4, f"Why run {runs['failed'][:8]} failed, from the log")
     failures = instance.log.read_shard(runs["failed"], types=("STEP_FAILURE", "RUN_FAILURE")).records
     print_trouble(failures)
-    _part(5, "What there is now; 2014 is still the good one")
+    _part(5, "What there is now; what was made of 2014 before stays")
     print_assets(instance.get_asset_records())
+    say()
+    _print_records(instance)
+
+
+def _print_records(instance: Instance) -> None:
+    """The record days, out of the metadata of the asset they are."""
+    made = instance.get_latest_materialization_event(pipeline.RECORDS)
+    if made is None:
+        raise RuntimeError(f"{pipeline.RECORDS} was not made")
+    days = made.event.fact.metadata["records"].records
+    say("The metadata of weather/records:")
+    table(("record", "date", "value#"), [[day["record"], day["date"], f"{day['value']} {day['unit']}"] for day in days])
 
 
 # -- the proof --------------------------------------------------------------------------------------------------------
+
+
+def _lose_and_prove(home: Home, before: dict[str, str]) -> bool:
+    """Delete the file of the views, fold it from the log again, and compare: with the log, and with what was there."""
+    _part(6, "Lose the views, and prove them")
+    for path in home.history.glob("views.db*"):
+        path.unlink()
+    say(f"Deleted {home.history / 'views.db'}: every table shown above is gone. The log is all that is left.")
+    with Instance.from_url(home.url) as instance:
+        with progress("rebuilding") as report:
+            position = instance.rebuild(progress=report)
+        say(f"Folded from the log again, up to position {position:,}.")
+        with progress("verifying") as report:
+            verdict = instance.verify(progress=report)
+    print_verdict(verdict)
+    same = digests(verdict) == before
+    say(f"The digests are {'those' if same else 'NOT those'} from before the views were deleted.")
+    return verdict.ok and same
+
+
+# -- how it is told ---------------------------------------------------------------------------------------------------
+
+
+def _part(number: int, title: str) -> None:
+    say()
+    say(f"{number}. {title}", "bold")
+
+
+def _farewell(home: Home, seconds: float, proved: bool) -> None:
+    say()
+    if not proved:
+        say(f"Not proved; `{_foldlog()} doctor --full --url {home.url}` may tell why.", "red")
+        return
+    say(f"Done in {seconds:.1f} s. What to try next:", "bold")
+    for command in (
+        "runs --status FAILURE",
+        "assets reports/seattle",
+        "assets weather/raw",
+        "tail -n 30",
+        "verify",
+    ):
+        say(f"  {_foldlog()} {command} --url {home.url}")
+    say(f"  {_foldlog()} demo --keep        (runs all again, beside what is there)")
+
+
+def _foldlog() -> str:
+    """How the command is called here."""
+    if shutil.which("foldlog"):
+        return "foldlog"
+    beside = Path(sys.executable).with_name("foldlog")
+    if beside.exists():
+        return os.path.relpath(beside)
+    return f"{os.path.relpath(sys.executable)} -m foldlog"

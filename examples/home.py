@@ -28,6 +28,7 @@ class Home(NamedTuple):
     """The folder of the tour."""
 
     folder: Path
+    before: str = "nothing"  #: what became of what an earlier tour had left
 
     @property
     def history(self) -> Path:
@@ -50,8 +51,11 @@ def prepare(folder: Path, *, keep: bool) -> Home:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
             raise _refused(f"{folder} is not empty and was not made by `foldlog demo`")
-        if not keep:
+        if keep:
+            home = home._replace(before="its runs are kept, and new ones are added (--keep)")
+        else:
             _empty(home)
+            home = home._replace(before="it was emptied (--keep adds to it instead)")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).write_text(ABOUT, encoding="utf-8")
     return home

@@ -183,7 +183,7 @@ def test_a_purge_within_a_shard_read_leaves_what_is_kept(opened: Opener, monkeyp
     sequence(backend)
     backend.fence("run-1")
     find = OrderFile.find
-    monkeypatch.setattr("foldlog.backends.sqlite.ending.Path.unlink", lambda *_, **__: None, raising=False)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # killed before it: emptied, and still there
 
     def purging(order: OrderFile, name: str) -> Any:
         found = find(order, name)
@@ -275,10 +275,12 @@ def test_a_failed_checkpoint_fails_no_append(opened: Opener, monkeypatch: pytest
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[attr-defined]
         raise error
 
-    for module in ("shardfile", "order"):
-        monkeypatch.setattr(f"foldlog.backends.sqlite.{module}.checkpoint", fail)
-        monkeypatch.setattr(f"foldlog.backends.sqlite.{module}.WAL_LIMIT", 0)
-    for _ in range(2):
+    put(backend, "run-1", b"a")
+    sequence(backend)
+    with monkeypatch.context() as patch:
+        patch.setattr("foldlog.backends.sqlite.connect.sqlite3.connect", fail)  # the guard of a checkpoint
+        for module in ("shardfile", "order"):
+            patch.setattr(f"foldlog.backends.sqlite.{module}.WAL_LIMIT", 0)
         put(backend, "run-1", b"a")
         sequence(backend)
     assert everything(backend) == [b"a", b"a"]

@@ -75,8 +75,8 @@ def parse(url: str) -> Address:
 
 def _split(url: str) -> sa.URL:
     scheme, _, rest = url.partition(":")
-    # No part of the URL in the message, nor SQLAlchemy's error as its cause: a password with an unescaped @ or / in it is
-    # read as a part of the host or the port, and would be shown as such.
+    # No part of the URL in the message, nor SQLAlchemy's error as its cause: a password with an unescaped @ or / in it
+    # is read as a part of the host or the port, and would be shown as such.
     try:
         given = sa.make_url(f"postgresql:{rest}")
     except (sa.exc.ArgumentError, ValueError):

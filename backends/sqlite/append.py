@@ -15,17 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from ...engine.errors import AppendKeyConflict, ConflictError, CorruptLogError, FoldlogError, ShardPurged
+from ...engine.errors import (
+    AppendKeyConflict,
+    ConflictError,
+    CorruptLogError,
+    FoldlogError,
+    ShardPurged,
+    UnavailableError,
+)
 from ...engine.log.port import ANY, NEW, Append, Expected, Outcome, Receipt, ShardState
-from .connect import remedy_for, transaction
+from .connect import remedy_for, transaction, translated
 from .doorbell import Doorbell, Writers
 from .files import FileCache
 from .home import FileKind, Home
 from .order import OrderFile, Place
-from .schema import SHARD_TABLES, create_file, image
+from .schema import SHARD_TABLES, create_file, image, sync_names
 from .shardfile import Fence, ShardFile, Taken
 
 UNKNOWN = -1
+SEALED_MARK = -1  #: a mark no file has: the append that names it looks at the fence first
 KNOWN_SHARDS = 10_000  #: shards whose end a process remembers
 
 
@@ -40,6 +48,7 @@ class Writable:
     file: ShardFile
     next_seq: int  #: 0: look first
     last_us: int
+    mark: int  #: the shard's fence as it stood when `slot` was looked up (shardfile.Fence)
 
 
 class Appender:
@@ -65,7 +74,7 @@ class Appender:
                 if not file.closed:
                     try:
                         return self._append(file, shard, append)
-                    except sqlite3.Error as error:
+                    except (sqlite3.Error, OSError) as error:
                         if (known := remedy_for(error, f"writing {file.path}")) is None:
                             raise
                         raise known from error
@@ -78,6 +87,8 @@ class Appender:
         for index, append in enumerate(appends):
             try:
                 shard = self._shards.get(append.shard) or self._open(append.shard, append.expected)
+                if shard.file.closed:
+                    shard = self._reopened(shard, append)
                 by_file.setdefault(shard.kind.path, []).append((index, shard))
             except FoldlogError as error:
                 outcomes[index] = error
@@ -94,12 +105,15 @@ class Appender:
 
     def _reopened(self, shard: Writable, append: Append) -> Writable:
         """The shard again, after its file was closed to spare handles, or because the shard ended."""
-        try:
-            shard.file = self._files.get(shard.kind)
-        except FileNotFoundError:
+        self.forget(shard.name)
+        again = self._open(shard.name, append.expected)
+        if again.next_seq < shard.next_seq:
             self.forget(shard.name)
-            return self._open(shard.name, append.expected)
-        return shard
+            raise CorruptLogError(
+                f"{shard.kind.path}: shard {shard.name} ends at seq {again.next_seq - 1}, this process has written seq "
+                f"{shard.next_seq - 1}: an older copy of the file was put there"
+            )
+        return again
 
     def _append(self, file: ShardFile, shard: Writable, append: Append) -> Receipt:
         file.used = True
@@ -129,6 +143,9 @@ class Appender:
         kind = members[0][1].kind
         try:
             with self._files.use(kind) as file:
+                for _, shard in members:
+                    if shard.file is not file:  # closed since, to spare handles
+                        shard.file, shard.next_seq = file, 0
                 try:
                     with transaction(file.db):
                         for index, shard in members:
@@ -138,9 +155,13 @@ class Appender:
                         self._ring(shard)
                 if not file.settle():
                     raise self._lost(file, members[0][1])
-        except FoldlogError as error:  # the commit failed: no append of the group was acknowledged
+        except BaseException as error:  # the commit failed: no append of the group was acknowledged
             for _, shard in members:
-                shard.next_seq = 0
+                shard.next_seq = 0  # also after Ctrl-C: what was rolled back must not be counted
+            if isinstance(error, FileNotFoundError):  # the file is gone with its run: each append finds out by itself
+                return {index: _outcome(self.append, appends[index]) for index, _ in members}
+            if not isinstance(error, FoldlogError):
+                raise
             return {index: error for index, _ in members}
         # A sealed shard is opened again outside the group's transaction, for that takes one of the order.
         for index, outcome in outcomes.items():
@@ -183,15 +204,15 @@ class Appender:
             receipt = Receipt(name, seq, seq + len(records) - 1, given, at_us, digest)
             try:
                 if len(records) == 1:
-                    done = file.insert_one(shard.number, receipt, records[0], keyed=keyed)
+                    done = file.insert_one(shard.number, receipt, records[0], keyed=keyed, mark=shard.mark)
                 else:
-                    done = file.insert(shard.number, receipt, records, keyed=keyed)
+                    done = file.insert(shard.number, receipt, records, keyed=keyed, mark=shard.mark)
             except Taken:
                 shard.next_seq = 0
                 continue
             if not done:
-                self._refuse_if_purged(file, shard)
-                raise _Sealed
+                self._look_at_fence(file, shard)
+                continue
             shard.next_seq, shard.last_us = receipt.last_seq + 1, at_us
             return receipt
 
@@ -208,35 +229,42 @@ class Appender:
         shard.next_seq, shard.last_us = end.seq + 1, end.at_us
         return shard.next_seq
 
-    def _refuse_if_purged(self, file: ShardFile, shard: Writable) -> None:
+    def _look_at_fence(self, file: ShardFile, shard: Writable) -> None:
+        """Why an append was not let in; returns if it may try again."""
         shard.next_seq = 0
-        if file.fence(shard.number) is Fence.PURGED:
+        mark = file.mark(shard.number, shard.name)  # before the slot: the slot is changed first (`_lift_seal`)
+        if Fence(mark & 3) is Fence.PURGED:
             self.forget(shard.name)
             raise ShardPurged(f"shard {shard.name} was deleted")
+        place = self._order.find(shard.name)
+        if Fence(mark & 3) is not Fence.NONE or place is None or place.slot is None:
+            raise _Sealed
+        shard.mark, shard.slot = mark, place.slot
 
     def _lost(self, file: ShardFile, shard: Writable) -> CorruptLogError:
-        self._files.forget(shard.kind)
+        if self._home.layout == "sharded":
+            self._files.forget(shard.kind)
         self.forget(shard.name)
         return CorruptLogError(f"{file.path} was removed or replaced while it was open; the append is not recorded")
 
     def _lift_seal(self, file: ShardFile, shard: Writable) -> None:
         """Open a sealed shard again: in the order first, or nobody would look into it."""
         while True:
-            place = self._order.open_shard(shard.name)
+            self._order.open_shard(shard.name)
             if self._home.is_run_file(shard.kind):
                 file.db.execute("PRAGMA journal_mode=WAL").fetchall()
             with self._order.writing():
                 now = self._order.find(shard.name)
                 if now is None or now.state is not ShardState.OPEN:
                     continue  # sealed again in between
-                if file.fence(shard.number) is Fence.SEALED:
-                    file.set_fence(shard.number, Fence.NONE)
-                shard.slot = _slot(place)
+                if Fence(file.mark(shard.number, shard.name) & 3) is not Fence.PURGED:
+                    file.lift_fence(shard.number)
+                shard.mark, shard.slot = file.mark(shard.number, shard.name), _slot(now)
                 return
 
     def _open(self, name: str, expected: Expected) -> Writable:
         """Get a shard ready for its first append by this process."""
-        with self._lock:
+        with self._lock, translated(f"opening shard {name}"):
             if known := self._shards.get(name):
                 return known
             place = self._order.find(name)
@@ -250,8 +278,15 @@ class Appender:
             kind = self._home.file_of(name)
             number = self._home.number_in_file(name, place.id)
             self._make_file(place, kind, number)
-            with self._files.use(kind) as file:
-                end = file.end(number)
+            try:
+                with self._files.use(kind) as file:
+                    mark = file.mark(number, name)
+                    end = file.end(number)
+            except FileNotFoundError as error:
+                raise UnavailableError(f"{kind.path} was removed as it was opened") from error
+            place = self._order.find(name) or place  # after the mark, as in `_look_at_fence`
+            if place.slot is None:
+                mark = SEALED_MARK  # also if the file has lost its fence with the power: opened in the order first
             if end.seq < place.ordered_seq:
                 raise CorruptLogError(
                     f"{kind.path}: shard {name} ends at seq {end.seq}, but {place.ordered_seq} events of it are on the "
@@ -259,7 +294,8 @@ class Appender:
                 )
             if len(self._shards) >= KNOWN_SHARDS:
                 self._shards.clear()
-            shard = self._shards[name] = Writable(name, number, _slot(place), kind, file, end.seq + 1, end.at_us)
+            shard = Writable(name, number, _slot(place), kind, file, end.seq + 1, end.at_us, mark)
+            self._shards[name] = shard
             return shard
 
     def _make_file(self, place: Place, kind: FileKind, number: int) -> None:
@@ -269,8 +305,10 @@ class Appender:
             if place.ordered_seq:
                 raise CorruptLogError(f"{kind.path} is missing, yet events of shard {place.name} are on the timeline")
             content = image(SHARD_TABLES, log_id=self._order.log_id, kind=kind.kind, statements=[row])
-            if create_file(kind.path, content):
-                return
+            create_file(kind.path, content)
+        if not place.ordered_seq and self._home.layout == "sharded":
+            # Also if another process made it: it may not have come to this yet, or was killed before.
+            sync_names(kind.path, top=self._home.folder)
         if not self._home.is_run_file(kind):
             with self._files.use(kind) as file:
                 file.db.execute(*row)

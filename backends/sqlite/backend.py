@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from ...engine.errors import ReadOnlyError, UsageError
+from ...engine.errors import CorruptLogError, ReadOnlyError, UsageError
 from ...engine.log.port import GENESIS, Append, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored
 from .append import Appender
-from .connect import connect, connect_for_reading, translated
+from .connect import connect, connect_for_reading, sync_log, translated
 from .doorbell import Doorbell, Writers, wall_us
 from .ending import Ending
 from .files import FileCache
@@ -24,7 +24,7 @@ from .home import SYNCHRONOUS, Durability, FileKind, Home, Layout, find_layout, 
 from .look import Lookout, ring_for_the_dead
 from .order import OrderFile
 from .read import Reader
-from .schema import ORDER_TABLES, SHARD_TABLES, check_file, create_file, image
+from .schema import ORDER_TABLES, SHARD_TABLES, alone_in, check_file, create_file, image, sync_names
 from .shardfile import ShardFile
 
 
@@ -33,6 +33,11 @@ class _Writing:
 
     def __init__(self, home: Home, order: OrderFile, files: FileCache, wall: Callable[[], int]) -> None:
         self.writers = Writers(home.writers)
+        if not home.doorbell.exists() and self.writers.others_live():
+            raise CorruptLogError(
+                f"{home.doorbell} was removed while other processes write here, who go on ringing the removed one: end "
+                "them, then open the log again"
+            )
         self.bell = Doorbell(
             home.doorbell,
             last_us=order.last_us,
@@ -72,11 +77,13 @@ class SqliteBackend:
             if read_only:
                 raise UsageError(f"there is no log at {folder}; open it for writing once to create it")
             refuse_network_folder(folder)
-            _create_home(self.home, wall)
+            with translated(f"creating {folder}"):
+                _create_home(self.home, wall)
         self.order, self._shared = self._open_order()
         self.files = FileCache(self._open_file)
         self._reader = Reader(self.home, self.order, self.files)
-        self._written = None if read_only else _Writing(self.home, self.order, self.files, wall)
+        with translated(f"opening {folder}"):
+            self._written = None if read_only else _Writing(self.home, self.order, self.files, wall)
         # A script that ends without closing must not look like a writer that was killed.
         self._finalizer = weakref.finalize(self, _release, os.getpid(), self._written, self.files, self.order)
         _open_here.add(self)
@@ -95,6 +102,10 @@ class SqliteBackend:
         lookout = self._writing().lookout
         types = {(entry.receipt.shard, entry.receipt.first_seq): lookout.types(entry.receipt) for entry in placed}
         settled = lookout.settled_by(placed)
+        if self._synchronous != SYNCHRONOUS["full"] and self.home.layout == "sharded":
+            # The order is durable at once: after a power loss it must not name events that are gone from their files.
+            for shard in {entry.receipt.shard for entry in placed}:
+                sync_log(self.home.file_of(shard).path)
         if not self.order.place(placed, after=after, types=types, settled=settled):
             return False
         lookout.placed(placed, settled)
@@ -217,11 +228,15 @@ class SqliteBackend:
 
 
 def _create_home(home: Home, wall: Callable[[], int]) -> None:
-    """The file that makes a folder a home; whoever is first makes it."""
+    """The file that makes a folder a home; whoever is first makes it, and the others take that."""
+    top = next(folder for folder in home.folder.absolute().parents if folder.exists())
     home.folder.mkdir(parents=True, exist_ok=True)
-    epoch = ("INSERT INTO epoch VALUES (1, 0, ?, ?, 'created')", (GENESIS, wall()))
-    tables = ORDER_TABLES + (SHARD_TABLES if home.layout == "consolidated" else "")
-    create_file(home.order, image(tables, log_id=uuid4(), kind=home.order_kind, statements=[epoch]))
+    with alone_in(home.folder):  # or two that want two layouts would make both
+        find_layout(home.folder, home.layout)
+        epoch = ("INSERT INTO epoch VALUES (1, 0, ?, ?, 'created')", (GENESIS, wall()))
+        tables = ORDER_TABLES + (SHARD_TABLES if home.layout == "consolidated" else "")
+        create_file(home.order, image(tables, log_id=uuid4(), kind=home.order_kind, statements=[epoch]))
+        sync_names(home.order.absolute(), top=top)
 
 
 def _release(pid: int, written: _Writing | None, files: FileCache, order: OrderFile) -> None:

@@ -5,9 +5,11 @@ Not here: tables (schema.py), what is asked of them (shardfile.py, order.py).
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -37,8 +39,19 @@ REMEDY: dict[int, type[FoldlogError]] = {
 }
 
 
-def remedy_for(error: sqlite3.Error, deed: str) -> FoldlogError | None:
-    """The foldlog error a SQLite error stands for, by its code; None for what must look like a bug of ours."""
+REMEDY_OF_SYSTEM: dict[int, type[FoldlogError]] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), UnavailableError),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY, errno.EAGAIN), UnavailableError),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ReadOnlyError),
+}
+
+
+def remedy_for(error: sqlite3.Error | OSError, deed: str) -> FoldlogError | None:
+    """The foldlog error that an error of SQLite or of the system stands for, by its code; None for what must look like
+    a bug of ours."""
+    if isinstance(error, OSError):
+        kind = REMEDY_OF_SYSTEM.get(error.errno or 0)
+        return kind(f"{deed}: {error}") if kind else None
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return None
@@ -51,10 +64,10 @@ def remedy_for(error: sqlite3.Error, deed: str) -> FoldlogError | None:
 
 @contextmanager
 def translated(deed: str) -> Iterator[None]:
-    """SQLite errors as foldlog errors; the unforeseen passes unchanged."""
+    """Errors of SQLite and of the system as foldlog errors; the unforeseen passes unchanged."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         if (known := remedy_for(error, deed)) is None:
             raise
         raise known from error
@@ -102,22 +115,34 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def checkpoint(path: Path, db: sqlite3.Connection) -> None:
-    """Move what the WAL holds into the file, without waiting for readers.
+    """Move what the WAL holds into the file, without waiting for readers. If that cannot be done now, as on a full
+    disk, it is left for later: the WAL holds what was committed, and nobody must take his commit for failed.
 
     Another connection holds the write lock meanwhile. SQLite before 3.51.3 can corrupt a file when a commit starts the
     WAL over during a checkpoint in another connection (sqlite.org/wal.html, "WAL-reset bug"); this way no commit can.
     """
-    guard = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=1.0)
     try:
-        guard.execute("BEGIN IMMEDIATE")
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        guard.execute("ROLLBACK")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=1.0)
+        ) as guard:
+            guard.execute("BEGIN IMMEDIATE")
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            guard.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        if not isinstance(remedy_for(error, ""), UnavailableError):
             raise
-        # A writer is at work; the next one that fills the WAL tries again.
-    finally:
-        guard.close()
+        # As busy: a writer is at work; the next one that fills the WAL tries again.
+
+
+def sync_log(path: Path) -> None:
+    """Make durable what was committed to a file with less than `durability=full`: its WAL, and the WAL's name."""
+    for target in (path.with_name(path.name + "-wal"), path.parent):
+        with suppress(FileNotFoundError):  # no WAL: a checkpoint has moved it into the file, and synced that
+            handle = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 @contextmanager

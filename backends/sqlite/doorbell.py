@@ -2,7 +2,7 @@
 
     bytes 0-7    b"foldbell"
     bytes 8-23   the boot of the machine it was last used in
-    bytes 24-31  clock offset, microseconds (clock below)
+    bytes 24-31  clock offset, microseconds (clock below); 32-39 its complement, to tell that it is whole
     from 64 on   slots of 8 bytes, one an open shard: a token no other ring ever wrote
 
 A writer rings after its commit and before its acknowledgement, so whoever reads the slots sees every acknowledged
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import mmap
 import os
 import secrets
@@ -36,6 +37,9 @@ HEADER = 64
 SLOT = 8
 BLOCK = 4096  #: the file grows by this much
 _OFFSET_AT = 24
+_CHECK_AT = 32
+_SCATTER = 0x9E3779B97F4A7C15  # odd, so that no two counts below 2**63 give one token
+_POSITIVE = (1 << 63) - 1
 
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -74,19 +78,23 @@ class Doorbell:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._wall = wall
         # 31 random bits and a counter: unique over processes and rings, and never negative as SQLite's integers.
-        self._token = secrets.randbits(31) << 32
-        self._map: mmap.mmap | None = None
+        self._tokens = itertools.count(secrets.randbits(31) << 32)
         self._words = memoryview(b"").cast("q")
-        self._start(last_us, slots)
+        try:
+            self._start(last_us, slots)
+        except BaseException:
+            self.close()
+            raise
 
     def ring(self, slot: int) -> None:
         """Tell that the shard of `slot` has news."""
-        self._token += 1
+        # Scattered: with bits that differ by one, a damaged bit could make a new token look like one that is settled.
+        token = next(self._tokens) * _SCATTER & _POSITIVE
         try:
-            self._words[HEADER // SLOT + slot] = self._token
+            self._words[HEADER // SLOT + slot] = token
         except IndexError:
             self._grow(slot)
-            self._words[HEADER // SLOT + slot] = self._token
+            self._words[HEADER // SLOT + slot] = token
 
     def read(self) -> bytes:
         """The tokens of all slots, 8 bytes each."""
@@ -101,7 +109,7 @@ class Doorbell:
 
     def close(self) -> None:
         if self._handle >= 0:
-            self._unmap()
+            self._words = memoryview(b"").cast("q")
             os.close(self._handle)
             self._handle = -1
 
@@ -109,20 +117,18 @@ class Doorbell:
         """Make room for a slot. The file only ever grows: another process may have it mapped."""
         with self._alone():
             size = HEADER + SLOT * (slot + 1)
-            if os.fstat(self._handle).st_size < size:
-                os.ftruncate(self._handle, -(-size // BLOCK) * BLOCK)
+            self._extend(-(-size // BLOCK) * BLOCK)
             self._remap()
 
-    def _remap(self) -> None:
-        self._unmap()
-        self._map = mmap.mmap(self._handle, os.fstat(self._handle).st_size // SLOT * SLOT)
-        self._words = memoryview(self._map).cast("q")
+    def _extend(self, size: int) -> None:
+        """Written, not only made longer: storing to a mapped hole kills the process when the disk is full."""
+        now = os.fstat(self._handle).st_size
+        if now < size:
+            os.pwrite(self._handle, bytes(size - now), now)
 
-    def _unmap(self) -> None:
-        self._words.release()
-        if self._map is not None:
-            self._map.close()
-            self._map = None
+    def _remap(self) -> None:
+        # The old map is left to those who are just using it, and goes with the last of them.
+        self._words = memoryview(mmap.mmap(self._handle, os.fstat(self._handle).st_size // SLOT * SLOT)).cast("q")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -135,19 +141,23 @@ class Doorbell:
     def _start(self, last_us: Callable[[], int], slots: Callable[[], list[int]]) -> None:
         """Map the file and set the clock. The header is written last: killed before, the next process does it all."""
         with self._alone():
-            if os.fstat(self._handle).st_size < BLOCK:
-                os.ftruncate(self._handle, BLOCK)
+            self._extend(BLOCK)
             self._remap()
             header = bytes(self._words[: HEADER // SLOT])
             offset = max(self._wall(), last_us() + 1) - boot_us()
-            if header[:8] == MAGIC and header[8:24] == boot_id():
+            if header[:8] == MAGIC and header[8:24] == boot_id() and self._offset_is_whole():
                 # Only ever forward: a wall clock stepped back must not take the other processes with it.
-                self._words[_OFFSET_AT // SLOT] = max(offset, self._words[_OFFSET_AT // SLOT])
+                offset = max(offset, self._words[_OFFSET_AT // SLOT])
+                self._words[_OFFSET_AT // SLOT], self._words[_CHECK_AT // SLOT] = offset, ~offset
                 return
         for slot in slots():
             self.ring(slot)
         with self._alone():
-            os.pwrite(self._handle, struct.pack("<8s16sq32x", MAGIC, boot_id(), offset), 0)
+            os.pwrite(self._handle, struct.pack("<8s16sqq24x", MAGIC, boot_id(), offset, ~offset), 0)
+
+    def _offset_is_whole(self) -> bool:
+        """Whether the clock's offset is as it was written; a damaged one could set the clock centuries ahead."""
+        return self._words[_OFFSET_AT // SLOT] == ~self._words[_CHECK_AT // SLOT]
 
 
 class Writers:
@@ -185,13 +195,19 @@ class Writers:
 
     def dead(self) -> list[Path]:
         """The files of writers that ended without leaving. Unlink them once all open shards were scanned."""
+        return [path for path in self._others() if not self._alive(path)]
+
+    def others_live(self) -> bool:
+        """Whether another process writes here."""
+        return any(self._alive(path) for path in self._others())
+
+    def _others(self) -> list[Path]:
         try:
             names = os.listdir(self._folder)
         except FileNotFoundError:
             return []
         mine = self._mine[0].name if self._mine else None
-        others = [self._folder / name for name in names if name != mine and not name.startswith(".")]
-        return [path for path in others if not self._alive(path)]
+        return [self._folder / name for name in names if name != mine and not name.startswith(".")]
 
     def _alive(self, path: Path) -> bool:
         try:

@@ -7,6 +7,7 @@ Not here: events (shardfile.py); only those kept after a purge.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from ...engine.errors import ShardPurged
+from ...engine.errors import CorruptLogError, ShardPurged
 from ...engine.log.port import GENESIS, Epoch, Head, Placed, Receipt, Record, ShardState
 from .connect import WAL_LIMIT, checkpoint, transaction, translated
 
@@ -39,7 +40,7 @@ class Span(NamedTuple):
     position: int
     shard_id: int
     first_seq: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple's method of this name
 
 
 class OrderFile:
@@ -52,6 +53,8 @@ class OrderFile:
         self.log_id = log_id
         self._types: dict[str, int] = {}
         self._written = 0
+        self._name = str(path)
+        self._inode = os.stat(path).st_ino
 
     # -- shards -------------------------------------------------------------------------------------------------
 
@@ -135,7 +138,17 @@ class OrderFile:
 
     def head(self) -> Head:
         with self._reading():
+            self._check_in_place()
             return self._head()
+
+    def _check_in_place(self) -> None:
+        """Raises CorruptLogError if the file has lost its name: positions given in it would be this process's alone."""
+        try:
+            in_place = os.stat(self._name).st_ino == self._inode
+        except FileNotFoundError:
+            in_place = False
+        if not in_place:
+            raise CorruptLogError(f"{self.path} was removed or replaced while it was open: close the log, open it anew")
 
     def _head(self) -> Head:
         row = self.db.execute(
@@ -221,9 +234,9 @@ class OrderFile:
         return spans
 
     def typed_spans(self, *, after: int, limit: int, types: frozenset[str]) -> list[Span]:
-        """Placed receipts past `after` that hold an event of one of the types, oldest first: enough for `limit` events.
+        """Placed receipts past `after` that hold an event of one of the types, oldest first, up to `limit`.
 
-        One more than `limit`: in the first, which may begin before `after`, the matches may all lie before it too.
+        Some may hold none: of the first, which may begin before `after`, the matches may all lie before it too.
         """
         with self._reading():
             positions: set[int] = set()
@@ -232,7 +245,7 @@ class OrderFile:
                 rows = self.db.execute(
                     "SELECT position FROM timeline_type WHERE type = ? AND position >= "
                     "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
-                    (id_, after + 1, limit + 2),
+                    (id_, after + 1, limit + 1),
                 ).fetchall()
                 positions.update(position for position, in rows)
             found = []
@@ -242,7 +255,7 @@ class OrderFile:
                 ).fetchone()
                 if row[0] + row[3] - 1 > after:
                     found.append(Span(*row))
-        return found[: limit + 1]
+        return found[:limit]
 
     def _type_id(self, name: str) -> int | None:
         id_ = self._types.get(name)
@@ -307,6 +320,11 @@ class OrderFile:
         (position,) = self.db.execute(sql, (shard_id, seq)).fetchone()
         return int(position)
 
+    def all_types(self) -> set[str]:
+        """The types of all events there ever were."""
+        with self._reading():
+            return {name for name, in self.db.execute("SELECT name FROM type").fetchall()}
+
     def kept(self, shard_id: int, first_seq: int, last_seq: int) -> list[tuple[int, str, int, int, int, bytes]]:
         """What is kept of a purged shard: (seq, type, ts_us, topics, crc, body)."""
         with self._reading():
@@ -345,8 +363,10 @@ class OrderFile:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all or nothing, durable at its end; the write lock of the file is held meanwhile."""
-        with self.lock, translated(f"writing {self.path}"), transaction(self.db):
-            yield self.db
+        with self.lock, translated(f"writing {self.path}"):
+            with transaction(self.db):
+                yield self.db
+            self._check_in_place()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -12,7 +12,7 @@ from ...engine.log.port import Record, Shard, ShardState, Stored
 from .files import FileCache
 from .home import Home
 from .order import OrderFile, Place, Span
-from .shardfile import checked, record_prefix
+from .shardfile import checked
 
 
 class Reader:
@@ -25,10 +25,16 @@ class Reader:
 
     def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
         if types is None:
-            spans = self._order.spans(after=after, limit=limit)
-        else:
+            return self._events(self._order.spans(after=after, limit=limit), after=after, limit=limit, types=None)
+        found: list[Stored] = []
+        while len(found) < limit:
             spans = self._order.typed_spans(after=after, limit=limit, types=types)
-        return self._events(spans, after=after, limit=limit, types=types)
+            found += self._events(spans, after=after, limit=limit - len(found), types=types)
+            if len(spans) < limit:
+                break
+            # What matched may lie before `after`, or was purged meanwhile: a short page would say that nothing is left.
+            after = spans[-1].position + spans[-1].count - 1
+        return found
 
     def _events(self, spans: list[Span], *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
         """The events of placed receipts in order: each shard's part is read at once, then dealt out."""
@@ -79,10 +85,13 @@ class Reader:
                 self._unless_purged(place, error)
         return self._kept(place, first, last)
 
+    def _purged_now(self, place: Place) -> bool:
+        now = self._order.find(place.name)
+        return now is not None and now.state is ShardState.PURGED
+
     def _unless_purged(self, place: Place, error: Exception) -> None:
         """Return if the shard was purged while it was being read; else the error stands."""
-        now = self._order.find(place.name)
-        if now is None or now.state is not ShardState.PURGED:
+        if not self._purged_now(place):
             if isinstance(error, FileNotFoundError):
                 path = self._home.file_of(place.name).path
                 raise CorruptLogError(f"{path} is missing, yet events of shard {place.name} were recorded") from error
@@ -91,7 +100,7 @@ class Reader:
     def _kept(self, place: Place, first: int, last: int) -> list[tuple[int, Record]]:
         path, name = self._order.path, place.name
         rows = self._order.kept(place.id, first, last)
-        return [(row[0], checked(path, name, row, record_prefix(name, row[1]))) for row in rows]
+        return [(row[0], checked(path, name, row)) for row in rows]
 
     def read_shard(
         self, shard: str, *, after_seq: int, limit: int, types: frozenset[str] | None, newest_first: bool
@@ -104,8 +113,14 @@ class Reader:
             return []
         seqs = (found[0][0], found[-1][0])
         spans = self._order.spans_of(place.id, min(seqs), max(seqs))
-        positions = _Positions(reversed(spans) if newest_first else iter(spans), newest_first)
-        return [Stored(shard, seq, positions.of(seq), record) for seq, record in found]
+        positions = _positions(spans, min(seqs), max(seqs))
+        if newest_first:
+            positions.reverse()
+        if len(positions) > len(found):  # only some types: there are seqs in between
+            at = dict(zip(range(seqs[0], seqs[1] + (-1 if newest_first else 1), -1 if newest_first else 1), positions))
+            positions = [at[seq] for seq, _ in found]
+        new = tuple.__new__
+        return [new(Stored, (shard, seq, at, record)) for (seq, record), at in zip(found, positions, strict=True)]
 
     def _scan(
         self, place: Place, after: int, limit: int, types: frozenset[str] | None, newest_first: bool
@@ -114,15 +129,17 @@ class Reader:
             number = self._home.number_in_file(place.name, place.id)
             try:
                 with self._files.use(self._home.file_of(place.name)) as file:
-                    return file.scan(
+                    found = file.scan(
                         number, place.name, after=after, limit=limit, types=types, newest_first=newest_first
                     )
+                if found or not self._purged_now(place):
+                    return found
             except FileNotFoundError as error:
                 if not place.ordered_seq:
                     return []  # announced, not yet written
                 self._unless_purged(place, error)
         first, last = (1, after - 1 if after else place.ordered_seq) if newest_first else (after + 1, place.ordered_seq)
-        kept = [(seq, record) for seq, record in self._kept(place, first, last) if not types or record.type in types]
+        kept = [(seq, record) for seq, record in self._kept(place, first, last) if types is None or record.type in types]
         return (kept[::-1] if newest_first else kept)[:limit]
 
     def shards(self, *, after: str, limit: int) -> list[Shard]:
@@ -150,20 +167,11 @@ class Reader:
             return False
 
 
-class _Positions:
-    """Positions of ascending (or descending) seqs, from the spans that hold them."""
-
-    def __init__(self, spans: Iterator[Span], descending: bool) -> None:
-        self._spans = spans
-        self._descending = descending
-        self._span: Span | None = next(spans, None)
-
-    def of(self, seq: int) -> int | None:
-        span = self._span
-        while span is not None and (
-            seq < span.first_seq if self._descending else seq >= span.first_seq + span.count
-        ):
-            span = self._span = next(self._spans, None)
-        if span is None or not span.first_seq <= seq < span.first_seq + span.count:
-            return None
-        return span.position + seq - span.first_seq
+def _positions(spans: list[Span], first: int, last: int) -> list[int | None]:
+    """The positions of the seqs `first` to `last`, from the spans that hold them; None past the last span."""
+    positions: list[int | None] = []
+    for position, _, first_seq, count in spans:
+        skip = max(0, first - first_seq)
+        positions += range(position + skip, position + count)
+    del positions[last - first + 1 :]
+    return positions + [None] * (last - first + 1 - len(positions))

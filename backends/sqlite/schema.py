@@ -6,9 +6,12 @@ log.db). A file is built in memory and appears under its name whole, so no proce
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -76,7 +79,8 @@ def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, t
 
 
 def create_file(path: Path, content: bytes) -> bool:
-    """Put a new file under its name, whole and durable; False if another process was faster."""
+    """Put a new file under its name, whole; False if another process was faster. Its bytes are durable, its name is
+    once `sync_names` was called, which whoever finds the file new must do as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -90,9 +94,25 @@ def create_file(path: Path, content: bytes) -> bool:
             return False
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-    sync_folder(path.parent.parent)
     return True
+
+
+def sync_names(path: Path, *, top: Path) -> None:
+    """Make the name of a file durable, and those of the folders it is in, up to one in `top`."""
+    while path != top and path != path.parent:
+        path = path.parent
+        sync_folder(path)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time, while a home is made or mended."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync_folder(path: Path) -> None:

@@ -39,7 +39,7 @@ _KEYS = ("AssetKey", "AssetCheckKey")
 
 def jsonable(value: Any) -> Any:
     """`value`, of a fact or a view, as JSON has it."""
-    if value is None or isinstance(value, bool | int | str) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, bool | int | str) and not isinstance(value, Enum)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"type": "float", "value": str(value)}

@@ -59,9 +59,22 @@ def existing_instance(target: Target, *, write: bool = False) -> Iterator[Instan
         if write:
             raise
         say(_AS_OF, err=True)
-        instance = Instance.from_url(target.url, read_only=True)
+        instance = _reading_instance(target.url)
     with instance:
         yield instance
+
+
+def _reading_instance(url: str) -> Instance:
+    """An instance that writes nothing; where nobody has kept views of this release, it folds its own in memory."""
+    from ..instance import Instance
+
+    instance = Instance.from_url(url, read_only=True)
+    try:
+        instance.position  # noqa: B018  # opens the views
+    except ReadOnlyError:
+        instance.close()
+        instance = Instance.from_url(url, read_only=True, views="memory://")
+    return instance
 
 
 _AS_OF = "foldlog: this user may not write to the log: the answer is as of what others have taken in"

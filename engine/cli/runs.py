@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .forms import record_form, tags_text
+from .forms import tags_text
 from .opening import existing_instance, find_run
 from .options import Target, examples, json_option, log_option
-from .show import Cell, clean, local, on_terminal, print_json, say, status, table, took
+from .show import Cell, local, on_terminal, print_json, say, status, table, took
 
 if TYPE_CHECKING:
-    from ..instance import Instance
-    from ..log.log import EventRecord
-    from ..views.records import RunRecord, StepRecord
+    from ..views.records import RunRecord
 
 STATUSES = (
     "QUEUED",
@@ -28,9 +26,6 @@ STATUSES = (
     "CANCELING",
     "CANCELED",
 )
-TROUBLE = ("STEP_UP_FOR_RETRY", "STEP_FAILURE", "RUN_FAILURE", "RUN_CANCELED")
-MADE = ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION")
-MOST = 1000  #: steps, failures and assets shown of one run
 
 
 @click.command(
@@ -77,6 +72,8 @@ def command(
         raise click.UsageError("RUN_ID names one run; --status, --job, --tag and --after choose among all")
     with existing_instance(target) as instance:
         if run_id is not None:
+            from .one_run import show_run
+
             show_run(instance, find_run(instance.log, run_id), as_json=as_json)
             return
         cursor = find_run(instance.log, after) if after is not None else None
@@ -114,7 +111,7 @@ def print_runs(records: list[RunRecord]) -> None:
             record.run.job_name,
             status(record.run.status),
             local(record.started_us or record.created_us),
-            _took(record),
+            lasted(record),
             tags_text(record.run.tags),
             _failure(record),
         ]
@@ -128,7 +125,7 @@ def _short(run_id: str) -> str:
     return run_id[:8] if on_terminal() and len(run_id) == 36 and run_id.count("-") == 4 else run_id
 
 
-def _took(record: RunRecord) -> str:
+def lasted(record: RunRecord) -> str:
     if record.started_us is None or record.ended_us is None:
         return ""
     return took(record.ended_us - record.started_us)
@@ -159,120 +156,3 @@ def run_form(record: RunRecord) -> dict[str, Any]:
         "root_run_id": run.root_run_id,
         "storage_id": record.storage_id,
     }
-
-
-# -- one run ----------------------------------------------------------------------------------------------------------
-
-
-def show_run(instance: Instance, run_id: str, *, as_json: bool = False) -> None:
-    """What happened in one run: the views say how it stands, the log says what went wrong."""
-    record = instance.get_run_record_by_id(run_id)
-    if record is None:
-        from ..errors import UsageError
-
-        error = UsageError(f"run {run_id} was deleted, or tells nothing of itself")
-        error.remedy = f"`foldlog tail --run {run_id}` shows what is kept of it."
-        raise error
-    steps = instance.get_run_steps(run_id)
-    trouble = instance.log.read_shard(run_id, types=TROUBLE, limit=MOST).records
-    made = instance.log.read_shard(run_id, types=MADE, limit=MOST).records
-    if as_json:
-        print_json(
-            {
-                **run_form(record),
-                "steps": [step_form(step) for step in steps],
-                "failures": [record_form(one) for one in trouble],
-                "assets": [record_form(one) for one in made],
-            }
-        )
-        return
-    _print_head(record)
-    print_steps(steps)
-    _print_made(made)
-    print_trouble(trouble)
-
-
-def _print_head(record: RunRecord) -> None:
-    run = record.run
-    say(f"run {clean(run.run_id)} of {clean(run.job_name)}: {run.status}", "bold")
-    for name, text in (
-        ("tags", tags_text(run.tags)),
-        ("repeats", run.parent_run_id or ""),
-        ("created", local(record.created_us)),
-        ("started", local(record.started_us)),
-        ("ended", f"{local(record.ended_us)}, after {_took(record)}" if record.ended_us else ""),
-        (
-            "ignored",
-            f"{record.ignored_ends} later ends, the last one {record.ignored_status}" if record.ignored_ends else "",
-        ),
-    ):
-        if text:
-            say(f"  {name:<8}{clean(text)}")
-
-
-def print_steps(steps: list[StepRecord]) -> None:
-    """A table of steps, all attempts of a step in one row."""
-    rows: list[list[Cell]] = [
-        [
-            step.step_key,
-            status(step.status),
-            step.attempts,
-            local(step.started_us),
-            took(step.duration_us),
-            f"{step.error_class}: {step.error_message}" if step.error_class else "",
-        ]
-        for step in steps
-    ]
-    say()
-    table(("step", "status", "attempts#", "started", "took#", "last error"), rows) if rows else say("no steps")
-
-
-def step_form(step: StepRecord) -> dict[str, Any]:
-    """A step as JSON."""
-    return {
-        "step_key": step.step_key,
-        "status": step.status,
-        "attempts": step.attempts,
-        "started_us": step.started_us,
-        "ended_us": step.ended_us,
-        "error_class": step.error_class,
-        "error_message": step.error_message,
-    }
-
-
-def _print_made(records: list[EventRecord]) -> None:
-    rows: list[list[Cell]] = []
-    for record in records:
-        fact: Any = record.event.fact
-        what = "materialized" if record.event.type == "ASSET_MATERIALIZATION" else f"checked: {fact.check_name}"
-        outcome = getattr(fact, "passed", None)
-        rows.append(
-            [
-                str(fact.asset_key),
-                fact.partition,
-                what if outcome is None else f"{what}, {'passed' if outcome else 'DID NOT PASS'}",
-                getattr(fact, "data_version", None),
-            ]
-        )
-    if rows:
-        say()
-        table(("asset", "partition", "what", "data version"), rows)
-
-
-def print_trouble(records: list[EventRecord]) -> None:
-    """Each failure; the stack of what ended a step or, if no step did, the run."""
-    told: set[str] = set()
-    for record in records:
-        event = record.event
-        fact: Any = event.fact
-        error = fact.error
-        if error is None or (event.type.startswith("RUN_") and str(error) in told):
-            continue
-        told.add(str(error))
-        say()
-        where = f"step {event.step_key}, attempt {fact.attempt}" if event.step_key else "the run"
-        if event.type == "STEP_UP_FOR_RETRY":
-            say(clean(f"{where} failed and was tried again: {error.class_name}: {error.message}"), "yellow")
-            continue
-        say(clean(f"{where} failed with {error.class_name}: {error.message}"), "red")
-        say(clean(str(error)).rstrip())

@@ -9,7 +9,7 @@ import msgspec
 _TEXT = frozenset((str,))
 
 
-class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True):
+class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """The name of an asset: a path of one or more parts. `AssetKey("a")`, `AssetKey(["raw", "orders"])`.
 
     Immutable, hashable, ordered part by part. A part is any non-empty text; `/` and backslash are escaped in the text
@@ -67,7 +67,7 @@ class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True):
         return self.to_text()
 
 
-class AssetCheckKey(msgspec.Struct, frozen=True, array_like=True, order=True):
+class AssetCheckKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """The name of a check: the asset it looks at, and its own name."""
 
     asset_key: AssetKey

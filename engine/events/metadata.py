@@ -25,37 +25,37 @@ _US = timedelta(microseconds=1)
 JsonValue: TypeAlias = Any  #: None, bool, int, float, text, lists of these, dicts of these with text keys
 
 
-class TextMetadata(msgspec.Struct, frozen=True, array_like=True, tag="x"):
+class TextMetadata(msgspec.Struct, frozen=True, array_like=True, tag="x", gc=False):
     """Text that would be taken for something else on its own; `to_metadata` never makes one."""
 
     text: str
 
 
-class JsonMetadata(msgspec.Struct, frozen=True, array_like=True, tag="j"):
+class JsonMetadata(msgspec.Struct, frozen=True, array_like=True, tag="j", gc=False):
     """A plain document: None, bool, int, float, text, lists, dicts with text keys; a tuple is read back as a list."""
 
     value: JsonValue
 
 
-class UrlMetadata(msgspec.Struct, frozen=True, array_like=True, tag="u"):
+class UrlMetadata(msgspec.Struct, frozen=True, array_like=True, tag="u", gc=False):
     """An address to follow."""
 
     url: str
 
 
-class PathMetadata(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+class PathMetadata(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):
     """A path in a file system, as text."""
 
     path: str
 
 
-class MarkdownMetadata(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+class MarkdownMetadata(msgspec.Struct, frozen=True, array_like=True, tag="m", gc=False):
     """Text to show as Markdown."""
 
     markdown: str
 
 
-class TimestampMetadata(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+class TimestampMetadata(msgspec.Struct, frozen=True, array_like=True, tag="t", gc=False):
     """An instant."""
 
     timestamp_us: int  #: microseconds since 1970-01-01 UTC
@@ -72,7 +72,7 @@ class TimestampMetadata(msgspec.Struct, frozen=True, array_like=True, tag="t"):
         return _EPOCH + timedelta(microseconds=self.timestamp_us)
 
 
-class TableColumn(msgspec.Struct, frozen=True, array_like=True):
+class TableColumn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One column of a table."""
 
     name: str
@@ -84,34 +84,34 @@ class TableColumn(msgspec.Struct, frozen=True, array_like=True):
     tags: dict[str, str] = {}
 
 
-class TableSchemaMetadata(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+class TableSchemaMetadata(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     """The columns of a table, and rules over the whole of it."""
 
     columns: tuple[TableColumn, ...]
     constraints: tuple[str, ...] = ()
 
 
-class TableMetadata(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+class TableMetadata(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=False):
     """A small table: each record maps column names to plain scalars."""
 
     records: tuple[dict[str, str | int | float | bool | None], ...]
     schema: TableSchemaMetadata | None = None
 
 
-class RunReference(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+class RunReference(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
     """Another run, by id."""
 
     run_id: str
 
 
-class AssetReference(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+class AssetReference(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
     """An asset, by key; or one partition of it."""
 
     asset_key: AssetKey
     partition: str | None = None
 
 
-class CheckReference(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+class CheckReference(msgspec.Struct, frozen=True, array_like=True, tag="c", gc=False):
     """An asset check, by key."""
 
     check_key: AssetCheckKey

@@ -188,9 +188,9 @@ class EventLog:
         stored = self.backend.read_shard(
             shard, after_seq=after_seq, limit=limit, types=wanted, newest_first=newest_first
         )
-        decode = self._codec.decode
+        decode, new = self._codec.decode, tuple.__new__  # half the cost of EventRecord(...), once an event
         records = [
-            EventRecord(shard, seq, position, decode(record.type, record.body, record.topics))
+            new(EventRecord, (shard, seq, position, decode(record.type, record.body, record.topics)))
             for _, seq, position, record in stored
             if record is not None
         ]
@@ -297,11 +297,12 @@ class EventLog:
             raise ReadOnlyError(f"the log {self.backend.url} was opened with read_only=True")
 
     def _timeline_records(self, stored: Sequence[Stored]) -> list[EventRecord | Purged]:
-        decode = self._codec.decode
+        decode, new = self._codec.decode, tuple.__new__
         records: list[EventRecord | Purged] = []
         for shard, seq, position, record in stored:
             if record is not None:
-                records.append(EventRecord(shard, seq, position, decode(record.type, record.body, record.topics)))
+                event = decode(record.type, record.body, record.topics)
+                records.append(new(EventRecord, (shard, seq, position, event)))
                 continue
             here = _position(Stored(shard, seq, position, record))
             last = records[-1] if records else None

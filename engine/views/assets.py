@@ -83,7 +83,7 @@ PARTITIONS: Final = Table("asset_partitions_v1", PartitionRow, key=2, indexes=((
 _MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name
 _PLANNED, _FAILED = AssetMaterializationPlanned.KIND.name, AssetFailedToMaterialize.KIND.name
 _WIPED = AssetWiped.KIND.name
-_COLUMN: Final = {
+_COLUMN: Final[dict[str, str]] = {
     _MADE: "materialized_position",
     _SEEN: "observed_position",
     _PLANNED: "planned_position",
@@ -103,7 +103,7 @@ def fold(rows: Rows, record: EventRecord) -> None:
         return
     events = list(_rows_of(record))
     for event in events:
-        rows.put(EVENTS, event)
+        rows.add(EVENTS, event)
     if isinstance(fact, AssetWiped):
         _wipe(rows, fact, events)
         return
@@ -117,7 +117,8 @@ def fold(rows: Rows, record: EventRecord) -> None:
 
 def with_event(row: AssetRow, event: EventRow) -> AssetRow:
     """The asset after a later event."""
-    return row._replace(last_position=event.position, **{_COLUMN[event.type]: event.position})
+    changes: dict[str, Any] = {"last_position": event.position, _COLUMN[event.type]: event.position}
+    return row._replace(**changes)
 
 
 def with_partition_event(row: PartitionRow | None, event: EventRow) -> PartitionRow:
@@ -185,8 +186,9 @@ def _settle_asset(rows: Rows, asset_key: str) -> None:
     for kind in _COLUMN:
         latest = _latest_showing(rows, asset_key, kind, wiped.position if wiped else 0)
         if latest is not None:
-            last = max(row.last_position or 0, latest.position)
-            row = row._replace(last_position=last, **{_COLUMN[kind]: latest.position})
+            last = row.last_position or 0
+            row = with_event(row, latest)
+            row = row._replace(last_position=max(last, latest.position))
     if row == _blank(asset_key):
         rows.delete(ASSETS, (asset_key,))
     else:
@@ -226,7 +228,7 @@ def _latest_wipe(rows: Rows, asset_key: str, partition: str | None = None) -> Ev
 
 def _latest_showing(rows: Rows, asset_key: str, kind: str, above: int) -> EventRow | None:
     """The latest event of a kind that no wipe hides."""
-    of_kind = {"asset_key": asset_key, "type": kind}
+    of_kind: dict[str, Any] = {"asset_key": asset_key, "type": kind}
     below: int | None = None
     while True:
         found: list[EventRow] = rows.select(
@@ -301,8 +303,7 @@ def keys(record: EventRecord) -> Iterator[tuple[Table, Key]]:
         return
     asset_key = keyed(fact.asset_key.to_text())
     yield ASSETS, (asset_key,)
-    for item, partition in enumerate(_partitions_in(fact)):
-        yield EVENTS, (record.position, item)
+    for partition in _partitions_in(fact):
         if partition is not None and not isinstance(fact, AssetObservation):
             yield PARTITIONS, (asset_key, keyed(partition))
 

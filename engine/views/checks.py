@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -50,7 +49,7 @@ def fold(rows: Rows, record: EventRecord) -> None:
     status = "PLANNED"
     if isinstance(fact, AssetCheckEvaluation):
         status = "PASSED" if fact.passed else "FAILED"
-    rows.put(
+    rows.add(
         CHECKS,
         CheckRow(
             position=record.position or 0,
@@ -68,9 +67,8 @@ def fold(rows: Rows, record: EventRecord) -> None:
     )
 
 
-def keys(record: EventRecord) -> Iterator[tuple[Table, Key]]:
-    if not isinstance(record.event.fact, RunDeleted):
-        yield CHECKS, (record.position,)
+def keys(record: EventRecord) -> tuple[tuple[Table, Key], ...]:
+    return ()  # every row is new
 
 
 PROJECTION: Final = Projection(

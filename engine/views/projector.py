@@ -9,7 +9,8 @@ Not here: a view's tables and fold (runs.py and its like), building one anew (re
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from ..errors import FoldlogError, HistoryDiverged, ViewStopped
 from ..events.event import Opaque
@@ -18,10 +19,11 @@ from ..log.log import EventLog, EventRecord, Page
 from ..log.port import Head
 from .projection import Projection
 from .rows import Rows
-from .store import LIVE, Checkpoint, Lost, Stop, Store
+from .store import Checkpoint, Lost, Stop, Store
 
 logger = logging.getLogger("foldlog.views")
 
+UNKNOWN = "this process does not know"
 PAGE = 2000  #: events in one transaction: bounds the memory, and how long others wait for the write lock
 
 
@@ -56,10 +58,8 @@ class Projector:
 
     def check(self, name: str) -> None:
         """Raise ViewStopped if a view stands before an event that it cannot take in."""
-        if self._store.read_only:
-            stop = self._store.checkpoints()[name].stopped
-        else:
-            stop = self._stops.get(name)
+        # A reader that cannot try for itself goes by what was written down.
+        stop = self._store.checkpoints()[name].stopped if self._store.read_only else self._stops.get(name)
         if stop is not None:
             raise view_stopped(name, stop)
 
@@ -75,13 +75,12 @@ class Projector:
         except HistoryDiverged as error:
             self._begin_again(group, cursor, error)
             return
-        try:
+        with suppress(Lost):  # another process took the page in; the checkpoints are read again
             self._take(group, cursor, page)
-        except Lost:
-            pass  # another process took the page in; the checkpoints are read again
 
     def _take(self, group: Sequence[Projection], cursor: str, page: Page) -> None:
         stops = {}
+        hands = deal(group, page.events)
         with self._store.database.write() as connection:
             # From here on nobody moves them; who read the same page waits, and then finds that they have moved.
             held = self._store.checkpoints(connection, lock=True)
@@ -90,12 +89,12 @@ class Projector:
                 if old is None or old.cursor != cursor:
                     raise Lost
                 rows = self._store.rows(connection, projection, old)
-                stop = fold_page(projection, rows, page.events)
+                stop = fold_page(projection, rows, hands[projection.name])
                 reached, position = page.cursor, page.cursor.position
                 if stop is not None:
                     stops[projection.name] = stop
                     rows = self._store.rows(connection, projection, old)
-                    fold_page(projection, rows, [r for r in page.events if _position(r) < stop.position])
+                    fold_page(projection, rows, [r for r in hands[projection.name] if _position(r) < stop.position])
                     position = stop.position - 1
                     reached = self._log.cursor(position)
                 rows.flush()
@@ -128,32 +127,43 @@ class Projector:
         """Views that are not stopped, or have been helped over it by another process."""
         for projection in self._store.projections:
             stop = self._stops.get(projection.name)
-            if stop is not None and self._seen[projection.name].position >= stop.position:
-                stop = self._stops.pop(projection.name)
-                stop = None
-            if stop is None:
-                yield projection
+            if stop is not None and self._seen[projection.name].position < stop.position:
+                continue
+            self._stops.pop(projection.name, None)
+            yield projection
 
     def _is_at(self, head: Head, projections: Sequence[Projection]) -> bool:
         return all(p.name in self._seen and _covers(self._seen[p.name], head) for p in projections)
 
 
-def fold_page(projection: Projection, rows: Rows, records: Sequence[EventRecord]) -> Stop | None:
-    """Fold the records that concern a view. The event that it cannot take in, if there is one: `rows` is void then."""
-    wanted = []
+def deal(projections: Sequence[Projection], records: Iterable[EventRecord]) -> dict[str, list[EventRecord]]:
+    """The records of a page that concern each view, in order; kinds nobody here knows among them."""
+    hands: dict[str, list[EventRecord]] = {projection.name: [] for projection in projections}
+    routes: dict[type, list[list[EventRecord]]] = {}
     for record in records:
-        fact = record.event.fact
-        if isinstance(fact, Opaque):
-            if fact.topics & projection.topics or fact.name in projection.types:
-                known = "a newer version of it" if fact.name in projection.types else "that kind"
-                reason = f"this process does not know {known} (version {fact.version})"
-                stop = Stop(_position(record), fact.name, reason)
-                before = [one for one in records if _position(one) < stop.position]
-                return fold_page(projection, rows, before) or stop
-        elif fact.KIND.name in projection.types:
-            wanted.append(record)
-    rows.fetch([key for record in wanted for key in projection.keys(record)])
-    for record in wanted:
+        kind = type(record.event.fact)
+        route = routes.get(kind)
+        if route is None:
+            if kind is Opaque:
+                for projection in projections:
+                    if _concerns(record.event.fact, projection):
+                        hands[projection.name].append(record)
+                continue
+            name = kind.KIND.name
+            route = routes[kind] = [hands[p.name] for p in projections if name in p.types]
+        for hand in route:
+            hand.append(record)
+    return hands
+
+
+def fold_page(projection: Projection, rows: Rows, records: Sequence[EventRecord]) -> Stop | None:
+    """Fold the records that concern a view. Where it cannot go on, if so: `rows` is void then."""
+    rows.fetch([key for record in records if not _is_opaque(record) for key in projection.keys(record)])
+    for record in records:
+        if _is_opaque(record):
+            fact = record.event.fact
+            known = "a newer version of it" if fact.name in projection.types else "that kind"
+            return Stop(_position(record), fact.name, f"{UNKNOWN} {known} (version {fact.version})")
         try:
             projection.fold(rows, record)
         except FoldlogError:
@@ -169,7 +179,7 @@ def fold_page(projection: Projection, rows: Rows, records: Sequence[EventRecord]
 def view_stopped(name: str, stop: Stop) -> ViewStopped:
     """The error that says where a view stands and what to do."""
     error = ViewStopped(f"view {name} stopped before position {stop.position}, a {stop.type}: {stop.reason}")
-    if stop.reason.startswith("this process does not know"):
+    if stop.reason.startswith(UNKNOWN):
         error.remedy = "Upgrade foldlog here, or register the kind; the view then goes on by itself."
     else:
         error.remedy = f"Correct the fold of view {name}, then run `foldlog rebuild --view {name}`."
@@ -187,6 +197,14 @@ def _is_of(at: Checkpoint, head: Head) -> bool:
     return bool(at.cursor) and Cursor(at.cursor).parts.log_id == head.log_id
 
 
+def _concerns(fact: Opaque, projection: Projection) -> bool:
+    return bool(fact.topics & projection.topics) or fact.name in projection.types
+
+
+def _is_opaque(record: EventRecord) -> bool:
+    return type(record.event.fact) is Opaque
+
+
 def _is_of_database(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("sqlalchemy", "sqlite3", "psycopg2")
 
@@ -195,6 +213,3 @@ def _position(record: EventRecord) -> int:
     if record.position is None:
         raise ViewStopped(f"an event of shard {record.shard} was read from the timeline without a position")
     return record.position
-
-
-__all__ = ["LIVE", "PAGE", "Projector", "fold_page", "view_stopped"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..errors import FoldlogError, UnavailableError
 from ..log.log import EventLog
 from .projection import Projection
-from .projector import fold_page, view_stopped
+from .projector import deal, fold_page, view_stopped
 from .store import BUILDING, LIVE, Checkpoint, Lost, Store
 
 PAGE = 5000  #: events in one transaction
@@ -53,12 +53,13 @@ class Builder:
         page = self._log.read(after=next(iter(old.values())).cursor or None, limit=limit)
         if page.cursor.position == self.position:
             return False
+        hands = deal(self._projections, page.events)
         new = {}
         with self._store.database.write() as connection:
             for projection in self._projections:
                 before = old[projection.name]
                 rows = self._store.rows(connection, projection, before, slot=self._slot)
-                stop = fold_page(projection, rows, page.events)
+                stop = fold_page(projection, rows, hands[projection.name])
                 if stop is not None:
                     raise view_stopped(projection.name, stop)
                 rows.flush()

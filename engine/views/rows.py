@@ -2,7 +2,7 @@
 
 Promises: a fold sees its own changes; each row is read at most once and written at most once a page, unless a
 `select` comes between; the digest and the number of rows of each table move with the rows.
-Not here: the transaction around it (projector.py).
+Not here: the transaction around it (projector.py), the statements (statements.py).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from .statements import Statements
 from .table import DIGEST_BITS, Key, Row, Table
 
-CHUNK = 400  #: keys in one statement
 _MODULUS = 1 << DIGEST_BITS
 
 
@@ -32,7 +32,7 @@ class Rows:
     """The tables of one view, as of the page that is being folded."""
 
     def __init__(
-        self, connection: sa.Connection, tables: Mapping[Table, sa.Table], digests: Mapping[str, Digest]
+        self, connection: sa.Connection, tables: Mapping[Table, Statements], digests: Mapping[str, Digest]
     ) -> None:
         self._connection = connection
         self._tables = tables
@@ -56,6 +56,12 @@ class Rows:
         """Set the row at its key."""
         self._now[table][row[: table.key]] = row
 
+    def add(self, table: Table, row: Row) -> None:
+        """Set a row of which its key says that it is new: the key holds the position of the event."""
+        key = row[: table.key]
+        self._stored[table][key] = None
+        self._now[table][key] = row
+
     def delete(self, table: Table, key: Key) -> None:
         """Drop the row at `key`, if there is one."""
         self._now[table][key] = None
@@ -76,7 +82,7 @@ class Rows:
         first.
         """
         self.flush()
-        source = self._tables[table]
+        source = self._tables[table].table
         where = [
             source.c[name] == value if value is not None else source.c[name].is_(None) for name, value in equal.items()
         ]
@@ -110,19 +116,17 @@ class Rows:
         return self._digests
 
     def _load(self, table: Table, keys: Sequence[Key]) -> None:
+        if not keys:
+            return
         stored = self._stored[table]
-        source = self._tables[table]
+        stored.update(dict.fromkeys(keys))
         make = table.row._make
-        for start in range(0, len(keys), CHUNK):
-            some = keys[start : start + CHUNK]
-            stored.update(dict.fromkeys(some))
-            for row in self._connection.execute(sa.select(source).where(_is_one_of(table, source, some))):
-                stored[tuple(row[: table.key])] = make(row)
+        for row in self._tables[table].select(self._connection, keys):
+            stored[tuple(row[: table.key])] = make(row)
 
     def _write(self, table: Table, changes: dict[Key, Row | None]) -> None:
         stored = self._stored[table]
         self._load(table, [key for key in changes if key not in stored])
-        source = self._tables[table]
         gone: list[Key] = []
         new: list[Row] = []
         total, count = self._digests.get(table.name, Digest())
@@ -138,16 +142,6 @@ class Rows:
                 total += table.hash(row)
             stored[key] = row
         # A changed row is deleted and inserted: one form that every database has, with many rows in a statement.
-        for start in range(0, len(gone), CHUNK):
-            some = gone[start : start + CHUNK]
-            self._connection.execute(source.delete().where(_is_one_of(table, source, some)))
-        if new:
-            self._connection.execute(source.insert(), [dict(zip(table.columns, row, strict=True)) for row in new])
+        self._tables[table].delete(self._connection, gone)
+        self._tables[table].insert(self._connection, new)
         self._digests[table.name] = Digest(total % _MODULUS, count + len(new) - len(gone))
-
-
-def _is_one_of(table: Table, source: sa.Table, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
-    columns = [source.c[name] for name in table.columns[: table.key]]
-    if len(columns) == 1:
-        return columns[0].in_([key[0] for key in keys])
-    return sa.tuple_(*columns).in_(keys)

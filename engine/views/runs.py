@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from ..events.errorinfo import ErrorInfo
-from ..events.event import Event, Topic
+from ..events.event import Event, Fact, Topic
 from ..events.run import (
     RunCanceled,
     RunCanceling,
@@ -81,8 +81,12 @@ RUNS: Final = Table(
 )
 TAGS: Final = Table("run_tags_v1", TagRow, key=2, indexes=(("key", "value", "created_position"),))
 
-_ENDS: Final = {RunSucceeded: RunStatus.SUCCESS, RunFailed: RunStatus.FAILURE, RunCanceled: RunStatus.CANCELED}
-_STAGES: Final = {
+_ENDS: Final[dict[type[Fact], RunStatus]] = {
+    RunSucceeded: RunStatus.SUCCESS,
+    RunFailed: RunStatus.FAILURE,
+    RunCanceled: RunStatus.CANCELED,
+}
+_STAGES: Final[dict[type[Fact], RunStatus]] = {
     RunEnqueued: RunStatus.QUEUED,
     RunStarting: RunStatus.STARTING,
     RunStarted: RunStatus.STARTED,
@@ -90,7 +94,7 @@ _STAGES: Final = {
     RunSuspended: RunStatus.SUSPENDED,
     RunCanceling: RunStatus.CANCELING,
 }
-_KINDS: Final = (RunCreated, RunTagsAdded, RunTagsRemoved, RunDeleted, *_ENDS, *_STAGES)
+_KINDS: Final[tuple[type[Fact], ...]] = (RunCreated, RunTagsAdded, RunTagsRemoved, RunDeleted, *_ENDS, *_STAGES)
 
 
 # -- the fold ---------------------------------------------------------------------------------------------------
@@ -157,16 +161,24 @@ def _first(run_id: str, record: EventRecord) -> RunRow:
     """The row of a run of which nothing was known: it may tell of itself without RUN_CREATED."""
     event = record.event
     at = _at(record)
-    blank = RunRow(*(None,) * len(RunRow._fields))
-    return blank._replace(
+    return RunRow(
         run_id=run_id,
         created_position=at,
         job_name=keyed(event.job_name or ""),
         status=str(RunStatus.NOT_STARTED),
+        parent_run_id=None,
+        root_run_id=None,
         created_us=event.timestamp_us,
         updated_us=event.timestamp_us,
+        started_us=None,
+        ended_us=None,
+        ended_position=None,
         last_position=at,
+        failure_reason=None,
+        failure_class=None,
+        failure_message=None,
         ignored_ends=0,
+        ignored_status=None,
     )
 
 

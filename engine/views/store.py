@@ -20,6 +20,7 @@ from ..errors import FoldlogError, ReadOnlyError, UnavailableError
 from .database import Database
 from .projection import Projection
 from .rows import Digest, Rows
+from .statements import Statements
 from .table import Table
 
 LIVE = "live"
@@ -70,6 +71,7 @@ class Store:
         self.database = database
         self.projections = projections
         self.read_only = read_only
+        self._made: dict[sa.Table, Statements] = {}
         self._declared: dict[tuple[str, int], dict[Table, sa.Table]] = {}
         self._live = {p.name: {table: table.declare(1) for table in p.tables} for p in projections}
         self._all = {table: declared for tables in self._live.values() for table, declared in tables.items()}
@@ -102,8 +104,13 @@ class Store:
 
     def rows(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str = LIVE) -> Rows:
         """The tables of a view, for folding."""
-        tables = self._live[projection.name] if slot == LIVE else self.built(projection, at.generation)
-        return Rows(connection, tables, at.digests)
+        declared = self._live[projection.name] if slot == LIVE else self.built(projection, at.generation)
+        return Rows(connection, {table: self._statements(table, one) for table, one in declared.items()}, at.digests)
+
+    def _statements(self, table: Table, declared: sa.Table) -> Statements:
+        if declared not in self._made:
+            self._made[declared] = Statements(table, declared, self.database.engine.dialect, self.database.prefix)
+        return self._made[declared]
 
     def move(
         self, connection: sa.Connection, projection: Projection, old: Checkpoint, new: Checkpoint, *, slot: str = LIVE

@@ -1,0 +1,142 @@
+"""`foldlog doctor`: looks for damage in a log, and says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from ..errors import CorruptLogError
+from .forms import jsonable
+from .main import FOUND, OK
+from .opening import existing_log
+from .options import Target, examples, json_option, log_option
+from .show import Cell, clean, print_json, say, size, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..log.log import EventLog
+
+WAL_RESET_FIXED = (3, 51, 3)
+WAL_RESET = (
+    "SQLite {} has the WAL-reset bug (fixed in 3.51.3): two connections that checkpoint and write at once can damage a "
+    "file. foldlog makes its checkpoints while nobody can write; do not run other programs on its files."
+)
+
+
+class Findings(NamedTuple):
+    """What was found of a log."""
+
+    faults: list[str]
+    notes: list[str]
+    facts: dict[str, Any]
+
+
+@click.command(
+    "doctor",
+    epilog=examples("foldlog doctor", "foldlog doctor --full", "foldlog doctor --json | jq -r '.faults[]'"),
+)
+@click.option("--full", is_flag=True, help="Read the whole log, each event; else what can be told quickly.")
+@json_option("One JSON document")
+@log_option
+def command(target: Target, full: bool, as_json: bool) -> int:
+    """Look for damage in a log, and say what to do.
+
+    Only looks; nothing is changed. Ends with 3 if there are faults, each with its remedy. Damage of the views is not
+    looked for here: see `foldlog verify`.
+    """
+    found = _examine(target, full=full)
+    if as_json:
+        print_json({"ok": not found.faults, **jsonable(found)})
+    else:
+        _print(target, found, full=full)
+    return FOUND if found.faults else OK
+
+
+def _examine(target: Target, *, full: bool) -> Findings:
+    try:
+        with existing_log(target, look_only=True) as log:
+            return Findings(_faults(log, full=full), _notes(log), _facts(log))
+    except CorruptLogError as error:  # it could not even be opened, or read so far
+        return Findings([f"{error}: {error.remedy}"], [], {})
+
+
+def _faults(log: EventLog, *, full: bool) -> list[str]:
+    from ..log.port import CanRepair
+
+    return log.backend.diagnose(full=full) if isinstance(log.backend, CanRepair) else []
+
+
+def _notes(log: EventLog) -> list[str]:
+    from ..log.port import CanRepair, HasHome
+
+    notes = []
+    if not isinstance(log.backend, CanRepair):
+        notes.append("this backend cannot look for damage itself")
+    if isinstance(log.backend, HasHome):
+        import sqlite3
+
+        if sqlite3.sqlite_version_info < WAL_RESET_FIXED:
+            notes.append(WAL_RESET.format(sqlite3.sqlite_version))
+        if dead := _dead_writers(log.backend.home.folder):
+            notes.append(
+                f"{dead} writers ended without closing the log, as a kill does; nothing is lost: the next program that "
+                "opens the log takes in what they had written"
+            )
+    return notes
+
+
+def _facts(log: EventLog) -> dict[str, Any]:
+    from ..log.port import HasHome
+
+    facts: dict[str, Any] = {"url": log.backend.url, "log_id": log.head().log_id, **log.stats()}
+    if isinstance(log.backend, HasHome):
+        folder = log.backend.home.folder
+        facts["dead_writers"] = _dead_writers(folder)
+        facts["files"] = _files(folder)
+    return facts
+
+
+def _dead_writers(folder: Path) -> int:
+    from ...backends.sqlite.doorbell import Writers
+
+    try:
+        return len(Writers(folder / "writers").dead())
+    except OSError:  # not ours to look at
+        return 0
+
+
+def _files(folder: Path) -> dict[str, dict[str, int]]:
+    """What lies in the home: number and bytes, by kind."""
+    groups = {
+        "log": [*folder.glob("order.db*"), *folder.glob("log.db*"), *folder.glob("system.db*")],
+        "runs": list(folder.glob("runs/??/*")),
+        "views": list(folder.glob("views.db*")),
+    }
+    return {name: {"number": len(paths), "bytes": sum(map(_size, paths))} for name, paths in groups.items()}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a WAL comes and goes
+        return 0
+
+
+def _print(target: Target, found: Findings, *, full: bool) -> None:
+    say(clean(f"log {target.shown}"), "bold")
+    rows: list[list[Cell]] = []
+    for name, value in found.facts.items():
+        if name == "files":
+            rows += [[f"files: {kind}", f"{one['number']:,}, {size(one['bytes'])}"] for kind, one in value.items()]
+        elif name != "url":
+            rows.append([name.replace("_", " "), value if isinstance(value, int) else str(value)])
+    if rows:
+        table(("what", "found"), rows)
+    for note in found.notes:
+        say(f"note: {clean(note)}")
+    for fault in found.faults:
+        say(f"fault: {clean(fault)}", "red")
+    if not found.faults:
+        say(f"no faults{'' if full else ' at a quick look; --full reads every event'}", "green")

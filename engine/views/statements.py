@@ -1,0 +1,69 @@
+"""The statements that move many rows of one table at once.
+
+As text for the driver, made once: through SQLAlchemy's expressions, a row costs several times as much, and folding is
+mostly this (measured: docs/views.md). Everything else goes through expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from .table import Key, Row, Table
+
+CHUNK: Final = 400  #: rows or keys in one statement; a server or SQLite takes at least 32,767 values
+
+
+class Statements:
+    """One table as one database has it."""
+
+    def __init__(self, table: Table, declared: sa.Table, dialect: sa.Dialect, prefix: str) -> None:
+        self.table = declared
+        self._sqlite = dialect.name == "sqlite"
+        self._mark = "?" if dialect.paramstyle == "qmark" else "%s"
+        self._name = f"{prefix}{declared.name}"
+        self._row = self._marks(len(table.columns))
+        self._key = self._marks(table.key)
+        self._select = f"SELECT {', '.join(table.columns)} FROM {self._name} WHERE "
+        keys = ", ".join(table.columns[: table.key])
+        self._keys = f"({keys})" if table.key > 1 else keys
+        self._insert = f"INSERT INTO {self._name} ({', '.join(table.columns)}) VALUES "
+
+    def select(self, connection: sa.Connection, keys: Sequence[Key]) -> Iterator[Sequence[Any]]:
+        """The rows at these keys, in no order."""
+        for some in _chunks(keys):
+            yield from connection.exec_driver_sql(self._select + self._is_one_of(len(some)), _flat(some)).all()
+
+    def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
+        """New rows."""
+        if self._sqlite:
+            if rows:
+                connection.exec_driver_sql(self._insert + self._row, [tuple(row) for row in rows])
+            return
+        for some in _chunks(rows):  # `executemany` of a server's driver sends one row at a time
+            connection.exec_driver_sql(self._insert + ", ".join([self._row] * len(some)), _flat(some))
+
+    def delete(self, connection: sa.Connection, keys: Sequence[Key]) -> None:
+        """Drop the rows at these keys."""
+        for some in _chunks(keys):
+            connection.exec_driver_sql(f"DELETE FROM {self._name} WHERE {self._is_one_of(len(some))}", _flat(some))
+
+    def _is_one_of(self, count: int) -> str:
+        # SQLite takes a list of row values only as VALUES.
+        keyword = "VALUES " if self._sqlite else ""
+        return f"{self._keys} IN ({keyword}{', '.join([self._key] * count)})"
+
+    def _marks(self, count: int) -> str:
+        return f"({', '.join([self._mark] * count)})"
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+def _flat(rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    return tuple(chain.from_iterable(rows))
