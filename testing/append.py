@@ -31,7 +31,7 @@ class AppendTests(SuiteBase):
         append = an_append("run-1", b"a", b"b", key=7)
         receipt = backend.append(append)
         assert receipt[:4] == ("run-1", 1, 2, UUID(int=7))
-        assert (receipt.digest, receipt.duplicate, receipt.count) == (append.digest, False, 2)
+        assert (receipt.digest, receipt.duplicate, receipt.size) == (append.digest, False, 2)
 
     def test_appends_without_a_key_get_keys_of_their_own(self, backend: Backend) -> None:
         """P3: the same facts decided twice are two facts."""

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_SHIPPED = (("tests",), ("docs",), ("build",), ("dist",))
-DATA = {"": ["py.typed"], "examples": ["*.csv"], "migrations": ["*.mako"]}
+DATA = {"": ["py.typed"], "examples": ["*.csv"]}
 
 USE = """
 import foldlog, pathlib, sys

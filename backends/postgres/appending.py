@@ -176,7 +176,7 @@ def _conflict(append: Append, tail: Tail) -> ConflictError:
 
 
 def tail_of(receipt: Receipt) -> Tail:
-    return Tail(receipt.first_seq, receipt.count, receipt.at_us)
+    return Tail(receipt.first_seq, receipt.size, receipt.at_us)
 
 
 def _check_types(shard: str, types: set[str]) -> None:

@@ -116,7 +116,7 @@ def _chain(tx: Transaction) -> Iterator[str]:
 def _link(chain: bytes, receipt: Receipt) -> bytes:
     """The chain after a receipt, as docs/format.md says. Written down a second time on purpose: an audit that shared
     the sequencer's code would share its mistakes. tests/test_postgres.py holds the two together."""
-    where = struct.pack(">QIQ", receipt.first_seq, receipt.count, receipt.at_us)
+    where = struct.pack(">QIQ", receipt.first_seq, receipt.size, receipt.at_us)
     return blake2b(chain + receipt.digest + where + receipt.shard.encode(), digest_size=16).digest()
 
 

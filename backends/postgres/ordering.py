@@ -128,7 +128,7 @@ def _columns(placed: Sequence[Placed]) -> dict[str, object]:
         "chains": [entry.chain for entry in placed],
         "shards": [receipt.shard for receipt in receipts],
         "firsts": [receipt.first_seq for receipt in receipts],
-        "counts": [receipt.count for receipt in receipts],
+        "counts": [receipt.size for receipt in receipts],
         "times": [receipt.at_us for receipt in receipts],
         "keys": [str(receipt.key) for receipt in receipts],
         "digests": [receipt.digest for receipt in receipts],

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 from zlib import crc32
 
@@ -34,6 +34,9 @@ INSERT_UNFENCED = (
 )
 COLUMNS = "id, type, ts_us, topics, crc, body"
 RECEIPT_COLUMNS = "id, count, keyed, key, digest, at_us, receipt_crc, type"
+
+
+Row = tuple[Any, ...]  #: as SQLite gives it; what a damaged file gives is checked, not believed
 
 
 class Fence(IntEnum):
@@ -236,7 +239,7 @@ class ShardFile:
         # An append is one transaction, so what is missing of the last receipt is there, just past the page.
         return list(self._group(shard, rows + self._rest(rows), after_seq))
 
-    def _rest(self, rows: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    def _rest(self, rows: list[Row]) -> list[Row]:
         start = next((row for row in reversed(rows) if row[1] is not None), None)
         if start is None:
             return []
@@ -245,25 +248,24 @@ class ShardFile:
             f"SELECT {RECEIPT_COLUMNS} FROM event WHERE id > ? AND id <= ? ORDER BY id", (rows[-1][0], last)
         ).fetchall()
 
-    def _group(self, shard: str, rows: list[tuple[object, ...]], after_seq: int) -> Iterator[Found]:
+    def _group(self, shard: str, rows: list[Row], after_seq: int) -> Iterator[Found]:
         index = 0
         expected = after_seq + 1
         while index < len(rows):
             receipt = self._receipt(shard, rows[index])
-            members = rows[index : index + receipt.count]
-            ids = [row[0] for row in members]
-            first_id = members[0][0]
-            if receipt.first_seq != expected or len(ids) != receipt.count or ids[-1] - first_id != receipt.count - 1:  # type: ignore[operator]
+            members = rows[index : index + receipt.size]
+            here = receipt.first_seq == expected and len(members) == receipt.size
+            if not here or members[-1][0] & SEQ_MASK != receipt.last_seq:
                 raise CorruptLogError(f"{self.path}: shard {shard} lacks events at seq {expected}")
-            yield Found(receipt, frozenset(row[7] for row in members))  # type: ignore[misc]
-            expected += receipt.count
-            index += receipt.count
+            yield Found(receipt, frozenset(row[7] for row in members))
+            expected += receipt.size
+            index += receipt.size
 
-    def _receipt(self, shard: str, row: tuple[object, ...]) -> Receipt:
+    def _receipt(self, shard: str, row: Row) -> Receipt:
         id_, count, keyed, key, digest, at_us, check, kind = row
-        seq = id_ & SEQ_MASK  # type: ignore[operator]
+        seq = id_ & SEQ_MASK
         try:
-            receipt = Receipt(shard, seq, seq + count - 1, UUID(bytes=key), at_us, digest)  # type: ignore
+            receipt = Receipt(shard, seq, seq + count - 1, UUID(bytes=key), at_us, digest)
             good = check == receipt_check(receipt, kind, bool(keyed))
         except (TypeError, ValueError, struct.error):
             good = False
@@ -353,7 +355,7 @@ def record_prefix(shard: str, kind: str) -> int:
 
 def receipt_check(receipt: Receipt, kind: str, keyed: bool) -> int:
     """The checksum of the receipt columns; `kind` is the type of the first event."""
-    mark = _MARK.pack(receipt.first_seq, receipt.at_us, receipt.count, keyed)
+    mark = _MARK.pack(receipt.first_seq, receipt.at_us, receipt.size, keyed)
     return crc32(receipt.digest, crc32(receipt.key.bytes, crc32(mark, record_prefix(receipt.shard, kind))))
 
 

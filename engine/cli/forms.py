@@ -95,7 +95,7 @@ def error_form(error: ErrorInfo | None) -> dict[str, Any] | None:
     return form
 
 
-def gist(event: Event) -> str:
+def gist(event: Event[Any]) -> str:
     """What an event says, in one line: its message, or what stands out in its fact."""
     return event.message or "; ".join(_particulars(event.fact))
 

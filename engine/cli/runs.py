@@ -12,6 +12,7 @@ from .options import Target, examples, json_option, log_option
 from .show import Cell, local, on_terminal, print_json, say, status, table, took
 
 if TYPE_CHECKING:
+    from ..events.run import RunStatus
     from ..views.records import RunRecord
 
 STATUSES = (
@@ -67,17 +68,22 @@ def command(
     With RUN_ID (the beginning of an id is enough): the run's steps, what it made, and what went wrong, with the stack
     as it was recorded.
     """
-    filters = {"statuses": statuses or None, "job_name": job, "tags": _tags(tags)}
-    if run_id is not None and (after is not None or any(filters.values())):
+    if run_id is not None and (statuses or job or tags or after):
         raise click.UsageError("RUN_ID names one run; --status, --job, --tag and --after choose among all")
+    wanted = _tags(tags)
     with existing_instance(target) as instance:
         if run_id is not None:
             from .one_run import show_run
 
             show_run(instance, find_run(instance.log, run_id), as_json=as_json)
             return
-        cursor = find_run(instance.log, after) if after is not None else None
-        records = instance.get_run_records(limit=limit + 1, cursor=cursor, **filters)
+        records = instance.get_run_records(
+            limit=limit + 1,
+            cursor=find_run(instance.log, after) if after is not None else None,
+            job_name=job,
+            statuses=_statuses(statuses),
+            tags=wanted,
+        )
     more, records = len(records) > limit, records[:limit]
     if as_json:
         print_json({"runs": [run_form(record) for record in records], "more": more})
@@ -85,6 +91,12 @@ def command(
     print_runs(records)
     if more:
         say(f"There are more: --after {records[-1].run.run_id} goes on, --limit shows more at once.", err=True)
+
+
+def _statuses(given: tuple[str, ...]) -> list[RunStatus] | None:
+    from ..events.run import RunStatus
+
+    return [RunStatus(name) for name in given] or None
 
 
 def _tags(given: tuple[str, ...]) -> dict[str, str] | None:

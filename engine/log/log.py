@@ -7,9 +7,11 @@ Not here: bytes (a codec is passed in), storage (a backend is passed in), views.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 from uuid import UUID, uuid5
+from weakref import WeakSet
 
 from ..errors import CorruptLogError, ReadOnlyError, UsageError
 from ..events.event import Event, Record
@@ -26,7 +28,7 @@ Wait = Literal["durable", "ordered"]
 class Codec(Protocol):
     """Events to bytes and back; `serdes.Codec` is one."""
 
-    def encode(self, events: Sequence[Event]) -> tuple[list[Record], bytes]: ...
+    def encode(self, events: Sequence[Event[Any]]) -> tuple[list[Record], bytes]: ...
     def decode(self, type: str, body: bytes, topics: int | None = None) -> Event[Any]: ...
 
 
@@ -36,7 +38,7 @@ class EventRecord(NamedTuple):
     shard: str
     seq: int
     position: int | None
-    event: Event
+    event: Event[Any]
 
     @property
     def run_id(self) -> str | None:
@@ -86,13 +88,14 @@ class EventLog:
         self._codec = codec
         self._sequencer = Sequencer(backend)
         self._closed = False
+        self._writers: WeakSet[EventWriter] = WeakSet()
 
     # -- writing ------------------------------------------------------------------------------------------------
 
     def append(
         self,
         shard: str,
-        events: Sequence[Event],
+        events: Sequence[Event[Any]],
         *,
         expected: Expected = ANY,
         key: UUID | None = None,
@@ -117,7 +120,7 @@ class EventLog:
         return receipt
 
     def prepare(
-        self, shard: str, events: Sequence[Event], *, expected: Expected = ANY, key: UUID | None = None
+        self, shard: str, events: Sequence[Event[Any]], *, expected: Expected = ANY, key: UUID | None = None
     ) -> Append:
         """Check and encode an append without sending it; the writer's half of `append`. Same errors."""
         if self._closed or self.read_only:
@@ -136,7 +139,9 @@ class EventLog:
     def writer(self, *, max_pending: int = 10_000) -> EventWriter:
         """A writer that groups the appends of this process: it commits while the previous commit is in flight."""
         self._check_open(writing=True)
-        return EventWriter(self, max_pending=max_pending)
+        writer = EventWriter(self, max_pending=max_pending)
+        self._writers.add(writer)
+        return writer
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -248,7 +253,7 @@ class EventLog:
         self._sequencer.catch_up()
         return self.backend.seal(shard)
 
-    def purge(self, run_id: str, tombstone: Event, *, keep: bool = True) -> Receipt:
+    def purge(self, run_id: str, tombstone: Event[Any], *, keep: bool = True) -> Receipt:
         """Delete a run for good: free its storage, refuse later appends, keep positions dense.
 
         `tombstone` goes on the timeline (shard `@instance`) before anything is freed, so every fold learns of it.
@@ -271,9 +276,12 @@ class EventLog:
         return receipt
 
     def close(self) -> None:
-        """Free every handle; followers and writers of this log end. Idempotent."""
-        self._closed = True
-        self.backend.close()
+        """Free every handle; its followers end, and what its writers have queued is written first. Idempotent."""
+        with ExitStack() as last_first:
+            last_first.callback(self.backend.close)
+            last_first.callback(setattr, self, "_closed", True)
+            for writer in list(self._writers):
+                last_first.callback(writer.close)  # raises what it could not write; the rest is closed all the same
 
     @property
     def closed(self) -> bool:

@@ -84,7 +84,8 @@ class Receipt(NamedTuple):
     duplicate: bool = False  #: True when `key` had recorded these facts before
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
+        """How many events it recorded."""
         return self.last_seq - self.first_seq + 1
 
 
@@ -107,7 +108,7 @@ class Placed(NamedTuple):
 
     @property
     def last_position(self) -> int:
-        return self.position + self.receipt.count - 1
+        return self.position + self.receipt.size - 1
 
 
 class Head(NamedTuple):

@@ -82,7 +82,7 @@ def cut(first: Sequence[Receipt], second: Sequence[Receipt], *, limit: int) -> l
 
 def link(chain: bytes, receipt: Receipt) -> bytes:
     """The hash chain after `receipt`: blake2b-128 over the chain before it, its digest, range, time and shard."""
-    where = struct.pack(">QIQ", receipt.first_seq, receipt.count, receipt.at_us)
+    where = struct.pack(">QIQ", receipt.first_seq, receipt.size, receipt.at_us)
     return blake2b(chain + receipt.digest + where + receipt.shard.encode(), digest_size=16).digest()
 
 
@@ -93,7 +93,7 @@ def number(receipts: Iterable[Receipt], *, after: Head) -> list[Placed]:
     for receipt in receipts:
         chain = link(chain, receipt)
         placed.append(Placed(position + 1, receipt, chain))
-        position += receipt.count
+        position += receipt.size
     return placed
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from ..errors import UsageError
@@ -44,12 +44,13 @@ class EventWriter:
         self._thread.start()
 
     def append(
-        self, shard: str, events: Sequence[Event], *, expected: Expected = ANY, key: UUID | None = None
+        self, shard: str, events: Sequence[Event[Any]], *, expected: Expected = ANY, key: UUID | None = None
     ) -> Future[Receipt]:
         """Queue an append; the future gives its receipt once it is durable, or the error of `EventLog.append`.
 
         Appends to one shard are recorded in the order they were queued. Blocks while `max_pending` appends wait, so a
         slow disk slows its writers instead of filling the memory. What can be refused at once is raised here.
+        A callback of the future runs in the writer's thread: it must not append or flush, which wait for that thread.
         """
         append = self._log.prepare(shard, events, expected=expected, key=key)
         future: Future[Receipt] = Future()

@@ -236,8 +236,9 @@ def find(
     connection: sa.Connection, runs: sa.Table, tags: sa.Table, query: RunQuery, *, limit: int, ascending: bool = False
 ) -> list[RunRecord]:
     """Up to `limit` runs, by storage id, the newest first."""
-    order = runs.c.created_position.asc() if ascending else runs.c.created_position.desc()
-    found = sa.select(runs).where(*_conditions(runs, tags, query)).order_by(order).limit(limit)
+    source, place, where = _source(runs, tags, query)
+    order = place.asc() if ascending else place.desc()
+    found = sa.select(runs).select_from(source).where(*where).order_by(order).limit(limit)
     rows = [RunRow._make(row) for row in connection.execute(found)]
     of_run = tags_of(connection, tags, [row.run_id for row in rows])
     return [_record(row, of_run.get(row.run_id, {})) for row in rows]
@@ -245,9 +246,25 @@ def find(
 
 def count(connection: sa.Connection, runs: sa.Table, tags: sa.Table, query: RunQuery) -> int:
     """How many runs there are."""
-    return connection.execute(
-        sa.select(sa.func.count()).select_from(runs).where(*_conditions(runs, tags, query))
-    ).scalar_one()
+    source, _, where = _source(runs, tags, query)
+    return connection.execute(sa.select(sa.func.count()).select_from(source).where(*where)).scalar_one()
+
+
+def _source(
+    runs: sa.Table, tags: sa.Table, query: RunQuery
+) -> tuple[sa.FromClause, sa.ColumnElement[int], list[sa.ColumnElement[bool]]]:
+    """Where to look, what to order by, and the conditions. With a tag, its index leads: it has the order as well."""
+    wanted = [(key, [one] if isinstance(one, str) else list(one)) for key, one in (query.tags or {}).items()]
+    source: sa.FromClause = runs
+    place: sa.ColumnElement[int] = runs.c.created_position
+    where: list[sa.ColumnElement[bool]] = []
+    for number, (key, values) in enumerate(wanted):
+        tag = tags.alias(f"tag{number}")
+        source = source.join(tag, tag.c.run_id == runs.c.run_id)
+        where += [tag.c.key == keyed(key), tag.c.value.in_([keyed(value) for value in values])]
+        if number == 0:
+            place = tag.c.created_position
+    return source, place, [*where, *_conditions(runs, place, query)]
 
 
 def tags_of(connection: sa.Connection, tags: sa.Table, run_ids: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -259,7 +276,7 @@ def tags_of(connection: sa.Connection, tags: sa.Table, run_ids: Iterable[str]) -
     return found
 
 
-def _conditions(runs: sa.Table, tags: sa.Table, query: RunQuery) -> Iterator[sa.ColumnElement[bool]]:
+def _conditions(runs: sa.Table, place: sa.ColumnElement[int], query: RunQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.run_ids is not None:
         yield runs.c.run_id.in_([keyed(one) for one in query.run_ids])
     if query.job_name is not None:
@@ -267,17 +284,9 @@ def _conditions(runs: sa.Table, tags: sa.Table, query: RunQuery) -> Iterator[sa.
     if query.statuses is not None:
         yield runs.c.status.in_([str(RunStatus(status)) for status in query.statuses])
     if query.before is not None:
-        yield runs.c.created_position < query.before
+        yield place < query.before
     if query.after is not None:
-        yield runs.c.created_position > query.after
-    for key, wanted in (query.tags or {}).items():
-        values = [wanted] if isinstance(wanted, str) else list(wanted)
-        yield (
-            sa.exists()
-            .where(tags.c.run_id == runs.c.run_id)
-            .where(tags.c.key == keyed(key))
-            .where(tags.c.value.in_([keyed(value) for value in values]))
-        )
+        yield place > query.after
 
 
 def _record(row: RunRow, tags: dict[str, str]) -> RunRecord:

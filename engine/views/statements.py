@@ -27,13 +27,21 @@ class Statements:
         self._name = f"{prefix}{declared.name}"
         self._row = self._marks(len(table.columns))
         self._key = self._marks(table.key)
+        keys = table.columns[: table.key]
+        self._keys = f"({', '.join(keys)})"
+        self._at = " AND ".join(f"{name} = {self._mark}" for name in keys)
         self._select = f"SELECT {', '.join(table.columns)} FROM {self._name} WHERE "
-        keys = ", ".join(table.columns[: table.key])
-        self._keys = f"({keys})" if table.key > 1 else keys
         self._insert = f"INSERT INTO {self._name} ({', '.join(table.columns)}) VALUES "
+        self._delete = f"DELETE FROM {self._name} WHERE "
 
     def select(self, connection: sa.Connection, keys: Sequence[Key]) -> Iterator[Sequence[Any]]:
         """The rows at these keys, in no order."""
+        if self._sqlite:
+            # SQLite reads the whole table for a list of row values, and a statement costs it next to nothing.
+            driver: Any = connection.connection.driver_connection
+            found = (driver.execute(self._select + self._at, key).fetchone() for key in keys)
+            yield from (row for row in found if row is not None)
+            return
         for some in _chunks(keys):
             yield from connection.exec_driver_sql(self._select + self._is_one_of(len(some)), _flat(some)).all()
 
@@ -48,13 +56,15 @@ class Statements:
 
     def delete(self, connection: sa.Connection, keys: Sequence[Key]) -> None:
         """Drop the rows at these keys."""
+        if self._sqlite:
+            if keys:
+                connection.exec_driver_sql(self._delete + self._at, list(keys))
+            return
         for some in _chunks(keys):
-            connection.exec_driver_sql(f"DELETE FROM {self._name} WHERE {self._is_one_of(len(some))}", _flat(some))
+            connection.exec_driver_sql(self._delete + self._is_one_of(len(some)), _flat(some))
 
     def _is_one_of(self, count: int) -> str:
-        # SQLite takes a list of row values only as VALUES.
-        keyword = "VALUES " if self._sqlite else ""
-        return f"{self._keys} IN ({keyword}{', '.join([self._key] * count)})"
+        return f"{self._keys} IN ({', '.join([self._key] * count)})"
 
     def _marks(self, count: int) -> str:
         return f"({', '.join([self._mark] * count)})"
