@@ -54,7 +54,7 @@ def tour(folder: Path, *, keep: bool = False) -> bool:
 def _work(instance: Instance, home: Home) -> dict[str, str]:
     """Six runs; the ids of two that are worth a look."""
     delivery = _deliver(home.folder / "deliveries" / SOURCE)
-    tags = {TAG: "yes", "station": "SEA"}
+    tags = {TAG: "weather"}
     _part(1, "A pipeline reports what it does")
     for year in YEARS:
         pipeline.ingest(instance, delivery, year, home.folder, tags)
@@ -148,10 +148,10 @@ def _lose_and_prove(home: Home, before: dict[str, str]) -> bool:
         path.unlink()
     say(f"Deleted {home.history / 'views.db'}: every table shown above is gone. The log is all that is left.")
     with Instance.from_url(home.url) as instance:
-        with progress("rebuilding") as report:
+        with progress("rebuilding", unit="events") as report:
             position = instance.rebuild(progress=report)
         say(f"Folded from the log again, up to position {position:,}.")
-        with progress("verifying") as report:
+        with progress("verifying", unit="events") as report:
             verdict = instance.verify(progress=report)
     print_verdict(verdict)
     same = digests(verdict) == before

@@ -21,7 +21,7 @@ from ..engine.open import open_log
 MARK = "DEMO.txt"
 ABOUT = "Made by `foldlog demo`, which may delete it when it runs again. Nothing else should be kept here.\n"
 OWN = ("history", "deliveries", "raw", "days.csv", "warehouse.db", "seattle-weather.svg")
-TAG = "foldlog/demo"  #: the tag that every run of the tour carries
+TAG = "demo"  #: the tag that every run of the tour carries
 
 
 class Home(NamedTuple):

@@ -193,6 +193,15 @@ def test_nothing_in_a_log_drives_the_terminal(url):
     assert "reading \\x1b[31mred\\x1b[0m rows" in call("tail", "--url", url).stdout
 
 
+def test_a_machine_that_cannot_is_told(url, tmp_path):
+    for script, code in (("> /dev/full", 1), (">&-", 0)):
+        command = f"{' '.join(FOLDLOG)} runs --url {url} {script}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+        assert ("No space left on device" in done.stderr) == (code == 1)
+
+
 # -- runs and assets --------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +258,8 @@ def test_assets_are_listed_and_shown(url):
     assert [(part["partition"], part["status"]) for part in one["partitions"]] == [("2026-11-20", "MATERIALIZED")]
     assert "raw/orders" in call("assets", "--prefix", "raw", "--url", url).stdout
     assert answer("assets", "--prefix", "ra", "--url", url)["assets"] == []
+    for wrong in ("", "raw//orders", "raw/"):
+        assert "an asset key is one or more non-empty texts" in call("assets", wrong, "--url", url, code=2).stderr
     assert "there is no asset 'raw'" in call("assets", "raw", "--url", url, code=1).stderr
 
 
@@ -289,6 +300,11 @@ def test_tail_takes_only_what_is_asked_for(url):
     assert lines("--run", "1", "--types", "STEP_START", "--url", url) == [
         one for one in of_run if one["type"] == "STEP_START"
     ]
+
+
+def test_tail_doubts_a_type_that_it_does_not_know(url):
+    done = call("tail", "--types", "STEP_FALIURE", "--url", url)
+    assert "did you mean STEP_FAILURE?" in done.stderr
 
 
 def test_tail_shows_what_was_deleted_as_a_range(url):
@@ -392,6 +408,68 @@ def test_doctor_finds_nothing_wrong_in_a_good_log(url):
     assert "no faults" in call("doctor", "--url", url).stdout
 
 
+def test_doctor_names_what_is_missing_and_makes_the_order_anew(url, tmp_path):
+    (cursor,) = [one["cursor"] for one in lines("-n", "1", "--url", url)]
+    before = answer("runs", "--url", url)
+    (tmp_path / "history/order.db").unlink()
+    done = call("doctor", "--url", url, code=3)
+    assert "order.db is missing" in done.stdout
+    assert "--rebuild-order" in done.stdout
+    assert json.loads(call("doctor", "--json", "--url", url, code=3).stdout)["ok"] is False
+    assert "order.db is missing" in call("runs", "--url", url, code=1).stderr
+    made = answer("doctor", "--rebuild-order", "--url", url)
+    assert (made["shards"], made["epoch"], made["sealed"]) == (3, 2, 3)
+    assert answer("doctor", "--full", "--url", url)["faults"] == []
+    assert answer("status", "--url", url)["log"]["open_shards"] == 0, "what was sealed is sealed again"
+    assert answer("runs", "--url", url) == before
+    call("verify", "--url", url)
+    assert lines("--after", cursor, "--url", url) == [], "the same receipts stand there, so the cursor is good"
+    assert "has an order" in call("doctor", "--rebuild-order", "--url", url, code=1).stderr
+
+
+def test_doctor_adopts_what_an_older_order_does_not_know(url, tmp_path):
+    order = tmp_path / "history/order.db"
+    older = order.read_bytes()
+    with foldlog.Instance.from_url(url) as instance:
+        report(instance, "later")
+    order.write_bytes(older)
+    assert "doctor --adopt" in call("doctor", "--url", url, code=3).stdout
+    assert answer("doctor", "--adopt", "--url", url)["adopted"] == ["later"]
+    call("doctor", "--full", "--url", url)
+    assert len(answer("runs", "--url", url)["runs"]) == 4
+    call("verify", "--url", url)
+    assert answer("doctor", "--adopt", "--url", url)["adopted"] == []
+
+
+def test_doctor_mends_only_what_it_can(url, tmp_path):
+    assert "only the order of a SQLite log" in call("doctor", "--adopt", "--url", "postgresql://h/d", code=1).stderr
+    assert (
+        "there is no folder" in call("doctor", "--rebuild-order", "--url", "sqlite:///nix", code=1, cwd=tmp_path).stderr
+    )
+    assert call("doctor", "--adopt", "--rebuild-order", "--url", url, code=2).stderr
+    (file,) = (tmp_path / "history/runs").glob("*/2*.db")
+    file.unlink()
+    done = call("doctor", "--url", url, code=3)
+    assert "is missing" in done.stdout
+    assert str(file) in done.stdout
+
+
+def test_a_killed_writer_loses_nothing_and_is_told_of(url):
+    code = (
+        "import foldlog, os, signal\n"
+        f"with foldlog.Instance.from_url({url!r}) as instance:\n"
+        "    with instance.run('nightly', run_id='killed') as run, run.step('load'):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == -signal.SIGKILL
+    found = answer("doctor", "--url", url)
+    assert found["facts"]["dead_writers"] == 1
+    assert any("ended without closing" in note for note in found["notes"])
+    run = answer("runs", "killed", "--url", url)
+    assert (run["status"], [step["status"] for step in run["steps"]]) == ("STARTED", ["STARTED"])
+    assert answer("doctor", "--url", url)["facts"]["dead_writers"] == 0
+
+
 def test_deleting_a_run_wants_a_word(url):
     done = call("delete-run", "2", "--url", url, code=2, stdin="")
     assert "--yes" in done.stderr
@@ -458,3 +536,45 @@ def test_the_commands_work_on_a_server(postgres_url):
     call("rebuild", "--url", postgres_url)
     call("delete-run", "on-a-server", "--yes", "--url", postgres_url)
     assert answer("runs", "--url", postgres_url)["runs"] == []
+
+
+DOCS = Path(foldlog.__file__).parent / "docs/cli.md"
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the manual is not installed with foldlog")
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "bench"])
+def test_the_manual_has_every_option(name):
+    manual = DOCS.read_text(encoding="utf-8")
+    section = manual.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    assert section, f"docs/cli.md has no section on {name}"
+    command = cli.get_command(click.Context(cli), name)
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    missing = [option for option in sorted(options - {"--url"}) if option not in section]
+    assert not missing, f"docs/cli.md does not mention {missing} of {name}"
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the manual is not installed with foldlog")
+def test_the_manual_has_every_field(url):
+    manual = DOCS.read_text(encoding="utf-8")
+    answers = {
+        "status": answer("status", "--url", url),
+        "runs": [answer("runs", "--url", url), answer("runs", "2", "--url", url)["steps"]],
+        "assets": [answer("assets", "--url", url), answer("assets", "raw/orders", "--url", url)],
+        "tail": [{name: None for name in one} for one in lines("--url", url)],
+        "rebuild": answer("rebuild", "--url", url),
+        "verify": answer("verify", "--url", url),
+    }
+    given = ("tags", "metadata", "log")  # what people or backends name
+    for name, document in answers.items():
+        section = manual.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        missing = [field for field in fields(document, given) if f"`{field}`" not in section and field.islower()]
+        assert not missing, f"docs/cli.md does not mention {missing} of {name} --json"
+
+
+def fields(document, given):
+    if isinstance(document, list):
+        return {field for one in document for field in fields(one, given)}
+    if not isinstance(document, dict):
+        return set()
+    below = {field for name, one in document.items() if name not in given for field in fields(one, given)}
+    return {*document, *below}

@@ -123,7 +123,18 @@ class SqliteBackend:
         self._writing().ending.purge(shard, keep=keep)
 
     def start_epoch(self, reason: str) -> Epoch:
-        return self.order.start_epoch(now_us=self._writing().bell.now_us(), reason=reason)
+        from .repair import note_epoch
+
+        now_us = self._writing().bell.now_us()
+        note_epoch(self.home, self.order.log_id, self.order.head().epoch + 1)
+        return self.order.start_epoch(now_us=now_us, reason=reason)
+
+    def ring_all(self) -> None:
+        """Have every open shard looked into: something other than an append has changed it."""
+        bell = self._writing().bell
+        for place in self.order.open_shards():
+            if place.slot is not None:
+                bell.ring(place.slot)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -163,11 +174,12 @@ class SqliteBackend:
         self._check_open()
         return self._reader.find_shard(name)
 
-    def diagnose(self, *, full: bool) -> list[str]:
+    def diagnose(self, *, full: bool, link: Callable[[bytes, Receipt], bytes] | None = None) -> list[str]:
+        """`link`, that of the sequencer, has the hash chain recomputed too."""
         from .repair import diagnose
 
         self._check_open()
-        return diagnose(self, full=full)
+        return diagnose(self, full=full, link=link)
 
     def stats(self) -> dict[str, int | float | str]:
         head = self.head()

@@ -10,7 +10,7 @@ Locks within a process are taken in this order: look, file, order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from ...engine.errors import ConflictError, CorruptLogError, UnavailableError
 from ...engine.log.port import Record, ShardState
@@ -18,6 +18,7 @@ from .connect import transaction, translated
 from .files import FileCache
 from .home import FileKind, Home
 from .order import OrderFile, Place
+from .schema import sync_folder
 from .shardfile import Fence, ShardFile
 
 GONE = (ShardState.FENCED, ShardState.PURGED)
@@ -112,6 +113,8 @@ class Ending:
             with translated(f"removing {kind.path}"):
                 for suffix in ("", "-wal", "-shm"):
                     kind.path.with_name(kind.path.name + suffix).unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    sync_folder(kind.path.parent)  # or a power loss would bring back what was deleted
 
     @contextmanager
     def _ending(self, shard: str) -> Iterator[tuple[Place | None, ShardFile | None, int]]:

@@ -93,6 +93,9 @@ def find_layout(folder: Path, wanted: Layout | None) -> tuple[Layout, bool]:
                 f"{folder / 'order.db'} is missing although there are shards; restore it from a backup, or run "
                 "`foldlog doctor --rebuild-order`, which orders them anew and starts an epoch"
             )
+        for name in ("order.db-wal", "log.db-wal"):
+            if (folder / name).exists():  # replayed into a new file of that name, it would spoil it
+                raise CorruptLogError(f"{folder / name} has lost the file it belongs to; restore that from a backup")
         return wanted or "sharded", False
     found: Layout = "sharded" if sharded else "consolidated"
     if wanted is not None and wanted != found:

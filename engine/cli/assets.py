@@ -9,7 +9,7 @@ import click
 from .forms import jsonable, metadata_text
 from .opening import existing_instance
 from .options import Target, examples, json_option, log_option
-from .show import Cell, Styled, clean, local, on_terminal, print_json, say, table
+from .show import Cell, Styled, clean, local, on_terminal, print_json, say, table, when
 
 if TYPE_CHECKING:
     from ..instance import Instance
@@ -42,6 +42,8 @@ def command(target: Target, key: str | None, prefix: str | None, limit: int, aft
     """
     if key is not None and (prefix or after):
         raise click.UsageError("KEY names one asset; --prefix and --after choose among all")
+    for name, text in (("KEY", key), ("--prefix", prefix), ("--after", after)):
+        _check_key(name, text)
     with existing_instance(target) as instance:
         if key is not None:
             show_asset(instance, key, as_json=as_json)
@@ -54,6 +56,15 @@ def command(target: Target, key: str | None, prefix: str | None, limit: int, aft
     print_assets(records)
     if more:
         say(f"There are more: --after {records[-1].asset_key} goes on, --limit shows more at once.", err=True)
+
+
+def _check_key(name: str, text: str | None) -> None:
+    from ..events.key import AssetKey
+
+    try:
+        AssetKey.from_text(text) if text is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=name) from error
 
 
 # -- all assets -------------------------------------------------------------------------------------------------------
@@ -74,7 +85,7 @@ def _row(record: AssetRecord) -> list[Cell]:
     return [
         str(record.asset_key),
         _state(record),
-        local(made.timestamp_us),
+        when(made.timestamp_us),
         made.partition,
         made.data_version,
         _run(made.run_id),
@@ -191,7 +202,7 @@ def _print_latest(record: AssetRecord, whole: EventRecord | None) -> None:
 
 def _print_partitions(partitions: list[PartitionRecord]) -> None:
     rows: list[list[Cell]] = [
-        [one.partition, Styled(one.status, _COLOURS.get(one.status, "")), local(one.timestamp_us), _run(one.run_id)]
+        [one.partition, Styled(one.status, _COLOURS.get(one.status, "")), when(one.timestamp_us), _run(one.run_id)]
         for one in partitions
     ]
     if rows:
@@ -201,7 +212,7 @@ def _print_partitions(partitions: list[PartitionRecord]) -> None:
 
 def _print_checks(checks: list[CheckRecord]) -> None:
     rows: list[list[Cell]] = [
-        [one.check_name, one.partition, Styled(one.status, _COLOURS.get(one.status, "")), local(one.timestamp_us)]
+        [one.check_name, one.partition, Styled(one.status, _COLOURS.get(one.status, "")), when(one.timestamp_us)]
         for one in checks
     ]
     if rows:

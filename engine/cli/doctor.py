@@ -11,6 +11,7 @@ from .forms import jsonable
 from .main import FOUND, OK
 from .opening import existing_log
 from .options import Target, examples, json_option, log_option
+from .progress import progress
 from .show import Cell, clean, print_json, say, size, table
 
 if TYPE_CHECKING:
@@ -35,17 +36,32 @@ class Findings(NamedTuple):
 
 @click.command(
     "doctor",
-    epilog=examples("foldlog doctor", "foldlog doctor --full", "foldlog doctor --json | jq -r '.faults[]'"),
+    epilog=examples(
+        "foldlog doctor",
+        "foldlog doctor --full",
+        "foldlog doctor --json | jq -r '.faults[]'",
+        "foldlog doctor --rebuild-order",
+    ),
 )
 @click.option("--full", is_flag=True, help="Read the whole log, each event; else what can be told quickly.")
+@click.option("--rebuild-order", is_flag=True, help="SQLite: order.db is lost; make it anew from the runs' files.")
+@click.option("--adopt", is_flag=True, help="SQLite: order.db was put back from an older copy; take in what it lacks.")
 @json_option("One JSON document")
 @log_option
-def command(target: Target, full: bool, as_json: bool) -> int:
+def command(target: Target, full: bool, rebuild_order: bool, adopt: bool, as_json: bool) -> int:
     """Look for damage in a log, and say what to do.
 
-    Only looks; nothing is changed. Ends with 3 if there are faults, each with its remedy. Damage of the views is not
+    Only looks, unless told to mend. Ends with 3 if there are faults, each with its remedy. Damage of the views is not
     looked for here: see `foldlog verify`.
+
+    Mending starts an epoch: readers' cursors are accepted if what they have read is unchanged, else refused.
     """
+    if rebuild_order + adopt + full > 1:
+        raise click.UsageError("--full looks, --rebuild-order and --adopt mend: give one of them")
+    if rebuild_order or adopt:
+        from . import mend
+
+        return mend.rebuild_order(target, as_json=as_json) if rebuild_order else mend.adopt(target, as_json=as_json)
     found = _examine(target, full=full)
     if as_json:
         print_json({"ok": not found.faults, **jsonable(found)})
@@ -59,12 +75,20 @@ def _examine(target: Target, *, full: bool) -> Findings:
         with existing_log(target, look_only=True) as log:
             return Findings(_faults(log, full=full), _notes(log), _facts(log))
     except CorruptLogError as error:  # it could not even be opened, or read so far
-        return Findings([f"{error}: {error.remedy}"], [], {})
+        return Findings([str(error)], [], {})
 
 
 def _faults(log: EventLog, *, full: bool) -> list[str]:
+    from ...backends.sqlite import SqliteBackend
     from ..log.port import CanRepair
 
+    if isinstance(log.backend, SqliteBackend):  # asked directly, for it tells how far it is
+        from ...backends.sqlite.repair import diagnose
+        from ..log.sequencer import link
+
+        with progress("looking at") as report:
+            more = {"progress": report} if report else {}
+            return diagnose(log.backend, full=full, link=link, **more)
     return log.backend.diagnose(full=full) if isinstance(log.backend, CanRepair) else []
 
 
@@ -138,5 +162,7 @@ def _print(target: Target, found: Findings, *, full: bool) -> None:
         say(f"note: {clean(note)}")
     for fault in found.faults:
         say(f"fault: {clean(fault)}", "red")
-    if not found.faults:
+    if found.faults:
+        say("what to do: stop writing; restore what is named from a backup, unless the line says otherwise")
+    else:
         say(f"no faults{'' if full else ' at a quick look; --full reads every event'}", "green")

@@ -135,8 +135,6 @@ def tags_text(tags: Mapping[str, str]) -> str:
 def metadata_text(value: Any) -> str:
     """A metadata value in a few words."""
     form = jsonable(value)
-    if isinstance(form, float):
-        return f"{form:g}"
     if not isinstance(form, dict):
         return f"{form:,}" if isinstance(form, int) and not isinstance(form, bool) else str(form)
     if form["type"] == "table":

@@ -103,7 +103,8 @@ def _guarded(run: Any, *args: Any, **extra: Any) -> int:
     """The exit code of a command, its errors told to people."""
     try:
         code = run(*args, **extra)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except FoldlogError as error:
         return _tell(error)
     except click.ClickException as error:
@@ -112,10 +113,19 @@ def _guarded(run: Any, *args: Any, **extra: Any) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except (Unread, BrokenPipeError):
-        # Python flushes what is left when it ends; that must go somewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return UNREAD
+    except OSError as error:  # a full disk, a folder without rights: of the machine, not a fault of the program
+        _drop_output()
+        click.echo(f"foldlog: {error}\nwhat to do: look at the path, its rights, and the space left.", err=True)
+        return FAILED
     return code if isinstance(code, int) else OK
+
+
+def _drop_output() -> None:
+    """Python writes what is left when it ends, and would complain once more; let it go nowhere."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(error: FoldlogError) -> int:

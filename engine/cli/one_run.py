@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from .forms import record_form, tags_text
 from .runs import lasted, run_form
-from .show import Cell, clean, local, print_json, say, status, table, took
+from .show import Cell, clean, local, print_json, say, status, table, took, when
 
 if TYPE_CHECKING:
     from ..instance import Instance
@@ -73,9 +73,9 @@ def print_steps(steps: list[StepRecord]) -> None:
             step.step_key,
             status(step.status),
             step.attempts,
-            local(step.started_us),
+            when(step.started_us),
             took(step.duration_us),
-            f"{step.error_class}: {step.error_message}" if step.error_class else "",
+            f"{step.error_class.rpartition('.')[2]}: {step.error_message}" if step.error_class else "",
         ]
         for step in steps
     ]

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from rich.progress import Task, TaskID
     from rich.text import Text
 
-Report = Callable[[str, int, int], None]  #: called with the view, the position it has reached, and that of the head
+Report = Callable[[str, int, int], None]  #: called with what it is about, how far that is, and how far it goes
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Report | None]:
-    """What to hand to the library as `progress=`; None where nobody looks."""
+def progress(title: str, *, unit: str = "") -> Iterator[Report | None]:
+    """What to hand to the library as `progress=`; None where nobody looks. `unit`: what it counts."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -30,15 +30,15 @@ def progress(title: str) -> Iterator[Report | None]:
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f} events/s" if speed else "", style="progress.data.speed")
+            return Text(f"{speed:,.0f}{unit and f' {unit}'}/s" if speed else "", style="progress.data.speed")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, TaskID] = {}
 
-        def report(view: str, position: int, head: int) -> None:
-            if view not in tasks:
-                tasks[view] = bar.add_task(f"{title} {view}", total=head)
-            bar.update(tasks[view], completed=position, total=head)
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(f"{title} {what}", total=total)
+            bar.update(tasks[what], completed=done, total=total)
 
         yield report

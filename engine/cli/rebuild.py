@@ -26,7 +26,7 @@ def command(target: Target, view: str | None, as_json: bool) -> None:
     """
     with existing_instance(target, write=True) as instance:
         began = time.monotonic()
-        with progress("rebuilding") as report:
+        with progress("rebuilding", unit="events") as report:
             position = instance.rebuild(view, progress=report)
         seconds = time.monotonic() - began
         built = [one for one in instance.status()["views"] if view in (None, one["name"])]

@@ -9,7 +9,7 @@ import click
 from .forms import tags_text
 from .opening import existing_instance, find_run
 from .options import Target, examples, json_option, log_option
-from .show import Cell, local, on_terminal, print_json, say, status, table, took
+from .show import Cell, on_terminal, print_json, say, status, table, took, when
 
 if TYPE_CHECKING:
     from ..events.run import RunStatus
@@ -122,7 +122,7 @@ def print_runs(records: list[RunRecord]) -> None:
             _short(record.run.run_id),
             record.run.job_name,
             status(record.run.status),
-            local(record.started_us or record.created_us),
+            when(record.started_us or record.created_us),
             lasted(record),
             tags_text(record.run.tags),
             _failure(record),
@@ -146,7 +146,7 @@ def lasted(record: RunRecord) -> str:
 def _failure(record: RunRecord) -> str:
     if record.failure_class is None:
         return record.failure_reason or ""
-    return f"{record.failure_class}: {record.failure_message}"
+    return f"{record.failure_class.rpartition('.')[2]}: {record.failure_message}"
 
 
 def run_form(record: RunRecord) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -27,6 +28,9 @@ _STATUS = {
     "CANCELING": "magenta",
     "SKIPPED": "bright_black",
 }
+
+
+SHORT = 16  #: characters; a column of no more is never broken into lines
 
 
 class Styled(NamedTuple):
@@ -51,7 +55,7 @@ def line(text: str) -> str:
 
 def on_terminal() -> bool:
     """Whether a person looks at what is printed."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()  # None: closed by whoever called
 
 
 def in_colour() -> bool:
@@ -96,9 +100,12 @@ def _rich_table(names: list[str], right: list[bool], rows: Sequence[Sequence[Cel
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
-    for name, of_numbers in zip(names, right, strict=True):
-        shown.add_column(name, justify="right" if of_numbers else "left", overflow="fold")
+    shown = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
+    )
+    for index, (name, of_numbers) in enumerate(zip(names, right, strict=True)):
+        short = max((len(_text(row[index])) for row in rows), default=0) <= SHORT
+        shown.add_column(name, justify="right" if of_numbers else "left", overflow="fold", no_wrap=short)
     for row in rows:
         shown.add_row(*(Text(_text(cell), cell.style if isinstance(cell, Styled) else "") for cell in row))
     Console(highlight=False).print(shown)
@@ -115,6 +122,17 @@ def local(us: int | None) -> str:
     if us is None:
         return ""
     return datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def when(us: int | None) -> str:
+    """A moment in a table: on a terminal how long ago, if not long; else as `local`."""
+    if us is None or not on_terminal():
+        return local(us)
+    seconds = round(time.time() - us / 1e6)
+    if not 0 <= seconds < 86_400:
+        return local(us)
+    hours, minutes = seconds // 3600, seconds // 60
+    return f"{hours} h ago" if hours else f"{minutes} min ago" if minutes else f"{seconds} s ago"
 
 
 def took(us: int | None) -> str:

@@ -11,7 +11,7 @@ import click
 from .forms import gist, record_form
 from .opening import existing_log, find_run
 from .options import Target, examples, json_option, log_option
-from .show import clean, in_colour, line, local, print_json
+from .show import clean, in_colour, line, local, print_json, say
 
 if TYPE_CHECKING:
     from ..log.log import EventLog, EventRecord, Purged
@@ -74,10 +74,23 @@ def command(
     kinds = frozenset(kind.strip().upper() for kind in types.split(",") if kind.strip()) if types else None
     if after is not None and last is not None:
         raise click.UsageError("--lines counts from the end and --after from a cursor: give one of them")
+    _doubt(kinds or frozenset())
     with existing_log(target) as log:
         shard = find_run(log, run_id) if run_id is not None else None
         last = last if last is not None or after is not None else 20
         _print(log, Wanted(last, after, kinds, shard, follow), as_json=as_json)
+
+
+def _doubt(types: frozenset[str]) -> None:
+    """Say which types are none of foldlog's own; they may be of a program that registers its own."""
+    from difflib import get_close_matches
+
+    from ...serdes.kinds import BUILT_IN
+
+    for name in sorted(types - set(BUILT_IN)):
+        meant = get_close_matches(name, BUILT_IN, n=1)
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        say(f"foldlog: {clean(name)} is no type of event of foldlog's own{hint}", err=True)
 
 
 def _print(log: EventLog, wanted: Wanted, *, as_json: bool) -> None:
@@ -215,7 +228,7 @@ def _line(record: EventRecord | Purged) -> str:
         first, last = record.first_position, record.last_position
         return f"{f'{first}-{last}':>9}  purged: {last - first + 1} events deleted with their runs"
     event = record.event
-    kind = f"{event.type:<26}"
+    kind = f"{event.type:<29}"
     if in_colour() and (colour := next((c for word, c in _LOUD.items() if word in event.type), None)):
         kind = click.style(kind, fg=colour)
     place = "" if record.position is None else str(record.position)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UnavailableError
 from .forms import jsonable
 from .main import FOUND, OK
 from .opening import existing_instance
@@ -32,8 +33,13 @@ def command(target: Target, view: str | None, as_json: bool) -> int:
     rebuild` mends them.
     """
     with existing_instance(target) as instance:
-        with progress("verifying") as report:
+        with progress("verifying", unit="events") as report:
             verdict = instance.verify(view, progress=report)
+        wanted = (view,) if view is not None else instance.views.names
+    if missing := [name for name in wanted if name not in digests(verdict)]:
+        error = UnavailableError(f"{', '.join(missing)}: moved on, again and again, while it was looked at")
+        error.remedy = "Run the command again."
+        raise error
     if as_json:
         print_json({"ok": verdict.ok, "position": verdict.position, "views": [_form(one) for one in verdict.views]})
     else:

@@ -131,7 +131,7 @@ class EventLog:
         if isinstance(expected, int) and expected < 0:
             raise UsageError(f"shard {shard}: expected={expected} is no seq; use ANY, NEW, or the last seq you read")
         records, digest = self._codec.encode(events)
-        size = sum([len(record.body) for record in records])
+        size = len(records[0].body) if len(records) == 1 else sum([len(record.body) for record in records])
         if size > LIMITS.bytes:
             raise UsageError(f"shard {shard}: the append is {size:,} bytes encoded, the limit is {LIMITS.bytes:,}")
         return Append(shard, records, digest, expected, key)

@@ -27,11 +27,12 @@ class Statements:
         self._name = f"{prefix}{declared.name}"
         self._row = self._marks(len(table.columns))
         self._key = self._marks(table.key)
-        keys = table.columns[: table.key]
+        columns = [dialect.identifier_preparer.quote(name) for name in table.columns]
+        keys = columns[: table.key]
         self._keys = f"({', '.join(keys)})"
         self._at = " AND ".join(f"{name} = {self._mark}" for name in keys)
-        self._select = f"SELECT {', '.join(table.columns)} FROM {self._name} WHERE "
-        self._insert = f"INSERT INTO {self._name} ({', '.join(table.columns)}) VALUES "
+        self._select = f"SELECT {', '.join(columns)} FROM {self._name} WHERE "
+        self._insert = f"INSERT INTO {self._name} ({', '.join(columns)}) VALUES "
         self._delete = f"DELETE FROM {self._name} WHERE "
 
     def select(self, connection: sa.Connection, keys: Sequence[Key]) -> Iterator[Sequence[Any]]:

@@ -417,6 +417,14 @@ def lay_out(files: dict[str, bytes], folder: Path) -> Path:
     return folder
 
 
+def telling(tape: Tape, index: int) -> bool:
+    """Whether the disk after a step differs from the one before in more than one more page of an open transaction."""
+    if not 2 <= index <= len(tape.steps):
+        return True
+    one, two = tape.steps[index - 2 : index]
+    return not (one.deed == two.deed == "write" and one.path == two.path) or index % 7 == 0
+
+
 def disks(tape: Tape) -> Iterator[tuple[int, Disk]]:
     """The disk before the first step, and after each; one object that goes on changing."""
     disk = Disk()

@@ -8,16 +8,17 @@ The same with processes that are really killed, beside one that stays: test_kill
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from story import END, LAYOUTS, Known, check, check_end, reopen, tell, url_of
-from tape import Tape, disks, lay_out, recording
+from tape import Tape, disks, lay_out, recording, telling
 
 from foldlog.engine.log.sequencer import link
 from foldlog.engine.open import open_log
 
-PARTS = 6
+PARTS = 3
 
 
 def told(folder: Path, layout: str, durability: str = "full") -> Tape:
@@ -69,16 +70,28 @@ def test_the_tape_misses_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_killed_after_any_step(tapes: dict[str, Tape], tmp_path: Path, layout: str, part: int) -> None:
     """P1, P2, P3, P5: wherever it is cut, the story can be told to its end."""
+    cut_everywhere(tapes[layout], tmp_path, part, telling)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_killed_after_each_write(tapes: dict[str, Tape], tmp_path: Path, layout: str, part: int) -> None:
+    """P1, P2, P3, P5: the same, also between two pages of one transaction."""
+    cut_everywhere(tapes[layout], tmp_path, part, lambda tape, index: True)
+
+
+def cut_everywhere(tape: Tape, folder: Path, part: int, wanted: Callable[[Tape, int], bool]) -> None:
     marks = []
-    for index, disk in disks(tapes[layout]):
-        if index and tapes[layout].steps[index - 1].deed == "mark":
-            marks.append(tapes[layout].steps[index - 1].mark)
+    for index, disk in disks(tape):
+        if index and tape.steps[index - 1].deed == "mark":
+            marks.append(tape.steps[index - 1].mark)
             continue
-        if index % PARTS == part:
-            home = lay_out(disk.after_kill(), tmp_path / "left") / "home"
+        if index % PARTS == part and wanted(tape, index):
+            home = lay_out(disk.after_kill(), folder / "left") / "home"
             try:
                 examine(home, Known(marks))
             except BaseException as error:
-                step = tapes[layout].steps[index - 1] if index else None
+                step = tape.steps[index - 1] if index else None
                 error.add_note(f"killed after step {index}: {step and step._replace(data=b'')}; {marks[-1:]}")
                 raise

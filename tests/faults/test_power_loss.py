@@ -9,18 +9,18 @@ must be there in each case, and the story must come to its end.
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 from story import LAYOUTS, Known, append, reopen, sequence, tell, text_of, url_of
-from tape import Tape, disks, lay_out, recording
+from tape import Tape, disks, lay_out, recording, telling
 from test_crash_points import examine, told
 
-from foldlog.engine.errors import FoldlogError
+from foldlog.engine.errors import HistoryDiverged
 from foldlog.engine.open import open_log
 
-PARTS = 4
-SEEDS = 2  #: random disks for each step, besides the one where all that was not synced is lost
+PARTS = 3
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,9 @@ def examine_all(tape: Tape, folder: Path, part: int, parts: int, seeds: int) -> 
         if index and tape.steps[index - 1].deed == "mark":
             marks.append(tape.steps[index - 1].mark)
             continue
-        if index % parts != part:
+        if index % parts != part or not (seeds > 1 or telling(tape, index)):
             continue
-        for seed in range(-1, seeds):
+        for seed in range(-1, seeds):  # -1: all that was not synced is lost
             dice = random.Random(f"{index} {seed}") if seed >= 0 else None
             home = lay_out(rebooted(disk.after_power_loss(dice)), folder / "left") / "home"
             try:
@@ -60,7 +60,7 @@ def examine_all(tape: Tape, folder: Path, part: int, parts: int, seeds: int) -> 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_power_lost_after_any_step(tapes: dict[str, Tape], tmp_path: Path, layout: str, part: int) -> None:
     """P1: with the default durability, nothing acknowledged is lost, whatever of the rest comes back."""
-    examine_all(tapes[layout], tmp_path, part, PARTS * 2, 1)
+    examine_all(tapes[layout], tmp_path, part, PARTS, 1)
 
 
 @pytest.mark.long
@@ -112,21 +112,19 @@ def test_a_log_that_lost_its_end_goes_on(tmp_path: Path, layout: str) -> None:
     story = [append("run-1", "a"), append("run-2", "b"), sequence, append("run-1", "c"), append("run-1", "d"), sequence]
     with recording(root) as tape:
         log = open_log(url_of(root / "home", layout, "process"))
-        tell(log, tape.mark, story=story * 1)
+        tell(log, tape.mark, story=story)
         log.close()
     marks = []
     for index, disk in disks(tape):
         if index and tape.steps[index - 1].deed == "mark":
             marks.append(tape.steps[index - 1].mark)
-        for seed in (None, 1, 2):
+        for seed in (None, 1) if telling(tape, index) else ():
             dice = random.Random(f"{index} {seed}") if seed else None
             home = lay_out(rebooted(disk.after_power_loss(dice)), tmp_path / "left") / "home"
             log = reopen(home)
             for cursor in Known(marks).cursors:
-                try:
+                with suppress(HistoryDiverged) if layout == "consolidated" else nullcontext():
                     log.read(after=cursor)
-                except FoldlogError as error:
-                    assert layout == "consolidated", error
             tell(log, lambda note: None, story=story)
             assert sorted(text_of(record) for record in log.read().events) == ["a", "b", "c", "d"]
             log.close()

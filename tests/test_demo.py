@@ -1,0 +1,248 @@
+"""The tour, end to end, and what it computes, against the file of measurements read in the plainest way."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sqlite3
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import foldlog
+from foldlog.examples import demo, home, pipeline, weather
+from foldlog.examples.picture import draw
+
+SOURCE = Path(demo.__file__).with_name("seattle-weather.csv")
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def measurements():
+    """The rows of the file as text, by nobody's code but csv's."""
+    with SOURCE.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture(scope="module")
+def toured(tmp_path_factory):
+    """A home in which the tour was given, as people start it, and what it said."""
+    folder = tmp_path_factory.mktemp("tour")
+    return folder / "demo-home", give("--home", "demo-home", cwd=folder)
+
+
+def give(*args, cwd, code=0):
+    command = [sys.executable, "-P", "-m", "foldlog", "demo", *args]
+    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "FOLDLOG_URL", "FOLDLOG_HOME")}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def instance(toured):
+    with foldlog.Instance.from_url(f"sqlite:///{toured[0]}/history") as instance:
+        yield instance
+
+
+# -- what is computed -------------------------------------------------------------------------------------------------
+
+
+def test_the_facts_of_the_file(measurements):
+    with SOURCE.open(encoding="utf-8", newline="") as lines:
+        days = weather.clean(weather.read_days(lines))
+    assert len(days) == len(measurements) == 1461
+    assert (days[0].date, days[-1].date) == (date(2012, 1, 1), date(2015, 12, 31))
+    months = weather.months(days)
+    assert len(months) == 48
+    assert sum(month.days for month in months) == 1461
+    december = [float(row["precipitation"]) for row in measurements if row["date"].startswith("2015/12/")]
+    assert months[-1].rain_mm == round(sum(december), 1)
+    assert months[-1].wet_days == sum(rain > 0 for rain in december)
+
+
+@pytest.mark.parametrize(
+    ("record", "column", "best"),
+    [
+        ("hottest day", "temp_max", max),
+        ("coldest night", "temp_min", min),
+        ("warmest night", "temp_min", max),
+        ("coldest day", "temp_max", min),
+        ("wettest day", "precipitation", max),
+        ("windiest day", "wind", max),
+    ],
+)
+def test_the_record_days(measurements, instance, record, column, best):
+    value = best(float(row[column]) for row in measurements)
+    first = next(row["date"].replace("/", "-") for row in measurements if float(row[column]) == value)
+    kept = instance.get_latest_materialization_event(pipeline.RECORDS).event.fact.metadata["records"].records
+    (day,) = [day for day in kept if day["record"] == record]
+    assert (day["value"], day["date"]) == (value, first)
+
+
+def test_what_cleaning_corrects(measurements):
+    days = [weather._day(2, list(row.values())) for row in measurements]
+    cleaned = weather.clean([*reversed(days), days[7]])
+    assert [day.date for day in cleaned] == [day.date for day in days], "in order, each once"
+    assert sum(one.sky != two.sky for one, two in zip(days, cleaned, strict=True)) == 124
+    assert not any(day.sky == "sun" and day.rain_mm > 0 for day in cleaned)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('2014/08/11,0.5,"35,6",17.8,2.6,rain', "line 2: temp_max is '35,6', which is no number"),
+        ("2014/08/11,0.5,35.6,17.8,2.6", "line 2: 5 fields instead of 6"),
+        ("2014/13/11,0.5,35.6,17.8,2.6,rain", "line 2: '2014/13/11' is no date"),
+        ("", "line 2: 0 fields"),
+    ],
+)
+def test_a_malformed_row_is_named(line, says):
+    with pytest.raises(weather.MalformedRow, match=says):
+        weather.read_days([",".join(weather.COLUMNS), line])
+    with pytest.raises(weather.MalformedRow, match="line 1: the columns are"):
+        weather.read_days(["day,rain"])
+
+
+def test_the_checks_find_what_they_look_for():
+    days = [weather.Day(date(2013, 1, number), 0.0, 5.0, 1.0, 2.0, "sun") for number in range(1, 31)]
+    assert len(weather.missing_days(days)) == 365 - 30
+    assert weather.upside_down([*days, days[0]._replace(low_c=5.1)]) == [days[0]._replace(low_c=5.1)]
+
+
+def test_a_picture_needs_months():
+    with pytest.raises(ValueError, match="no month"):
+        draw([], [], place="Seattle")
+
+
+# -- the tour ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_tour_tells_its_story(toured):
+    _, said = toured
+    for words in (
+        "Ingested seattle-weather.csv, a run a year: 2012, 2013, 2014, 2015.",
+        "OperationalError: database is locked",
+        "foldlog.examples.weather.MalformedRow: line 224: temp_max is '35,6', which is no number",
+        "ValueError: could not convert string to float: '35,6'",
+        "in read_days",
+        "identical: every view is what the log says",
+        "The digests are those from before the views were deleted.",
+        "runs --status FAILURE --url sqlite:///demo-home/history",
+    ):
+        assert words in said
+    assert "\x1b" not in said
+
+
+def test_the_runs_are_in_the_log(instance):
+    runs = instance.get_run_records()
+    assert [(run.run.job_name, run.run.status) for run in runs] == [
+        ("ingest", "FAILURE"),
+        ("publish", "SUCCESS"),
+        *[("ingest", "SUCCESS")] * 4,
+    ]
+    failed, published, *_ = runs
+    assert failed.failure_class == "foldlog.examples.weather.MalformedRow"
+    steps = {step.step_key: step for step in instance.get_run_steps(published.run.run_id)}
+    assert list(steps) == ["clean", "months", "records", "load", "report"]
+    assert (steps["load"].attempts, steps["load"].status) == (2, "SUCCESS")
+    assert steps["load"].error_class == "sqlite3.OperationalError"
+    (error,) = [one.event.fact.error for one in instance.logs(failed.run.run_id, types={"STEP_FAILURE"}).records]
+    assert error.cause.class_name == "ValueError"
+    assert any("read_days" in frame for frame in error.stack)
+
+
+def test_the_assets_are_there(toured, instance):
+    folder, _ = toured
+    partitions = {one.partition: one.status for one in instance.get_asset_partitions(pipeline.RAW)}
+    assert partitions == {"2012": "MATERIALIZED", "2013": "MATERIALIZED", "2014": "FAILED", "2015": "MATERIALIZED"}
+    rows = {}
+    for year in partitions:
+        made = instance.get_latest_materialization_event(pipeline.RAW, partition=year).event.fact
+        rows[year] = made.metadata["rows"]
+        assert made.data_version
+        assert (folder.parent / made.metadata["path"].path).exists()
+    assert rows == {"2012": 366, "2013": 365, "2014": 365, "2015": 365}
+    days = instance.get_latest_materialization_event(pipeline.DAYS).event.fact.metadata
+    assert (days["rows"], days["corrected"], days["highest_c"], days["lowest_c"]) == (1461, 124, 35.6, -7.1)
+    months = instance.get_latest_materialization_event(pipeline.MONTHS).event.fact.metadata["months"]
+    assert len(months.records) == 48
+    checks = instance.get_asset_checks(pipeline.DAYS)
+    assert {one.check_name: one.status for one in checks} == {
+        "no_missing_days": "PASSED",
+        "low_not_above_high": "PASSED",
+    }
+    with sqlite3.connect(folder / "warehouse.db") as warehouse:
+        assert warehouse.execute("SELECT count(*), sum(days) FROM months").fetchone() == (48, 1461)
+
+
+def test_the_picture_is_a_picture(toured, instance):
+    folder, _ = toured
+    path = instance.get_latest_materialization_event(pipeline.REPORT).event.fact.metadata["path"].path
+    picture = ET.parse(folder.parent / path).getroot()
+    assert picture.tag == f"{SVG}svg"
+    assert len(picture.findall(f"{SVG}g")) == 48, "one group a month"
+    width, height = float(picture.get("width")), float(picture.get("height"))
+    for bar in picture.iter(f"{SVG}rect"):
+        x, y = float(bar.get("x", 0)), float(bar.get("y", 0))
+        w, h = float(bar.get("width")), float(bar.get("height"))
+        assert x >= 0
+        assert y >= 0
+        assert w > 0
+        assert h >= 0
+        assert x + w <= width
+        assert y + h <= height
+    text = [element.text for element in picture.iter(f"{SVG}text")]
+    assert "35.6 °C, 2014-08-11" in text
+    assert "-7.1 °C, 2013-12-07" in text
+
+
+def test_the_views_are_proved(instance):
+    verdict = instance.verify()
+    assert verdict.ok
+    assert {view.view for view in verdict.views} >= {"runs", "steps", "assets"}
+
+
+# -- the folder -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_tour_begins_anew_or_adds(tmp_path):
+    url = f"sqlite:///{tmp_path}/demo-home/history"
+    said = [give(cwd=tmp_path), give(cwd=tmp_path), give("--keep", cwd=tmp_path)]
+    assert "was there from an earlier tour" not in said[0]
+    assert "it was emptied (--keep adds to it instead)" in said[1]
+    assert "its runs are kept, and new ones are added" in said[2]
+    with foldlog.Instance.from_url(url) as instance:
+        assert instance.get_runs_count() == 12
+        with instance.run("mine"):
+            pass
+    assert "which is none of the tour's; it would be deleted" in give(cwd=tmp_path, code=1)
+    with foldlog.Instance.from_url(url) as instance:
+        assert instance.get_runs_count() == 13
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    said = give("--home", ".", cwd=tmp_path, code=1)
+    assert "is not empty and was not made by `foldlog demo`" in said
+    assert "what to do: Name another folder with --home." in said
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert "is a file" in give("--home", "thesis.txt", cwd=tmp_path, code=1)
+
+
+def test_what_others_put_into_the_home_stays(tmp_path):
+    home.prepare(tmp_path / "tour", keep=False)
+    (tmp_path / "tour/notes.txt").write_text("mine")
+    (tmp_path / "tour/raw").mkdir()
+    home.prepare(tmp_path / "tour", keep=False)
+    assert sorted(path.name for path in (tmp_path / "tour").iterdir()) == [home.MARK, "notes.txt"]
+
+
+def test_the_tour_ends_badly_if_a_view_is_not_what_it_was(tmp_path, monkeypatch):
+    told = iter(("one", "another"))
+    monkeypatch.setattr(demo, "digests", lambda verdict: {"runs": next(told)})
+    assert demo.tour(tmp_path / "tour") is False
