@@ -560,7 +560,7 @@ def test_the_manual_has_every_field(url):
         "status": answer("status", "--url", url),
         "runs": [answer("runs", "--url", url), answer("runs", "2", "--url", url)["steps"]],
         "assets": [answer("assets", "--url", url), answer("assets", "raw/orders", "--url", url)],
-        "tail": [{name: None for name in one} for one in lines("--url", url)],
+        "tail": [dict.fromkeys(one) for one in lines("--url", url)],
         "rebuild": answer("rebuild", "--url", url),
         "verify": answer("verify", "--url", url),
     }

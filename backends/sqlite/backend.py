@@ -100,7 +100,7 @@ class SqliteBackend:
 
     def place(self, placed: Sequence[Placed], *, after: Head) -> bool:
         lookout = self._writing().lookout
-        types = {(entry.receipt.shard, entry.receipt.first_seq): lookout.types(entry.receipt) for entry in placed}
+        types = lookout.types(placed)
         settled = lookout.settled_by(placed)
         if self._synchronous != SYNCHRONOUS["full"] and self.home.layout == "sharded":
             # The order is durable at once: after a power loss it must not name events that are gone from their files.

@@ -67,16 +67,26 @@ class Lookout:
             found = islice(merge(*streams, key=attrgetter("receipt.at_us")), limit)
             return [one.receipt for one in found]
 
-    def types(self, receipt: Receipt) -> frozenset[str]:
-        """The types of a pending receipt's events."""
-        seen = self._seen.get(receipt.shard)
-        for one in seen.found if seen else ():
-            if one.receipt.first_seq == receipt.first_seq:
-                return one.types
+    def types(self, placed: Sequence[Placed]) -> dict[tuple[str, int], frozenset[str]]:
+        """The types of the events of pending receipts, by (shard, first seq)."""
+        shards = {entry.receipt.shard for entry in placed}
+        known = {
+            (shard, one.receipt.first_seq): one.types
+            for shard in shards
+            if (seen := self._seen.get(shard))
+            for one in seen.found
+        }
+        return {
+            (receipt.shard, receipt.first_seq): known.get((receipt.shard, receipt.first_seq)) or self._types(receipt)
+            for _, receipt, _ in placed
+        }
+
+    def _types(self, receipt: Receipt) -> frozenset[str]:
         place = self._order.find(receipt.shard)
-        if place is None:
-            raise CorruptLogError(f"shard {receipt.shard} is not in {self._order.path}")
-        return self._fetch(place, receipt.first_seq - 1, 1)[0].types
+        found = self._fetch(place, receipt.first_seq - 1, 1) if place else []
+        if not found:
+            raise CorruptLogError(f"shard {receipt.shard} does not hold the receipt at seq {receipt.first_seq}")
+        return found[0].types
 
     def settled_by(self, placed: Sequence[Placed]) -> dict[str, int]:
         """The shards that placing these leaves without news, and the token that says so."""
@@ -90,11 +100,17 @@ class Lookout:
 
     def placed(self, placed: Sequence[Placed], settled: dict[str, int]) -> None:
         """Take in that receipts got their positions."""
+        ends = {entry.receipt.shard: entry.receipt.last_seq for entry in placed}
         with self._lock:
-            for shard in {entry.receipt.shard for entry in placed}:
+            for shard, last in ends.items():
                 seen = self._seen.pop(shard, None)
-                if seen and shard in settled:
+                if seen is None:
+                    continue
+                if shard in settled:
                     self._settle(seen.place, seen.token)
+                else:
+                    rest = [one for one in seen.found if one.receipt.first_seq > last]
+                    self._seen[shard] = Seen(seen.token, seen.place._replace(ordered_seq=last), rest, seen.whole)
 
     def _rung(self, tokens: bytes) -> Iterator[tuple[Place, bytes]]:
         """The shards whose slot holds a token not settled, as they stand now."""
@@ -109,14 +125,17 @@ class Lookout:
                     yield place, token
 
     def _stream(self, place: Place, token: bytes, size: int) -> Iterator[Found]:
-        """A shard's pending receipts; from memory if nothing has rung since they were read."""
+        """A shard's pending receipts: those an earlier look has left in memory, then what is behind them."""
         seen = self._seen.get(place.name)
-        if seen and seen.whole and seen.token == token and seen.place.ordered_seq == place.ordered_seq:
-            yield from seen.found
-            return
         found: list[Found] = []
+        if seen and seen.place.ordered_seq == place.ordered_seq:  # what is committed does not change
+            found = seen.found
+            if seen.whole and seen.token == token and found:
+                yield from found
+                return
         self._seen[place.name] = Seen(token, place, found, False)
-        after = place.ordered_seq
+        yield from list(found)
+        after = found[-1].receipt.last_seq if found else place.ordered_seq
         while chunk := self._fetch(place, after, size):
             found += chunk
             last = chunk[-1].receipt.last_seq

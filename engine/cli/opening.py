@@ -8,6 +8,7 @@ Not here: which log (options.py).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..log.log import EventLog
     from .options import Target
 
+LONG = 50_000  #: events; so many take a second or more to be folded
 NO_LOG = (
     "Check the URL. A log is made by the first program that writes to it; `foldlog demo` makes one to look at, and "
     "`foldlog --help` says how a URL is written."
@@ -61,7 +63,16 @@ def existing_instance(target: Target, *, write: bool = False) -> Iterator[Instan
         say(_AS_OF, err=True)
         instance = _reading_instance(target.url)
     with instance:
+        _warn_of_waiting(instance)
         yield instance
+
+
+def _warn_of_waiting(instance: Instance) -> None:
+    """Tell people why the first question takes its time: the views are behind, and take in what they lack."""
+    if sys.stderr.isatty():
+        behind = instance.log.head().position - instance.position
+        if behind > LONG:
+            say(f"taking in {behind:,} events first", err=True)
 
 
 def _reading_instance(url: str) -> Instance:

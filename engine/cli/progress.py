@@ -42,3 +42,5 @@ def progress(title: str, *, unit: str = "") -> Iterator[Report | None]:
             bar.update(tasks[what], completed=done, total=total)
 
         yield report
+        for task in bar.tasks:  # the last steps are not always reported
+            bar.update(task.id, completed=task.total)

@@ -11,6 +11,7 @@ Needs no compiler, no strace and no rights. Linux only, like the rest of these t
 
 from __future__ import annotations
 
+import _sqlite3
 import ctypes
 import os
 import random
@@ -21,8 +22,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import _sqlite3
 
 SECTOR = 512
 
@@ -39,7 +38,7 @@ class Step(NamedTuple):
 
 
 class Tape:
-    """The steps in the order they were done. `before(index)` is called ahead of each, for whoever wants to die there."""
+    """The steps in the order they were done. `before(index)` is called before each, for whoever wants to die there."""
 
     def __init__(self, root: Path, before: Callable[[int], None] = lambda index: None) -> None:
         self.root = os.path.realpath(root)
@@ -88,7 +87,7 @@ class Tape:
         self._shared.setdefault(path, b"")
 
 
-# -- SQLite's side: a VFS that is the default one but for a few methods -------------------------------------------------
+# -- SQLite's side: a VFS that is the default one but for a few methods ------------------------------------------------
 
 _P, _INT, _I64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 _OPEN = ctypes.CFUNCTYPE(_INT, _P, _P, _P, _INT, _P)
@@ -108,7 +107,8 @@ class _Vfs(ctypes.Structure):
 
 class _Methods(ctypes.Structure):
     _fields_ = [
-        ("version", _INT), ("close", _P), ("read", _P), ("write", _P), ("truncate", _P), ("sync", _P), ("rest", _P * 13),
+        ("version", _INT), ("close", _P), ("read", _P), ("write", _P), ("truncate", _P), ("sync", _P),
+        ("rest", _P * 13),
     ]  # fmt: skip
 
 
@@ -258,9 +258,8 @@ def _patched_os(tape: Tape) -> Iterator[None]:
     def on_two(name: str) -> Callable[..., None]:
         def deed(source: Any, target: Any, **options: Any) -> None:
             first, second = tape.inside(source), tape.inside(target)
-            if first is not None and second is not None:
-                if not (name == "link" and os.path.exists(target)):
-                    tape.add(Step(name, first, other=second))
+            if first is not None and second is not None and not (name == "link" and os.path.exists(target)):
+                tape.add(Step(name, first, other=second))
             kept[name](source, target, **options)
 
         return deed
@@ -268,9 +267,9 @@ def _patched_os(tape: Tape) -> Iterator[None]:
     def on_one(name: str) -> Callable[..., None]:
         def deed(path: Any, *arguments: Any, **options: Any) -> None:
             inside = tape.inside(path) if isinstance(path, (str, bytes, os.PathLike)) else None
-            if inside is not None and os.path.lexists(path) == (name == "unlink"):
-                if name == "unlink" or os.path.isdir(os.path.dirname(os.path.abspath(path))):
-                    tape.add(Step(name, inside))
+            there, above = os.path.lexists(path), os.path.isdir(os.path.dirname(os.path.abspath(path)))
+            if inside is not None and above and there == (name == "unlink"):
+                tape.add(Step(name, inside))
             kept[name](path, *arguments, **options)
 
         return deed

@@ -54,8 +54,7 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tape]:
 def test_the_tape_misses_nothing(tmp_path: Path) -> None:
     """The method: what the tape says is in the folder is there, byte for byte, and nothing else is."""
     tape = told(tmp_path, "sharded")
-    for _, disk in disks(tape):
-        pass
+    disk = [disk for _, disk in disks(tape)][-1]
     real = {
         str(path.relative_to(tape.root)): path.read_bytes() for path in Path(tape.root).rglob("*") if path.is_file()
     }
@@ -68,17 +67,17 @@ def test_the_tape_misses_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_killed_after_any_step(tapes: dict[str, Tape], tmp_path: Path, layout: str, part: int) -> None:
+def test_killed_after_any_step(tapes: dict[str, Tape], scratch: Path, layout: str, part: int) -> None:
     """P1, P2, P3, P5: wherever it is cut, the story can be told to its end."""
-    cut_everywhere(tapes[layout], tmp_path, part, telling)
+    cut_everywhere(tapes[layout], scratch, part, telling)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_killed_after_each_write(tapes: dict[str, Tape], tmp_path: Path, layout: str, part: int) -> None:
+def test_killed_after_each_write(tapes: dict[str, Tape], scratch: Path, layout: str, part: int) -> None:
     """P1, P2, P3, P5: the same, also between two pages of one transaction."""
-    cut_everywhere(tapes[layout], tmp_path, part, lambda tape, index: True)
+    cut_everywhere(tapes[layout], scratch, part, lambda tape, index: True)
 
 
 def cut_everywhere(tape: Tape, folder: Path, part: int, wanted: Callable[[Tape, int], bool]) -> None:

@@ -58,17 +58,17 @@ def examine_all(tape: Tape, folder: Path, part: int, parts: int, seeds: int) -> 
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_power_lost_after_any_step(tapes: dict[str, Tape], tmp_path: Path, layout: str, part: int) -> None:
+def test_power_lost_after_any_step(tapes: dict[str, Tape], scratch: Path, layout: str, part: int) -> None:
     """P1: with the default durability, nothing acknowledged is lost, whatever of the rest comes back."""
-    examine_all(tapes[layout], tmp_path, part, PARTS, 1)
+    examine_all(tapes[layout], scratch, part, PARTS, 1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(12))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_power_lost_many_ways(tapes: dict[str, Tape], tmp_path: Path, layout: str, part: int) -> None:
+def test_power_lost_many_ways(tapes: dict[str, Tape], scratch: Path, layout: str, part: int) -> None:
     """P1: the same, each step with many random disks."""
-    examine_all(tapes[layout], tmp_path, part, 12, 12)
+    examine_all(tapes[layout], scratch, part, 12, 12)
 
 
 def losses(tape: Tape, folder: Path) -> int:
@@ -88,26 +88,26 @@ def losses(tape: Tape, folder: Path) -> int:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("durability", "loses"), [("full", False), ("process", True)])
-def test_control_less_durability_loses(tmp_path: Path, layout: str, durability: str, loses: bool) -> None:
+def test_control_less_durability_loses(scratch: Path, layout: str, durability: str, loses: bool) -> None:
     """The harness can fail: with `durability=process` it finds acknowledged appends lost, with `full` none.
 
     What was lost was acknowledged and not yet on the timeline; a position is never taken back.
     """
-    root = tmp_path / "told"
+    root = scratch / "told"
     root.mkdir()
     story = [append("run-1", "a"), append("run-1", "b"), append("run-2", "c"), append("run-1", "d")]
     with recording(root) as tape:
         log = open_log(url_of(root / "home", layout, durability))
         tell(log, tape.mark, story=story)
         log.close()
-    assert (losses(tape, tmp_path) > 0) is loses
+    assert (losses(tape, scratch) > 0) is loses
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_log_that_lost_its_end_goes_on(tmp_path: Path, layout: str) -> None:
+def test_a_log_that_lost_its_end_goes_on(scratch: Path, layout: str) -> None:
     """P1, P2, P11: with `durability=process`, a power loss takes the last appends and nothing else; what has a position
     keeps it, or its cursor is refused, and the log can be read and written."""
-    root = tmp_path / "told"
+    root = scratch / "told"
     root.mkdir()
     story = [append("run-1", "a"), append("run-2", "b"), sequence, append("run-1", "c"), append("run-1", "d"), sequence]
     with recording(root) as tape:
@@ -120,7 +120,7 @@ def test_a_log_that_lost_its_end_goes_on(tmp_path: Path, layout: str) -> None:
             marks.append(tape.steps[index - 1].mark)
         for seed in (None, 1) if telling(tape, index) else ():
             dice = random.Random(f"{index} {seed}") if seed else None
-            home = lay_out(rebooted(disk.after_power_loss(dice)), tmp_path / "left") / "home"
+            home = lay_out(rebooted(disk.after_power_loss(dice)), scratch / "left") / "home"
             log = reopen(home)
             for cursor in Known(marks).cursors:
                 with suppress(HistoryDiverged) if layout == "consolidated" else nullcontext():

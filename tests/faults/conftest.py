@@ -1,0 +1,33 @@
+"""What the fault tests share: a folder in memory, for those that lay out hundreds of homes and sync each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MEMORY = Path("/dev/shm")
+NEEDED = 64 * 1024 * 1024
+
+
+def _room() -> bool:
+    try:
+        free = os.statvfs(MEMORY)
+    except OSError:
+        return False
+    return os.access(MEMORY, os.W_OK) and free.f_bavail * free.f_frsize > NEEDED
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose syncs cost nothing, where the system has one; what is tested there is not the disk."""
+    if not _room():
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="foldlog-", dir=MEMORY))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
