@@ -78,11 +78,11 @@ $(RUN): pyproject.toml Makefile | .venv/bin/python
 	mkdir -p .dev && ln -sfn .. .dev/foldlog
 	@$(PY) -c "$$SITE"
 	@printf '%s\n' "$$SCRIPT" > $(BIN)/foldlog && chmod +x $(BIN)/foldlog
-	@$(PY) -c "$$REQUIREMENTS" demo > .venv/requirements.txt
+	@$(PY) -c "$$REQUIREMENTS" > .venv/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
 	@touch $@
 
 $(DEV): $(RUN)
-	@$(PY) -c "$$REQUIREMENTS" demo test lint > .venv/requirements.txt
+	@$(PY) -c "$$REQUIREMENTS" test lint > .venv/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
 	@touch $@

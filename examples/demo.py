@@ -181,7 +181,7 @@ def _farewell(home: Home, seconds: float, proved: bool) -> None:
         "verify",
     ):
         say(f"  {_foldlog()} {command} --url {home.url}")
-    say(f"  {_foldlog()} demo --keep        (runs all again, beside what is there)")
+    say(f"  {_foldlog()} demo --keep --home {home.folder}        (runs all again, beside what is there)")
 
 
 def _foldlog() -> str:

@@ -28,6 +28,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy"),  # no backend: an engine is passed in
     "engine/open": (*WIRED, "sqlalchemy"),
     "engine/instance": (*WIRED, "sqlalchemy"),
+    "engine/reporting": (EVENTS, LOG, ERRORS),  # what a program reports goes to the log and nowhere else
     "engine/cli": ("foldlog", "click", "rich"),
     "migrations": ("foldlog.backends", LOG, EVENTS, ERRORS, "foldlog.engine.open", "alembic", "sqlalchemy"),
     "testing": ("foldlog.backends", "foldlog.serdes", LOG, EVENTS, ERRORS, "pytest", "hypothesis"),

@@ -47,6 +47,8 @@ class Projector:
             return
         while True:
             self._seen = self._store.checkpoints()
+            if any(at.position > head.position for at in self._seen.values()):
+                head = self._log.catch_up()  # another process went on; if not, reading the log tells what is wrong
             behind = [p for p in self._going() if not _covers(self._seen[p.name], head)]
             if not behind:
                 return
@@ -187,14 +189,13 @@ def view_stopped(name: str, stop: Stop) -> ViewStopped:
 
 
 def _covers(at: Checkpoint, head: Head) -> bool:
-    """Whether a view has taken in all up to `head`."""
+    """Whether a view stands at this very head."""
     if at.position != head.position:
-        return at.position > head.position and _is_of(at, head)
-    return head.position == 0 or (_is_of(at, head) and Cursor(at.cursor).parts.chain == head.chain[:CHAIN_BYTES])
-
-
-def _is_of(at: Checkpoint, head: Head) -> bool:
-    return bool(at.cursor) and Cursor(at.cursor).parts.log_id == head.log_id
+        return False
+    if head.position == 0:
+        return True
+    parts = Cursor(at.cursor).parts
+    return parts.log_id == head.log_id and parts.chain == head.chain[:CHAIN_BYTES]
 
 
 def _concerns(fact: Opaque, projection: Projection) -> bool:
