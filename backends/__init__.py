@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
 from ..engine.errors import UsageError
@@ -45,6 +44,8 @@ def _opener(scheme: str) -> Opener:
     if module := SCHEMES.get(scheme):
         opener: Opener = import_module(f".{module}", __name__).open_url
         return opener
+    from importlib.metadata import entry_points  # a tenth of what opening a log costs, and rarely needed
+
     for entry in entry_points(group=ENTRY_POINTS, name=scheme):
         opener = entry.load()
         return opener

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
-from .errors import ConflictError, FoldlogError, UnavailableError, UsageError
+from .errors import ConflictError, FoldlogError, ShardPurged, UnavailableError, UsageError
 from .events.asset import (
     AssetFailedToMaterialize,
     AssetMaterialization,
@@ -185,6 +185,9 @@ class RunReporter(Reporter):
         self._state = "open"
         try:
             self._record(facts, expected=NEW)
+        except ShardPurged:
+            self._state = "new"
+            raise
         except ConflictError as error:
             self._state = "new"
             raise ConflictError(f"run {self.run_id} exists already: {error}") from error

@@ -217,7 +217,8 @@ def test_another_order_of_sets_changes_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from foldlog import Instance\n"
         f"i = Instance.from_url({url!r}, views='memory://')\n"
-        "i.get_run_records(); print(sorted((n, sorted(c.digests.items())) for n, c in i.views.store.checkpoints().items()))"
+        "i.get_run_records(); at = i.views.store.checkpoints()\n"
+        "print(sorted((name, sorted(one.digests.items())) for name, one in at.items()))"
     )
     answers = {
         subprocess.run(

@@ -5,7 +5,7 @@ Not here: what is pending (look.py), what the order says (order.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from ...engine.errors import CorruptLogError
 from ...engine.log.port import Record, Shard, ShardState, Stored
@@ -24,39 +24,54 @@ class Reader:
         self._files = files
 
     def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
-        if types is None:
-            return self._events(self._order.spans(after=after, limit=limit), after=after, limit=limit, types=None)
+        """Up to `limit` records of the timeline past `after`, dense unless some types are wanted."""
+        if types is not None:
+            return self._typed(after, limit, types)
+        spans = self._order.spans(after=after, limit=limit)
+        places = self._order.names({span.shard_id for span in spans})
+        starts, held = self._parts(spans, places)
+        found: list[Stored] = []
+        new = tuple.__new__  # half the cost of Stored(...), once an event
+        for position, shard_id, first_seq, count in spans:
+            name, skip = places[shard_id].name, max(0, after + 1 - position)
+            begin = first_seq - starts[shard_id]
+            seq, here = first_seq + skip, position + skip
+            for record in held[shard_id][begin + skip : begin + count]:
+                found.append(new(Stored, (name, seq, here, record)))
+                seq += 1
+                here += 1
+        del found[limit:]
+        return found
+
+    def _parts(
+        self, spans: list[Span], places: dict[int, Place]
+    ) -> tuple[dict[int, int], dict[int, Sequence[Record | None]]]:
+        """Each shard's part of the spans, read at once: its first seq and its records, None where purged.
+
+        The receipts of a shard follow each other on the timeline without a gap, so its part is one range of seqs.
+        """
+        starts: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        for _, shard_id, first, count in spans:
+            starts.setdefault(shard_id, first)
+            ends[shard_id] = first + count - 1
+        held = {shard_id: self._range(places[shard_id], start, ends[shard_id]) for shard_id, start in starts.items()}
+        return starts, held
+
+    def _typed(self, after: int, limit: int, types: frozenset[str]) -> list[Stored]:
+        """The records of some types, from the receipts that hold one."""
         found: list[Stored] = []
         while len(found) < limit:
             spans = self._order.typed_spans(after=after, limit=limit, types=types)
-            found += self._events(spans, after=after, limit=limit - len(found), types=types)
+            found += self._matches(spans, after, types)
             if len(spans) < limit:
                 break
             # What matched may lie before `after`, or was purged meanwhile: a short page would say that nothing is left.
             after = spans[-1].position + spans[-1].count - 1
-        return found
+        return found[:limit]
 
-    def _events(self, spans: list[Span], *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
-        """The events of placed receipts in order: each shard's part is read at once, then dealt out."""
+    def _matches(self, spans: list[Span], after: int, types: frozenset[str]) -> list[Stored]:
         places = self._order.names({span.shard_id for span in spans})
-        held = self._held(spans, places, types)
-        found: list[Stored] = []
-        for position, shard_id, first_seq, count in spans:
-            name = places[shard_id].name
-            records = held[shard_id]
-            skip = max(0, after + 1 - position)
-            for offset in range(skip, count):
-                record = records.get(first_seq + offset)
-                if types is None or record is not None:
-                    found.append(Stored(name, first_seq + offset, position + offset, record))
-                    if len(found) == limit:
-                        return found
-        return found
-
-    def _held(
-        self, spans: list[Span], places: dict[int, Place], types: frozenset[str] | None
-    ) -> dict[int, dict[int, Record]]:
-        """The records of the spans, by shard id and seq; purged ones are not there."""
         ranges: dict[int, list[tuple[int, int]]] = {}
         for _, shard_id, first, count in spans:
             of_shard = ranges.setdefault(shard_id, [])
@@ -64,26 +79,33 @@ class Reader:
                 of_shard[-1] = (of_shard[-1][0], first + count - 1)
             else:
                 of_shard.append((first, first + count - 1))
-        return {
-            shard_id: {
-                seq: record
-                for first, last in of_shard
-                for seq, record in self._range(places[shard_id], first, last)
-                if types is None or record.type in types
-            }
+        held = {
+            (shard_id, seq): record
             for shard_id, of_shard in ranges.items()
+            for first, last in of_shard
+            for seq, record in enumerate(self._range(places[shard_id], first, last), start=first)
+            if record is not None and record.type in types
         }
+        return [
+            Stored(places[shard_id].name, first + offset, position + offset, record)
+            for position, shard_id, first, count in spans
+            for offset in range(max(0, after + 1 - position), count)
+            if (record := held.get((shard_id, first + offset))) is not None
+        ]
 
-    def _range(self, place: Place, first: int, last: int) -> list[tuple[int, Record]]:
-        """A shard's records with seqs `first` to `last`; of a purged one, the kept among them."""
+    def _range(self, place: Place, first: int, last: int) -> Sequence[Record | None]:
+        """A shard's records with seqs `first` to `last`, all of them; None where purged."""
         if place.state is not ShardState.PURGED:
             number = self._home.number_in_file(place.name, place.id)
             try:
                 with self._files.use(self._home.file_of(place.name)) as file:
-                    return list(enumerate(file.records(number, place.name, first, last), start=first))
+                    return file.records(number, place.name, first, last)
             except (FileNotFoundError, CorruptLogError) as error:
                 self._unless_purged(place, error)
-        return self._kept(place, first, last)
+        part: list[Record | None] = [None] * (last - first + 1)
+        for seq, record in self._kept(place, first, last):
+            part[seq - first] = record
+        return part
 
     def _purged_now(self, place: Place) -> bool:
         now = self._order.find(place.name)
