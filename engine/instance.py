@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
-from .errors import FoldlogError, UsageError
+from .errors import FoldlogError, ReadOnlyError, UsageError
 from .events.event import Event, Fact, Topic
 from .events.key import AssetKey
 from .events.run import RunCreated, RunStatus
@@ -173,18 +173,18 @@ class Instance:
         `cursor`: the id of a run; the answer goes on behind it, and is empty if there is no such run.
         `tags`: key to the value, or to several of which one must hold. `limit`: 1 to 10,000.
         """
-        from .views import runs
+        from .views import run_queries
 
         _check_limit(limit)
-        query = runs.RunQuery(run_ids=run_ids, job_name=job_name, statuses=statuses, tags=tags)
+        query = run_queries.RunQuery(run_ids=run_ids, job_name=job_name, statuses=statuses, tags=tags)
         with self.views.asking("runs") as (connection, tables):
             if cursor is not None:
-                at = runs.find(connection, tables[runs.RUNS], tables[runs.TAGS], runs.RunQuery([cursor]), limit=1)
+                at = run_queries.find(connection, tables, run_queries.RunQuery([cursor]), limit=1)
                 if not at:
                     return []
                 behind = at[0].storage_id
                 query = query._replace(after=behind) if ascending else query._replace(before=behind)
-            return runs.find(connection, tables[runs.RUNS], tables[runs.TAGS], query, limit=limit, ascending=ascending)
+            return run_queries.find(connection, tables, query, limit=limit, ascending=ascending)
 
     def get_runs_count(
         self,
@@ -194,11 +194,11 @@ class Instance:
         tags: Mapping[str, str | Collection[str]] | None = None,
     ) -> int:
         """How many runs meet all conditions; see `get_run_records`."""
-        from .views import runs
+        from .views import run_queries
 
-        query = runs.RunQuery(job_name=job_name, statuses=statuses, tags=tags)
+        query = run_queries.RunQuery(job_name=job_name, statuses=statuses, tags=tags)
         with self.views.asking("runs") as (connection, tables):
-            return runs.count(connection, tables[runs.RUNS], tables[runs.TAGS], query)
+            return run_queries.count(connection, tables, query)
 
     def get_run_steps(self, run_id: str, *, limit: int = LIMIT) -> list[StepRecord]:
         """The steps of a run, in the order in which they began. `limit`: 1 to 10,000."""
@@ -331,7 +331,10 @@ class Instance:
 
     def status(self) -> dict[str, Any]:
         """For people and metrics: the log's counts, its head, and where each view stands."""
-        views: Sequence[ViewStatus] = self.views.status()
+        try:
+            views: Sequence[ViewStatus] = self.views.status()
+        except ReadOnlyError:  # opened for reading, and nothing is projected yet
+            views = []
         return {
             "url": self._log.backend.url,
             "head": self._log.head().position,

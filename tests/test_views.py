@@ -6,6 +6,7 @@ import multiprocessing
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from test_views_histories import dump, in_memory, made, unknown
 from foldlog import AssetKey, CorruptLogError, Event, HistoryDiverged, Instance, ReadOnlyError, UsageError, ViewStopped
 from foldlog.engine import events
 from foldlog.engine.events import Topic
-from foldlog.engine.views import assets, runs, steps
+from foldlog.engine.views import assets, run_queries, steps
 from foldlog.engine.views.database import Database
 from foldlog.engine.views.projector import Projector
 from foldlog.engine.views.registry import PROJECTIONS
@@ -95,6 +96,47 @@ def test_threads_project_at_once(instance: Instance) -> None:
     assert not failures
     assert instance.verify().problems() == []
     assert position_of(instance, "runs") == instance.log.head().position
+
+
+def test_threads_ask_one_instance_at_once(instance: Instance) -> None:
+    def work(number: int) -> None:
+        for n in range(5):
+            with instance.run("job", run_id=f"run-{number}-{n}") as run:
+                run.materialize("a", partition=f"{number}-{n}")
+                assert instance.get_latest_materialization_event("a", partition=f"{number}-{n}") is not None
+            assert instance.get_run_by_id(run.run_id).is_success
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert instance.verify().problems() == []
+
+
+def project_for_ever(url: str) -> None:
+    log = Instance.from_url(url, views="memory://").log
+    while True:
+        store = Store(Database.in_file(Path(log.backend.home.folder) / "views.db"), PROJECTIONS)
+        Projector(log, store, page=2).catch_up()
+        with store.database.write() as connection:
+            held = store.checkpoints(connection)
+            for projection in PROJECTIONS:
+                store.empty(connection, projection, held[projection.name])
+        store.close()
+
+
+def test_killed_at_any_moment_the_views_are_whole(url: str) -> None:
+    with Instance.from_url(url + "?durability=process") as instance:
+        some_runs(instance, 20)
+        for number in range(6):
+            victim = multiprocessing.get_context("spawn").Process(target=project_for_ever, args=(url,))
+            victim.start()
+            while instance.views.store.checkpoints()["runs"].position == 0 and victim.is_alive():
+                pass
+            victim.join(0.05 * number)
+            assert victim.is_alive()
+            victim.kill()
+            victim.join()
+            assert instance.verify().problems() == []
+            assert instance.get_runs_count() == 20
 
 
 def work_in_a_process(url: str, number: int) -> None:
@@ -201,7 +243,7 @@ def test_a_fold_that_fails_stops_its_view_only() -> None:
                 with views.asking("steps"):
                     pass
         with views.asking("runs") as (connection, tables):
-            assert runs.count(connection, tables[runs.RUNS], tables[runs.TAGS], runs.RunQuery()) == 3
+            assert run_queries.count(connection, tables, run_queries.RunQuery()) == 3
         by_name = {view.name: view for view in views.status()}
         assert by_name["steps"].position == first - 1
         assert "ZeroDivisionError" in (by_name["steps"].stopped or "")
@@ -521,6 +563,7 @@ def test_a_reader_answers_as_of_what_others_have_projected(url: str) -> None:
     with Instance.from_url(url) as writer:
         some_runs(writer, 2)
         with Instance.from_url(url, read_only=True) as reader:
+            assert reader.status()["views"] == []
             with pytest.raises(ReadOnlyError) as caught:
                 reader.get_run_records()
             assert "views='memory://'" in caught.value.remedy

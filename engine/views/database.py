@@ -109,6 +109,8 @@ class Database:
             if self.is_sqlite:
                 # A deferred BEGIN that reads first and then writes fails at once if another process has written.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection = connection.execution_options(isolation_level="READ COMMITTED")
             try:
                 yield connection
                 connection.commit()

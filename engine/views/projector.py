@@ -9,7 +9,7 @@ Not here: a view's tables and fold (runs.py and its like), building one anew (re
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from ..errors import FoldlogError, HistoryDiverged, ViewStopped
@@ -46,17 +46,15 @@ class Projector:
         if self._is_at(head, self._store.projections):
             return
         while True:
-            self._seen = self._store.checkpoints()
-            if any(at.position > head.position for at in self._seen.values()):
+            seen = self._seen = self._store.checkpoints()
+            if any(at.position > head.position for at in seen.values()):
                 head = self._log.catch_up()  # another process went on; if not, reading the log tells what is wrong
-            behind = [p for p in self._going() if not _covers(self._seen[p.name], head)]
+            behind = [p for p in self._going(seen) if not _covers(seen[p.name], head)]
             if not behind:
                 return
-            first = min(self._seen[p.name].position for p in behind)
             # Views that stand at one place share the page; as a rule that is all of them.
-            group = [p for p in behind if self._seen[p.name].position == first]
-            cursor = self._seen[group[0].name].cursor
-            self._step([p for p in group if self._seen[p.name].cursor == cursor], cursor)
+            cursor = min((seen[p.name] for p in behind), key=lambda at: at.position).cursor
+            self._step([p for p in behind if seen[p.name].cursor == cursor], cursor)
 
     def check(self, name: str) -> None:
         """Raise ViewStopped if a view stands before an event that it cannot take in."""
@@ -125,17 +123,18 @@ class Projector:
             "views %s are folded anew from the start, for the log was restored or replaced: %s", names, error
         )
 
-    def _going(self) -> Iterator[Projection]:
+    def _going(self, seen: Mapping[str, Checkpoint]) -> Iterator[Projection]:
         """Views that are not stopped, or have been helped over it by another process."""
         for projection in self._store.projections:
             stop = self._stops.get(projection.name)
-            if stop is not None and self._seen[projection.name].position < stop.position:
+            if stop is not None and seen[projection.name].position < stop.position:
                 continue
             self._stops.pop(projection.name, None)
             yield projection
 
     def _is_at(self, head: Head, projections: Sequence[Projection]) -> bool:
-        return all(p.name in self._seen and _covers(self._seen[p.name], head) for p in projections)
+        seen = self._seen
+        return bool(seen) and all(_covers(seen[p.name], head) for p in projections)
 
 
 def deal(projections: Sequence[Projection], records: Iterable[EventRecord]) -> dict[str, list[EventRecord]]:

@@ -2,14 +2,13 @@
 
 Promises: the first end of a run, by position, stands; later ones are counted and shown as ignored. After a request to
 cancel, only an end changes the status. Filters and order are indexed columns.
+Not here: questions (run_queries.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
-
-import sqlalchemy as sa
 
 from ..events.errorinfo import ErrorInfo
 from ..events.event import Event, Fact, Topic
@@ -31,7 +30,6 @@ from ..events.run import (
 from ..events.tombstone import RunDeleted
 from ..log.log import EventRecord
 from .projection import Projection, select_all
-from .records import Run, RunRecord
 from .rows import Rows
 from .table import Key, Table, keyed, words
 
@@ -216,99 +214,3 @@ PROJECTION: Final = Projection(
     fold=fold,
     people={"runs": select_all(RUNS), "run_tags": select_all(TAGS)},
 )
-
-
-# -- questions --------------------------------------------------------------------------------------------------
-
-
-class RunQuery(NamedTuple):
-    """Which runs; all conditions hold at once."""
-
-    run_ids: Collection[str] | None = None
-    job_name: str | None = None
-    statuses: Collection[RunStatus] | None = None
-    tags: Mapping[str, str | Collection[str]] | None = None  #: key -> the value, or any of several
-    before: int | None = None  #: only those with a smaller storage id
-    after: int | None = None  #: only those with a greater one
-
-
-def find(
-    connection: sa.Connection, runs: sa.Table, tags: sa.Table, query: RunQuery, *, limit: int, ascending: bool = False
-) -> list[RunRecord]:
-    """Up to `limit` runs, by storage id, the newest first."""
-    source, place, where = _source(runs, tags, query)
-    order = place.asc() if ascending else place.desc()
-    found = sa.select(runs).select_from(source).where(*where).order_by(order).limit(limit)
-    rows = [RunRow._make(row) for row in connection.execute(found)]
-    of_run = tags_of(connection, tags, [row.run_id for row in rows])
-    return [_record(row, of_run.get(row.run_id, {})) for row in rows]
-
-
-def count(connection: sa.Connection, runs: sa.Table, tags: sa.Table, query: RunQuery) -> int:
-    """How many runs there are."""
-    source, _, where = _source(runs, tags, query)
-    return connection.execute(sa.select(sa.func.count()).select_from(source).where(*where)).scalar_one()
-
-
-def _source(
-    runs: sa.Table, tags: sa.Table, query: RunQuery
-) -> tuple[sa.FromClause, sa.ColumnElement[int], list[sa.ColumnElement[bool]]]:
-    """Where to look, what to order by, and the conditions. With a tag, its index leads: it has the order as well."""
-    wanted = [(key, [one] if isinstance(one, str) else list(one)) for key, one in (query.tags or {}).items()]
-    source: sa.FromClause = runs
-    place: sa.ColumnElement[int] = runs.c.created_position
-    where: list[sa.ColumnElement[bool]] = []
-    for number, (key, values) in enumerate(wanted):
-        tag = tags.alias(f"tag{number}")
-        source = source.join(tag, tag.c.run_id == runs.c.run_id)
-        where += [tag.c.key == keyed(key), tag.c.value.in_([keyed(value) for value in values])]
-        if number == 0:
-            place = tag.c.created_position
-    return source, place, [*where, *_conditions(runs, place, query)]
-
-
-def tags_of(connection: sa.Connection, tags: sa.Table, run_ids: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The tags of some runs, by run id."""
-    found: dict[str, dict[str, str]] = {}
-    query = sa.select(tags.c.run_id, tags.c.key, tags.c.value).where(tags.c.run_id.in_(list(run_ids)))
-    for run_id, key, value in connection.execute(query.order_by(tags.c.run_id, tags.c.key)):
-        found.setdefault(run_id, {})[key] = value
-    return found
-
-
-def _conditions(runs: sa.Table, place: sa.ColumnElement[int], query: RunQuery) -> Iterator[sa.ColumnElement[bool]]:
-    if query.run_ids is not None:
-        yield runs.c.run_id.in_([keyed(one) for one in query.run_ids])
-    if query.job_name is not None:
-        yield runs.c.job_name == keyed(query.job_name)
-    if query.statuses is not None:
-        yield runs.c.status.in_([str(RunStatus(status)) for status in query.statuses])
-    if query.before is not None:
-        yield place < query.before
-    if query.after is not None:
-        yield place > query.after
-
-
-def _record(row: RunRow, tags: dict[str, str]) -> RunRecord:
-    return RunRecord(
-        storage_id=row.created_position,
-        run=Run(
-            run_id=row.run_id,
-            job_name=row.job_name,
-            status=RunStatus(row.status),
-            tags=tags,
-            parent_run_id=row.parent_run_id,
-            root_run_id=row.root_run_id,
-        ),
-        created_us=row.created_us,
-        updated_us=row.updated_us,
-        started_us=row.started_us,
-        ended_us=row.ended_us,
-        failure_reason=row.failure_reason,
-        failure_class=row.failure_class,
-        failure_message=row.failure_message,
-        ended_position=row.ended_position,
-        last_position=row.last_position,
-        ignored_ends=row.ignored_ends,
-        ignored_status=RunStatus(row.ignored_status) if row.ignored_status else None,
-    )

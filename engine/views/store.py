@@ -85,6 +85,16 @@ class Store:
         """The live tables, to query."""
         return self._all
 
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One snapshot of checkpoints and live tables."""
+        with self.database.read() as connection:
+            if not self.database.is_sqlite:
+                # A switch in the middle would show the new tables with only what was in them as the snapshot began.
+                names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._all.values())
+                connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
+            yield connection
+
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def checkpoints(
@@ -248,15 +258,6 @@ class Store:
 
     def _sql(self, connection: sa.Connection, text: str) -> None:
         connection.execute(sa.text(text.replace("{prefix}", self.database.prefix)))
-
-    @contextmanager
-    def scratch(self, database: Database) -> Iterator[Store]:
-        """The same views, empty, in a database of their own that goes afterwards."""
-        store = Store(database, self.projections)
-        try:
-            yield store
-        finally:
-            store.close()
 
 
 def _create(connection: sa.Connection, tables: Iterable[sa.Table]) -> None:

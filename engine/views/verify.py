@@ -138,7 +138,7 @@ def _compare(
 
     build(min(views.store.checkpoints()[p.name].position for p in group))
     # The live views have moved on since. The snapshot is held only for what is left, and for reading the rows.
-    with views.store.database.read() as live:
+    with views.store.reading() as live:
         held = views.store.checkpoints(live)
         build(min(held[p.name].position for p in group))
         for projection in group:

@@ -67,7 +67,7 @@ class Views:
         self.projector.catch_up()
         for name in names:
             self.projector.check(name)
-        with self.store.database.read() as connection:
+        with self.store.reading() as connection:
             yield connection, self.store.tables
 
     def status(self) -> list[ViewStatus]:
