@@ -6,9 +6,9 @@ URL's scheme, and prove it with `foldlog.testing`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
-from urllib.parse import urlsplit
 
 from ..engine.errors import UsageError
 from ..engine.log.port import Backend
@@ -54,6 +54,6 @@ def _opener(scheme: str) -> Opener:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: the password replaced."""
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+    """The URL as it may be shown: what may be a password replaced, also one that was not escaped as it should be."""
+    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&](?:ssl)?password)=[^&]*", r"\1=***", shown)

@@ -135,9 +135,9 @@ def serdes(folder: Path, rounds: int) -> Iterator[Outcome]:
             codec.decode(record.type, record.body)
         return len(records)
 
-    encoded = contest("encode, checked, with digest", pack, encode, goal=1 / 0.7, rounds=rounds)
+    encoded = contest("encode, checked, with digest", pack, encode, goal=1.43, rounds=rounds)
     yield encoded._replace(note=size)
-    yield contest("decode", unpack, decode, goal=1 / 0.8, rounds=rounds)
+    yield contest("decode", unpack, decode, goal=1.25, rounds=rounds)
 
 
 def space(folder: Path, rounds: int) -> Iterator[Outcome]:

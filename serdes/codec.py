@@ -133,6 +133,8 @@ class Codec:
             raise EncodingError(f"{fact.name}: the bytes of an unknown fact are no event's: {error}") from error
         if astuple(event)[1:] != astuple(read)[1:]:
             raise EncodingError(f"{fact.name}: the envelope of a fact that is not known here cannot be changed")
+        if not 0 <= event.timestamp_us <= MAX_TIME:
+            raise EncodingError(f"{fact.name}: timestamp_us={event.timestamp_us} is out of range: 0 to 2**63 - 1")
         return Record(fact.name, event.timestamp_us, int(fact.topics), fact.body)
 
     def digest(self, records: Sequence[Record]) -> bytes:

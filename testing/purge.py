@@ -53,6 +53,16 @@ class PurgeTests(SuiteBase):
         assert len(held(six, "run-1")) == 6
         assert six.pending(limit=9) == []
 
+    def test_a_fenced_shard_refuses_a_retry_too(self, store: Store) -> None:
+        """P3: a deleted run answers no retry, whether the writer had it open or not."""
+        backend, other = store.open(), store.open()
+        put(other, "run-1", b"a", key=1)
+        sequence(backend)
+        backend.fence("run-1")
+        for handle in (other, store.open()):
+            with pytest.raises(ShardPurged):
+                put(handle, "run-1", b"a", key=1)
+
     def test_a_fence_can_be_put_up_twice(self, six: Backend) -> None:
         """P5: idempotent, also on a sealed shard; a fenced one is never sealed."""
         six.seal("run-1")

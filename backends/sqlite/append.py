@@ -191,6 +191,7 @@ class Appender:
         name, records, digest, expected, key = append
         while True:
             if key is not None and (known := file.find_key(shard.number, name, key)):
+                self._refuse_if_purged(file, shard)
                 if known.digest != digest:
                     raise AppendKeyConflict(f"shard {name}: key {key} recorded other facts at seq {known.first_seq}")
                 return known._replace(duplicate=True)
@@ -243,14 +244,19 @@ class Appender:
     def _look_at_fence(self, file: ShardFile, shard: Writable) -> None:
         """Why an append was not let in; returns if it may try again."""
         shard.next_seq = 0
-        mark = file.mark(shard.number, shard.name)  # before the slot: the slot is changed first (`_lift_seal`)
-        if Fence(mark & 3) is Fence.PURGED:
-            self.forget(shard.name)
-            raise ShardPurged(f"shard {shard.name} was deleted")
+        mark = self._refuse_if_purged(file, shard)  # before the slot: the slot is changed first (`_lift_seal`)
         place = self._order.find(shard.name)
         if Fence(mark & 3) is not Fence.NONE or place is None or place.slot is None:
             raise _Sealed
         shard.mark, shard.slot = mark, place.slot
+
+    def _refuse_if_purged(self, file: ShardFile, shard: Writable) -> int:
+        """The shard's mark. Raises ShardPurged if it was deleted."""
+        mark = file.mark(shard.number, shard.name)
+        if Fence(mark & 3) is Fence.PURGED:
+            self.forget(shard.name)
+            raise ShardPurged(f"shard {shard.name} was deleted")
+        return mark
 
     def _lost(self, file: ShardFile, shard: Writable) -> CorruptLogError:
         if self._home.layout == "sharded":

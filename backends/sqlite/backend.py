@@ -80,6 +80,8 @@ class SqliteBackend:
             with translated(f"creating {folder}"):
                 _create_home(self.home, wall)
         self.order, self._shared = self._open_order()
+        if durability == "process" and not read_only:
+            self.order.relax()
         self.files = FileCache(self._open_file)
         self._reader = Reader(self.home, self.order, self.files)
         with translated(f"opening {folder}"):
@@ -102,8 +104,9 @@ class SqliteBackend:
         lookout = self._writing().lookout
         types = lookout.types(placed)
         settled = lookout.settled_by(placed)
-        if self._synchronous != SYNCHRONOUS["full"] and self.home.layout == "sharded":
+        if self.home.layout == "sharded" and self.order.relaxed():
             # The order is durable at once: after a power loss it must not name events that are gone from their files.
+            # They may be another process's, opened with durability=process while this one was not.
             for shard in {entry.receipt.shard for entry in placed}:
                 sync_log(self.home.file_of(shard).path)
         if not self.order.place(placed, after=after, types=types, settled=settled):

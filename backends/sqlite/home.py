@@ -120,6 +120,6 @@ def refuse_network_folder(folder: Path, mounts: Path = Path("/proc/mounts")) -> 
             best, kind = point, fields[2]
     if kind.startswith(NETWORK_FILE_SYSTEMS):
         raise UsageError(
-            f"{folder} lies on {kind} ({best}), where SQLite processes cannot share a log: use a local folder, a "
-            "database server, or file:// storage"
+            f"{folder} lies on {kind} ({best}), where SQLite processes cannot share a log: use a local folder or a "
+            "database server"
         )

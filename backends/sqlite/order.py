@@ -348,6 +348,18 @@ class OrderFile:
             db.execute("INSERT INTO epoch VALUES (?,?,?,?,?)", epoch)
         return epoch
 
+    def relax(self) -> None:
+        """Note that a process writes here with durability=process. Before its first append, so that who places it
+        knows."""
+        if not self.relaxed():
+            with self.writing() as db:
+                db.execute("INSERT OR IGNORE INTO meta VALUES ('relaxed', 1)")
+
+    def relaxed(self) -> bool:
+        """Whether run files may hold appends that are not durable yet."""
+        with self._reading() as db:
+            return db.execute("SELECT 1 FROM meta WHERE name = 'relaxed'").fetchone() is not None
+
     def counts(self) -> dict[str, int | float | str]:
         with self._reading():
             (shards,) = self.db.execute("SELECT count(*) FROM place").fetchone()

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from ..errors import UsageError
+
 _TEXT = frozenset((str,))
 
 
@@ -28,7 +30,7 @@ class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fals
             msgspec.structs.force_setattr(self, "parts", given)
             parts = given
         if not parts or not all(type(part) is str and part for part in parts):
-            raise ValueError(f"an asset key is one or more non-empty texts, not {parts!r}")
+            raise UsageError(f"an asset key is one or more non-empty texts, not {parts!r}")
 
     @classmethod
     def of(cls, key: AssetKey | str | Iterable[str]) -> AssetKey:
@@ -52,7 +54,7 @@ class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fals
                 parts.append(part)
                 part = ""
         if escaped:
-            raise ValueError(f"asset key {text!r} ends in a lone backslash")
+            raise UsageError(f"asset key {text!r} ends in a lone backslash")
         return cls((*parts, part))
 
     def to_text(self) -> str:

@@ -18,11 +18,12 @@ from ..events.event import Event, Record
 from .cursor import Cursor, accept, cursor_at
 from .follow import Follower
 from .names import check_shard_name, is_system_shard
-from .port import ANY, LIMITS, Append, Backend, Expected, Head, Receipt, Shard, Stored
+from .port import ANY, LIMITS, MAX_SEQ, Append, Backend, Expect, Expected, Head, Receipt, Shard, Stored
 from .sequencer import Sequencer
 from .writer import EventWriter
 
 Wait = Literal["durable", "ordered"]
+WAITS = ("durable", "ordered")
 
 
 class Codec(Protocol):
@@ -114,8 +115,10 @@ class EventLog:
         gave no answer (the append may have landed), UsageError beyond a limit. In each case but UnavailableError
         nothing was written. Durability of each backend: docs/format.md.
         """
+        if wait not in WAITS:
+            raise UsageError(f"wait={wait!r} is not one of {', '.join(WAITS)}")
         receipt = self.backend.append(self.prepare(shard, events, expected=expected, key=key))
-        if wait == "ordered":
+        if wait != "durable":
             self._sequencer.catch_up()
         return receipt
 
@@ -126,10 +129,10 @@ class EventLog:
         if self._closed or self.read_only:
             self._check_open(writing=True)
         check_shard_name(shard)
-        if not 0 < len(events) <= LIMITS.events:
-            raise UsageError(f"shard {shard}: an append takes 1 to {LIMITS.events:,} events, not {len(events):,}")
-        if isinstance(expected, int) and expected < 0:
-            raise UsageError(f"shard {shard}: expected={expected} is no seq; use ANY, NEW, or the last seq you read")
+        if not isinstance(events, Sequence) or not 0 < len(events) <= LIMITS.events:
+            raise UsageError(f"shard {shard}: an append takes a list of 1 to {LIMITS.events:,} events, not {_count(events)}")
+        if expected is not ANY or key is not None:
+            _check_terms(shard, expected, key)
         records, digest = self._codec.encode(events)
         size = len(records[0].body) if len(records) == 1 else sum([len(record.body) for record in records])
         if size > LIMITS.bytes:
@@ -159,7 +162,7 @@ class EventLog:
         _check_limit(limit)
         head = self.catch_up()
         start = accept(self.backend, after, head) if after is not None else 0
-        wanted = frozenset(types) if types is not None else None
+        wanted = _wanted(types)
         stored = self.backend.read(after=start, limit=limit, types=wanted)
         # Past a full page there may be more; past a short one, all up to the head as it was before the read is taken.
         full = len(stored) >= limit
@@ -189,7 +192,9 @@ class EventLog:
         _check_limit(limit)
         self._check_open()
         check_shard_name(shard)
-        wanted = frozenset(types) if types is not None else None
+        if type(after_seq) is not int or not 0 <= after_seq <= MAX_SEQ:
+            raise UsageError(f"after_seq={after_seq!r} is no seq: 0 to 2**36")
+        wanted = _wanted(types)
         stored = self.backend.read_shard(
             shard, after_seq=after_seq, limit=limit, types=wanted, newest_first=newest_first
         )
@@ -327,6 +332,23 @@ def _position(stored: Stored) -> int:
     return stored.position
 
 
+def _wanted(types: Collection[str] | None) -> frozenset[str] | None:
+    if isinstance(types, str):  # a text is a collection of letters: it would match nothing, and the cursor would move
+        raise UsageError(f"types={types!r} is one text; write types=[{types!r}]")
+    return None if types is None else frozenset(types)
+
+
+def _check_terms(shard: str, expected: object, key: object) -> None:
+    if key is not None and not isinstance(key, UUID):
+        raise UsageError(f"shard {shard}: key={key!r} is no UUID; write for example key=uuid.uuid4()")
+    if not isinstance(expected, Expect) and (type(expected) is not int or not 0 <= expected <= MAX_SEQ):
+        raise UsageError(f"shard {shard}: expected={expected!r} is no seq; use ANY, NEW, or the last seq you read")
+
+
+def _count(events: object) -> str:
+    return f"{len(events):,}" if isinstance(events, Sequence) else f"a {type(events).__name__}"
+
+
 def _check_limit(limit: int) -> None:
-    if not 0 < limit <= LIMITS.page:
+    if type(limit) is not int or not 0 < limit <= LIMITS.page:
         raise UsageError(f"limit={limit} is out of range: 1 to {LIMITS.page:,}")

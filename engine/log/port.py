@@ -20,6 +20,7 @@ __all__ = [
     "ANY",
     "GENESIS",
     "LIMITS",
+    "MAX_SEQ",
     "NEW",
     "RETENTION_MASK",
     "Append",
@@ -28,6 +29,7 @@ __all__ = [
     "CanRepair",
     "CanWait",
     "Epoch",
+    "Expect",
     "Expected",
     "HasDatabase",
     "HasHome",
@@ -66,6 +68,7 @@ class Limits(NamedTuple):
 
 
 LIMITS: Final = Limits()
+MAX_SEQ: Final = 2**36  #: events of one shard, on any backend
 
 
 class Receipt(NamedTuple):

@@ -8,6 +8,7 @@ appends (the backend's `append_group`).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ class EventWriter:
         self._settled = 0  #: of these, how many are durable or have failed
         self._change = threading.Condition()
         self._closing = False
+        self._pid = os.getpid()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="foldlog-writer", daemon=True)
         self._thread.start()
@@ -54,6 +56,7 @@ class EventWriter:
         """
         append = self._log.prepare(shard, events, expected=expected, key=key)
         future: Future[Receipt] = Future()
+        self._check_process()
         with self._change:
             while len(self._waiting) >= self._max_pending and not self._closing:
                 self._change.wait()
@@ -69,6 +72,7 @@ class EventWriter:
 
         Raises TimeoutError after `timeout` seconds; what was queued is still being written then.
         """
+        self._check_process()
         with self._change:
             target = self._queued  # not "until nothing waits": others may queue faster than that
             if not self._change.wait_for(lambda: self._settled >= target, timeout):
@@ -84,6 +88,10 @@ class EventWriter:
             self._change.notify_all()
         self._thread.join()
         self.flush()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:  # threads do not live on in a forked child: it would wait for ever
+            raise UsageError("the writer was made before this process was forked; open the log in the child")
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from .projection import Projection
 from .projector import deal, fold_page, view_stopped
 from .store import BUILDING, LIVE, Checkpoint, Lost, Store
 
-PAGE = 5000  #: events in one transaction
+PAGE = 10_000  #: events in one transaction: the most a read gives
 
 Progress = Callable[[str, int, int], None]  #: view, position reached, position of the head
 
