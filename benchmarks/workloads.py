@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-
 from pathlib import Path
 from statistics import median
 
@@ -153,7 +152,9 @@ def space(folder: Path, rounds: int) -> Iterator[Outcome]:
     timing = Timing(size, 0.0)
     body = len(Codec().encode([subject.materialization(0)])[0][0].body)
     note = f"the event itself is {body} bytes"
-    yield Outcome("bytes an event", "<= 1100", size <= 1100, size / body, (0, 0), Timing(body, 0), timing, "bytes", note)
+    yield Outcome(
+        "bytes an event", "<= 1100", size <= 1100, size / body, (0, 0), Timing(body, 0), timing, "bytes", note
+    )
 
 
 def startup(folder: Path, rounds: int) -> Iterator[Outcome]:
@@ -166,7 +167,7 @@ def startup(folder: Path, rounds: int) -> Iterator[Outcome]:
         f"with foldlog.Instance.from_url('sqlite:///{home}') as instance:\n"
         "    instance.get_run_records(limit=10); instance.get_asset_records()"
     )
-    first = "import foldlog\n" f"with foldlog.Instance.from_url('sqlite:///{home}').run('one') as run: pass"
+    first = f"import foldlog\nwith foldlog.Instance.from_url('sqlite:///{home}').run('one') as run: pass"
     _process_ms(first)()
     freeze()
     yield _startup("import and build one event", bare, _process_ms(build), rounds, over_ms=100)
@@ -174,7 +175,13 @@ def startup(folder: Path, rounds: int) -> Iterator[Outcome]:
 
 
 def _startup(
-    name: str, base: Callable[[], float], work: Callable[[], float], rounds: int, *, over_ms: float = 0, times: float = 0
+    name: str,
+    base: Callable[[], float],
+    work: Callable[[], float],
+    rounds: int,
+    *,
+    over_ms: float = 0,
+    times: float = 0,
 ) -> Outcome:
     pairs = []
     for _ in range(rounds + 2):

@@ -199,7 +199,7 @@ def told_of_assets(log: EventLog) -> tuple[set[tuple[Any, ...]], set[tuple[Any, 
 # -- tests ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(histories)
 def test_live_views_are_the_rebuilt_ones(history: list[tuple[Any, ...]]) -> None:
     with Instance.ephemeral() as instance:
@@ -320,6 +320,18 @@ def test_a_wipe_that_goes_with_its_run_shows_the_asset_again() -> None:
         instance.delete_run("r", keep_assets=False)
         assert instance.has_asset_key("a")
         assert [p.partition for p in instance.get_asset_partitions("a")] == ["p0"]
+        assert instance.verify().ok
+
+
+def test_what_a_wipe_of_its_partition_hid_stays_hidden_when_a_run_goes() -> None:
+    with Instance.ephemeral() as instance:
+        instance.report_runless_asset_event(made("a", "p"))
+        instance.report_runless_asset_event(AssetWiped(asset_key=AssetKey("a"), partitions=("p",)))
+        instance.log.append("r", [Event.now(made("a", "p"))])
+        assert [p.partition for p in instance.get_asset_partitions("a")] == ["p"]
+        instance.delete_run("r", keep_assets=False)
+        assert instance.get_asset_partitions("a") == []
+        assert instance.get_asset_keys() == []
         assert instance.verify().ok
 
 

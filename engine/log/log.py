@@ -130,7 +130,9 @@ class EventLog:
             self._check_open(writing=True)
         check_shard_name(shard)
         if not isinstance(events, Sequence) or not 0 < len(events) <= LIMITS.events:
-            raise UsageError(f"shard {shard}: an append takes a list of 1 to {LIMITS.events:,} events, not {_count(events)}")
+            raise UsageError(
+                f"shard {shard}: an append takes a list of 1 to {LIMITS.events:,} events, not {_count(events)}"
+            )
         if expected is not ANY or key is not None:
             _check_terms(shard, expected, key)
         records, digest = self._codec.encode(events)
@@ -148,9 +150,7 @@ class EventLog:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def read(
-        self, *, after: str | None = None, limit: int = 1000, types: Collection[str] | None = None
-    ) -> Page:
+    def read(self, *, after: str | None = None, limit: int = 1000, types: Collection[str] | None = None) -> Page:
         """The timeline past a cursor, oldest first; from the start without one.
 
         Takes in what is committed first, so the answer includes every append acknowledged before the call (with
@@ -207,9 +207,7 @@ class EventLog:
         next_seq = stored[-1].seq if stored else after_seq
         return ShardPage(records, next_seq, len(stored) < limit)
 
-    def follow(
-        self, *, after: str | None = None, types: Collection[str] | None = None, page: int = 1000
-    ) -> Follower:
+    def follow(self, *, after: str | None = None, types: Collection[str] | None = None, page: int = 1000) -> Follower:
         """Iterate over the timeline past a cursor, waiting for more at its end; ends when it or the log is closed."""
         return Follower(self, after=after, types=types, page=page)
 
