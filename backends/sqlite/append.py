@@ -141,9 +141,7 @@ class Appender:
                     raise self._lost(file, shard)
                 return receipt
 
-    def _append_to_file(
-        self, appends: Sequence[Append], members: list[tuple[int, Writable]]
-    ) -> dict[int, Outcome]:
+    def _append_to_file(self, appends: Sequence[Append], members: list[tuple[int, Writable]]) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
         kind = members[0][1].kind
         try:

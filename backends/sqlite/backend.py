@@ -165,9 +165,7 @@ class SqliteBackend:
         self, shard: str, *, after_seq: int, limit: int, types: frozenset[str] | None, newest_first: bool
     ) -> list[Stored]:
         self._check_open()
-        return self._reader.read_shard(
-            shard, after_seq=after_seq, limit=limit, types=types, newest_first=newest_first
-        )
+        return self._reader.read_shard(shard, after_seq=after_seq, limit=limit, types=types, newest_first=newest_first)
 
     def shards(self, *, after: str, limit: int) -> list[Shard]:
         self._check_open()

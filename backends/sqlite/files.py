@@ -100,7 +100,7 @@ class FileCache:
 
 
 def _close(file: ShardFile) -> None:
-    # The last connection to close checkpoints the WAL. If that fails, as on a full disk, nothing is lost: the WAL stays.
+    # The last connection to close checkpoints the WAL. If that fails, as on a full disk, nothing is lost: it stays.
     with file.lock:
         try:
             file.close()

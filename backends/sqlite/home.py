@@ -53,7 +53,9 @@ class Home:
         """The file a shard lives in."""
         if self.layout == "consolidated" or shard.startswith("@"):
             return self.shared_file()
-        return FileKind(self.runs / blake2b(shard.encode(), digest_size=1).hexdigest() / f"{file_stem(shard)}.db", "run")
+        return FileKind(
+            self.runs / blake2b(shard.encode(), digest_size=1).hexdigest() / f"{file_stem(shard)}.db", "run"
+        )
 
     def number_in_file(self, shard: str, shard_id: int) -> int:
         """The number of a shard in its file: a run file holds one shard, number 0."""

@@ -193,5 +193,3 @@ def ring_for_the_dead(order: OrderFile, bell: Doorbell, writers: Writers) -> Non
                 bell.ring(place.slot)
         for path in dead:  # after the rings: killed in between, the next process does it again
             path.unlink(missing_ok=True)
-
-

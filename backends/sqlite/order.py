@@ -182,12 +182,21 @@ class OrderFile:
             if self._head() != after:
                 return False
             ends = {entry.receipt.shard: entry.receipt.last_seq for entry in placed}
-            ids = {name: id_ for name in ends for id_, in db.execute("SELECT id FROM place WHERE name = ?", (name,))}
+            ids = {name: id_ for name in ends for (id_,) in db.execute("SELECT id FROM place WHERE name = ?", (name,))}
             kinds = self._type_ids({kind for kinds in types.values() for kind in kinds})
             db.executemany(
                 "INSERT INTO timeline VALUES (?,?,?,?,?,?,?,?)",
                 [
-                    (position, ids[r.shard], r.first_seq, r.last_seq - r.first_seq + 1, r.at_us, r.key.bytes, r.digest, chain)
+                    (
+                        position,
+                        ids[r.shard],
+                        r.first_seq,
+                        r.last_seq - r.first_seq + 1,
+                        r.at_us,
+                        r.key.bytes,
+                        r.digest,
+                        chain,
+                    )
                     for position, r, chain in placed
                 ],
             )
@@ -247,7 +256,7 @@ class OrderFile:
                     "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
                     (id_, after + 1, limit + 1),
                 ).fetchall()
-                positions.update(position for position, in rows)
+                positions.update(position for (position,) in rows)
             found = []
             for position in sorted(positions):
                 row = self.db.execute(
@@ -308,7 +317,7 @@ class OrderFile:
         ids = self._type_ids(set(types))
         for name in sorted(set(types)):
             db.executemany(
-                "DELETE FROM timeline_type WHERE type = ? AND position = ?", [(ids[name], p) for p, in positions]
+                "DELETE FROM timeline_type WHERE type = ? AND position = ?", [(ids[name], p) for (p,) in positions]
             )
         db.executemany(
             "INSERT OR IGNORE INTO timeline_type VALUES (?,?)",
@@ -323,7 +332,7 @@ class OrderFile:
     def all_types(self) -> set[str]:
         """The types of all events there ever were."""
         with self._reading():
-            return {name for name, in self.db.execute("SELECT name FROM type").fetchall()}
+            return {name for (name,) in self.db.execute("SELECT name FROM type").fetchall()}
 
     def kept(self, shard_id: int, first_seq: int, last_seq: int) -> list[tuple[int, str, int, int, int, bytes]]:
         """What is kept of a purged shard: (seq, type, ts_us, topics, crc, body)."""

@@ -139,8 +139,7 @@ class Reader:
         if newest_first:
             positions.reverse()
         if len(positions) > len(found):  # only some types: there are seqs in between
-            at = dict(zip(range(seqs[0], seqs[1] + (-1 if newest_first else 1), -1 if newest_first else 1), positions))
-            positions = [at[seq] for seq, _ in found]
+            positions = [positions[abs(seq - seqs[0])] for seq, _ in found]
         new = tuple.__new__
         return [new(Stored, (shard, seq, at, record)) for (seq, record), at in zip(found, positions, strict=True)]
 
@@ -161,7 +160,9 @@ class Reader:
                     return []  # announced, not yet written
                 self._unless_purged(place, error)
         first, last = (1, after - 1 if after else place.ordered_seq) if newest_first else (after + 1, place.ordered_seq)
-        kept = [(seq, record) for seq, record in self._kept(place, first, last) if types is None or record.type in types]
+        kept = [
+            (seq, record) for seq, record in self._kept(place, first, last) if types is None or record.type in types
+        ]
         return (kept[::-1] if newest_first else kept)[:limit]
 
     def shards(self, *, after: str, limit: int) -> list[Shard]:

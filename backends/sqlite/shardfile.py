@@ -29,9 +29,7 @@ _MARK = struct.Struct("<QQIB")  # first seq, at_us, count, keyed
 
 INSERT_MORE = "INSERT INTO event (id, type, ts_us, topics, crc, body) VALUES (?,?,?,?,?,?)"
 # The fence is tested by the statement that inserts, so no append slips in behind a seal or a purge.
-INSERT_UNFENCED = (
-    "INSERT INTO event SELECT ?,?,?,?,?,?,?,?,?,?,?,? WHERE (SELECT fence FROM shard WHERE number=?) = ?"
-)
+INSERT_UNFENCED = "INSERT INTO event SELECT ?,?,?,?,?,?,?,?,?,?,?,? WHERE (SELECT fence FROM shard WHERE number=?) = ?"
 COLUMNS = "id, type, ts_us, topics, crc, body"
 RECEIPT_COLUMNS = "id, count, keyed, key, digest, at_us, receipt_crc, type"
 
@@ -289,7 +287,9 @@ class ShardFile:
 
     def set_fence(self, number: int, fence: Fence) -> bool:
         """Put up a fence, durably; False if the file does not know the shard."""
-        return self.db.execute("UPDATE shard SET fence = (fence & ~3) | ? WHERE number = ?", (fence, number)).rowcount == 1
+        return (
+            self.db.execute("UPDATE shard SET fence = (fence & ~3) | ? WHERE number = ?", (fence, number)).rowcount == 1
+        )
 
     def lift_fence(self, number: int) -> None:
         """Let appends in again, after all who know the old mark have looked where the shard's slot is now."""
@@ -306,7 +306,7 @@ class ShardFile:
         ).fetchall()
         records = self._checked(shard, rows)
         kept = [(row[0] & SEQ_MASK, record, row[4]) for row, record in zip(rows, records, strict=True)]
-        return kept, {kind for kind, in kinds}
+        return kept, {kind for (kind,) in kinds}
 
     def erase(self, number: int) -> None:
         """Delete a fenced shard's events and give their pages back; what they held is overwritten."""

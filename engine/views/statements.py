@@ -1,7 +1,7 @@
 """The statements that move many rows of one table at once.
 
-As text for the driver, made once: through SQLAlchemy's expressions, a row costs several times as much, and folding is
-mostly this (measured: docs/views.md). Everything else goes through expressions.
+As text for the driver, made once: SQLAlchemy's expressions over lists of keys were a third of the time of a rebuild.
+Everything else goes through expressions.
 """
 
 from __future__ import annotations
