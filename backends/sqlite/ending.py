@@ -93,8 +93,8 @@ class Ending:
             return file.kept(number, place.name)
         if keep:
             raise CorruptLogError(
-                # Somebody reads it; it stays as it is, which costs a little at each opening and nothing else.
-                "must keep: restore it from a backup, or purge with keep=False to give them up"
+                f"{self._home.file_of(place.name).path} lacks events of shard {place.name}, and among them what a "
+                "purge must keep: restore it from a backup, or purge with keep=False to give them up"
             )
         return [], self._order.all_types()
 
