@@ -23,15 +23,15 @@ from uuid import UUID, uuid4
 
 from .errors import FoldlogError, ReadOnlyError, UsageError
 from .events.event import Event, Fact, Topic
-from .events.key import AssetKey
-from .events.run import RunCreated, RunStatus
+from .events.key import AssetKey, AssetLike
 from .log.log import EventLog, EventRecord, ShardPage
 from .log.port import Receipt
 from .log.writer import EventWriter
 from .open import open_log
-from .reporting import AssetLike, RunReporter
 
 if TYPE_CHECKING:
+    from .events.run import RunStatus
+    from .reporting import RunReporter
     from .views.database import Database
     from .views.records import AssetEvent, AssetRecord, CheckRecord, PartitionRecord, Run, RunRecord, StepRecord
     from .views.verify import Verification
@@ -110,6 +110,9 @@ class Instance:
 
         Entering raises ConflictError if there is a run of that id, ShardPurged if it was deleted.
         """
+        from .events.run import RunCreated  # who only asks does not load what only reporting needs
+        from .reporting import RunReporter
+
         if parent_run_id is not None and root_run_id is None:
             parent = self.get_run_by_id(parent_run_id)
             root_run_id = (parent.root_run_id if parent else None) or parent_run_id

@@ -37,7 +37,7 @@ from .events.asset import (
 from .events.check import AssetCheckEvaluation
 from .events.errorinfo import ErrorInfo, clean
 from .events.event import Event, Fact, Retention
-from .events.key import AssetKey
+from .events.key import AssetKey, AssetLike
 from .events.log import LogMessage
 from .events.metadata import to_metadata
 from .events.run import FailureReason, RunCanceled, RunCreated, RunFailed, RunStarted, RunSucceeded
@@ -51,7 +51,6 @@ logger = logging.getLogger("foldlog.reporting")
 RETRY_PAUSES_S = (0.1, 0.5, 2.0)  #: between tries while the store gives no answer, each with the same key
 STEP_KEY_LIMIT = 200  #: bytes of a step key in UTF-8
 
-AssetLike = AssetKey | str | Iterable[str]
 #: the step this thread is in, so that a line taken by the standard logging finds it
 _step_here: ContextVar[StepReporter | None] = ContextVar("foldlog_step", default=None)
 

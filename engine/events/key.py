@@ -77,3 +77,7 @@ class AssetCheckKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc
 
     def __str__(self) -> str:
         return f"{self.asset_key}:{self.name}"
+
+
+#: what a caller may write for an asset: a key, its text as `raw/orders`, or its parts
+AssetLike = AssetKey | str | Iterable[str]
