@@ -74,7 +74,6 @@ class ShardFile:
         self.path = path
         self.lock = lock or threading.RLock()
         self.db = db
-        self._cursor = db.cursor()  #: one for all single inserts: making one each time is a tenth of an insert's cost
         self.closed = False
         self.used = True  #: since the cache last passed it over (files.py)
         self._name = str(path)
@@ -101,7 +100,7 @@ class ShardFile:
         )  # fmt: skip
         self._unchecked += len(body) + 4096
         try:
-            return self._cursor.execute(INSERT_UNFENCED, row).rowcount == 1
+            return self.db.execute(INSERT_UNFENCED, row).rowcount == 1
         except sqlite3.IntegrityError as error:
             raise _taken(error) from error
 

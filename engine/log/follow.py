@@ -46,7 +46,7 @@ class Follower:
         return self._log.cursor(self._taken or 0)
 
     def close(self) -> None:
-        """End the loop at once, also from another thread; `cursor` stays behind the last record that was taken."""
+        """End the loop, also from another thread: after what was fetched already, which is a page at most."""
         self._closed.set()
 
     def __iter__(self) -> Self:
@@ -54,8 +54,6 @@ class Follower:
 
     def __next__(self) -> EventRecord | Purged:
         pause = QUICKEST_S
-        if self._closed.is_set():
-            raise StopIteration
         while not self._buffer:
             if self._closed.is_set() or self._log.closed:
                 raise StopIteration
