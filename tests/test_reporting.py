@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foldlog import ConflictError, EncodingError, Instance, ShardPurged, UnavailableError, UsageError
-from foldlog.engine import reporting
+from foldlog.engine.reporting import run as reporting
 
 
 @pytest.fixture

@@ -1,16 +1,4 @@
-"""Report what a program does: a run, its steps, what they made of assets, what they said.
-
-    with instance.run("nightly-load", tags={"team": "growth"}) as run:
-        with run.step("extract") as step:
-            step.log("42 rows")
-        run.materialize(["raw", "orders"], partition="2026-11-20", metadata={"rows": 1234})
-
-Promises: each call but `log` returns when its facts are durable, and a reply that got lost records nothing twice. All
-of a run's events go through one queue, so their order in the log is the order of the calls. A log line never fails
-the program, nor does sealing. Whatever ends the `with` block, the end of the run or step is recorded with its error,
-and the exception goes on. Thread-safe: steps may run in threads of their own.
-Not here: executing anything, retrying a whole run (engine/execution), questions about runs (engine/views).
-"""
+"""A run, reported from its creation to its end."""
 
 from __future__ import annotations
 
@@ -19,140 +7,34 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
-from .errors import ConflictError, FoldlogError, ShardPurged, UnavailableError, UsageError
-from .events.asset import (
+from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError, UsageError
+from ..events.asset import (
     AssetFailedToMaterialize,
     AssetMaterialization,
     AssetMaterializationPlanned,
-    AssetObservation,
 )
-from .events.check import AssetCheckEvaluation
-from .events.errorinfo import ErrorInfo, clean
-from .events.event import Event, Fact, Retention
-from .events.key import AssetKey, AssetLike
-from .events.log import LogMessage
-from .events.metadata import to_metadata
-from .events.run import FailureReason, RunCanceled, RunCreated, RunFailed, RunStarted, RunSucceeded
-from .events.step import StepFailed, StepRestarted, StepStarted, StepSucceeded, StepUpForRetry
-from .log.log import EventLog
-from .log.port import ANY, NEW, Expected, Receipt
-from .log.writer import EventWriter
+from ..events.errorinfo import ErrorInfo, clean
+from ..events.event import Event, Fact, Retention
+from ..events.key import AssetKey, AssetLike
+from ..events.log import LogMessage
+from ..events.run import FailureReason, RunCanceled, RunCreated, RunFailed, RunStarted, RunSucceeded
+from ..log.log import EventLog
+from ..log.port import ANY, NEW, Expected, Receipt
+from ..log.writer import EventWriter
+from .lines import RunHandler
+from .reporter import Reporter
+from .step import StepReporter, checked
 
 logger = logging.getLogger("foldlog.reporting")
 
 RETRY_PAUSES_S = (0.1, 0.5, 2.0)  #: between tries while the store gives no answer, each with the same key
-STEP_KEY_LIMIT = 200  #: bytes of a step key in UTF-8
-
-#: the step this thread is in, so that a line taken by the standard logging finds it
-_step_here: ContextVar[StepReporter | None] = ContextVar("foldlog_step", default=None)
-
-
-class Reporter:
-    """What a run and a step have in common: both can report on assets and say something."""
-
-    run_id: str
-    step_key: str | None
-
-    def _record(self, facts: Iterable[Fact]) -> Receipt:
-        raise NotImplementedError
-
-    def _say(self, line: LogMessage) -> None:
-        raise NotImplementedError
-
-    def materialize(
-        self,
-        asset_key: AssetLike,
-        *,
-        partition: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        tags: Mapping[str, str] | None = None,
-        code_version: str | None = None,
-        data_version: str | None = None,
-        description: str | None = None,
-    ) -> Receipt:
-        """Record that an asset, or one partition of it, was made. `asset_key`: a key, `"raw/orders"`, or its parts.
-
-        `metadata`: plain values, times with a zone, paths, lists and dicts; see `events.to_metadata`.
-        Raises EncodingError, with the path, for a value that cannot be stored; nothing is recorded then.
-        """
-        return self._record(
-            [
-                AssetMaterialization(
-                    asset_key=AssetKey.of(asset_key),
-                    partition=partition,
-                    metadata=to_metadata(metadata or {}),
-                    tags=dict(tags or {}),
-                    code_version=code_version,
-                    data_version=data_version,
-                    description=description,
-                )
-            ]
-        )
-
-    def observe(
-        self,
-        asset_key: AssetLike,
-        *,
-        partition: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        tags: Mapping[str, str] | None = None,
-        data_version: str | None = None,
-        description: str | None = None,
-    ) -> Receipt:
-        """Record what was seen of an asset without making it. Parameters and errors as of `materialize`."""
-        return self._record(
-            [
-                AssetObservation(
-                    asset_key=AssetKey.of(asset_key),
-                    partition=partition,
-                    metadata=to_metadata(metadata or {}),
-                    tags=dict(tags or {}),
-                    data_version=data_version,
-                    description=description,
-                )
-            ]
-        )
-
-    def check(
-        self,
-        asset_key: AssetLike,
-        name: str,
-        passed: bool,
-        *,
-        severity: Literal["ERROR", "WARN"] = "ERROR",
-        partition: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        description: str | None = None,
-    ) -> Receipt:
-        """Record the outcome of a check of an asset. A check that did not pass fails nothing by itself."""
-        return self._record(
-            [
-                AssetCheckEvaluation(
-                    asset_key=AssetKey.of(asset_key),
-                    check_name=name,
-                    passed=bool(passed),
-                    severity=severity,
-                    partition=partition,
-                    metadata=to_metadata(metadata or {}),
-                    description=description,
-                )
-            ]
-        )
-
-    def log(self, text: str, level: int = logging.INFO) -> None:
-        """Record a line. Returns at once; the line is durable before the end of the run is. Never raises.
-
-        `level`: as in the standard logging module, 10 debug to 50 critical.
-        """
-        self._say(LogMessage(text=clean(str(text)), level=level))
 
 
 class RunReporter(Reporter):
@@ -240,7 +122,7 @@ class RunReporter(Reporter):
 
         The same key once more in this run is another attempt at that step.
         """
-        return StepReporter(self, _checked(step_key))
+        return StepReporter(self, checked(step_key))
 
     def attempts(
         self,
@@ -258,7 +140,7 @@ class RunReporter(Reporter):
         """
         if max_retries < 0 or delay_s < 0 or backoff <= 0:
             raise UsageError(f"max_retries={max_retries}, delay_s={delay_s}, backoff={backoff}: none may be negative")
-        return self._attempts_at(_checked(step_key), max_retries, delay_s, backoff, retry_on)
+        return self._attempts_at(checked(step_key), max_retries, delay_s, backoff, retry_on)
 
     def _attempts_at(
         self,
@@ -358,107 +240,6 @@ class RunReporter(Reporter):
         return f"<RunReporter {self.job_name} {self.run_id}>"
 
 
-class StepReporter(Reporter):
-    """One attempt at a step. Made by `RunReporter.step` and `RunReporter.attempts`; use it as a context manager."""
-
-    def __init__(
-        self,
-        run: RunReporter,
-        step_key: str,
-        *,
-        retry_on: type[Exception] | tuple[type[Exception], ...] = (),
-        wait_s: float = 0.0,
-    ) -> None:
-        self.run = run
-        self.run_id = run.run_id
-        self.step_key: str = step_key
-        self.attempt = 0  #: 1 for the first try; 0 before it is entered
-        self.state: Literal["new", "open", "done", "retry", "failed"] = "new"
-        self._retry_on = retry_on
-        self._wait_s = wait_s
-        self._since = 0.0
-        self._token: Token[StepReporter | None] | None = None
-
-    def __enter__(self) -> Self:
-        if self.state != "new":
-            raise UsageError(f"step {self.step_key} of run {self.run_id} was entered before; ask the run for it again")
-        with self.run._lock:
-            self.attempt = self.run._attempts[self.step_key] = self.run._attempts.get(self.step_key, 0) + 1
-        self._record([StepStarted() if self.attempt == 1 else StepRestarted(attempt=self.attempt)])
-        self.state = "open"
-        self._since = time.monotonic()
-        self._token = _step_here.set(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if self._token is not None:
-            _step_here.reset(self._token)
-        fact = self._ending(error)
-        try:
-            self._record([fact])
-        except FoldlogError as trouble:
-            if error is None:
-                raise
-            error.add_note(f"foldlog could not record the end of step {self.step_key}: {trouble}")
-            self.state = "failed"
-            return False
-        with self.run._lock:
-            if self.state == "failed" and error is not None:
-                self.run._failed[self.step_key] = error
-            else:
-                self.run._failed.pop(self.step_key, None)
-        return self.state == "retry"
-
-    def _ending(self, error: BaseException | None) -> Fact:
-        duration_us = int((time.monotonic() - self._since) * 1e6)
-        if error is None:
-            self.state = "done"
-            return StepSucceeded(attempt=self.attempt, duration_us=duration_us)
-        info = ErrorInfo.from_exception(error)
-        if isinstance(error, self._retry_on):
-            self.state = "retry"
-            return StepUpForRetry(attempt=self.attempt, wait_us=int(self._wait_s * 1e6), error=info)
-        self.state = "failed"
-        source = "USER_CODE" if isinstance(error, Exception) else "INTERRUPT"
-        return StepFailed(attempt=self.attempt, error=info, source=source, duration_us=duration_us)
-
-    def _record(self, facts: Iterable[Fact]) -> Receipt:
-        return self.run._record(facts, step_key=self.step_key)
-
-    def _say(self, line: LogMessage) -> None:
-        self.run._say(line, self.step_key)
-
-    def __repr__(self) -> str:
-        return f"<StepReporter {self.step_key} attempt {self.attempt} of run {self.run_id}>"
-
-
-class RunHandler(logging.Handler):
-    """Hands the lines of a standard logger to a run, but for foldlog's own: recording one must not make another."""
-
-    def __init__(self, run: RunReporter, level: int = logging.INFO) -> None:
-        super().__init__(level)
-        self._run = run
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "foldlog" or record.name.startswith("foldlog."):
-            return
-        try:
-            error = record.exc_info[1] if record.exc_info else None
-            line = LogMessage(
-                text=clean(record.getMessage()),
-                level=record.levelno,
-                logger=clean(record.name),
-                error=ErrorInfo.from_exception(error) if error is not None else None,
-            )
-        except Exception:  # a message whose arguments do not fit it
-            self.handleError(record)
-            return
-        step = _step_here.get()
-        self._run._say(line, step.step_key if step is not None and step.run is self._run else None)
-
-
 def _not_made(
     planned: Iterable[tuple[AssetKey, str | None]], *, skipped: bool = False, reason: str | None = None
 ) -> list[AssetFailedToMaterialize]:
@@ -466,11 +247,3 @@ def _not_made(
         AssetFailedToMaterialize(asset_key=key, partition=partition, skipped=skipped, reason=reason)
         for key, partition in planned
     ]
-
-
-def _checked(step_key: str) -> str:
-    if not isinstance(step_key, str) or not step_key or step_key != step_key.strip():
-        raise UsageError(f"step key {step_key!r} must be text, not empty, without blanks at its ends")
-    if len(step_key.encode("utf-8", "replace")) > STEP_KEY_LIMIT or not step_key.isprintable():
-        raise UsageError(f"step key {step_key[:80]!r}: at most {STEP_KEY_LIMIT} bytes, and no control characters")
-    return step_key
