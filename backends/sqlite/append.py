@@ -32,6 +32,7 @@ from .home import FileKind, Home
 from .order import OrderFile, Place
 from .schema import SHARD_TABLES, create_file, image, sync_names
 from .shardfile import Fence, ShardFile, Taken
+from .unknown import check_unknown
 
 UNKNOWN = -1
 KEYS_AT_ONCE = 100
@@ -289,6 +290,7 @@ class Appender:
                 raise ConflictError(f"shard {name} is empty, the writer expected {_spell(expected)}")
             self._writers.join()
             if place is None:
+                check_unknown(self._home, self._order, self._files, name)
                 place = self._order.open_shard(name)
             kind = self._home.file_of(name)
             number = self._home.number_in_file(name, place.id)

@@ -16,7 +16,8 @@ from uuid import uuid4
 from ...engine.errors import CorruptLogError, ReadOnlyError, UsageError
 from ...engine.log.port import GENESIS, Append, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored
 from .append import Appender
-from .connect import connect, connect_for_reading, sync_log, translated
+from .at_rest import connect_for_reading
+from .connect import connect, sync_log, translated
 from .doorbell import Doorbell, Writers, wall_us
 from .ending import Ending
 from .files import FileCache
@@ -68,7 +69,8 @@ class SqliteBackend:
         read_only: bool = False,
         wall: Callable[[], int] = wall_us,
     ) -> None:
-        found, exists = find_layout(folder, layout)
+        with translated(f"opening {folder}"):
+            found, exists = find_layout(folder, layout)
         self.home = Home(folder, found)
         self.url = f"sqlite:///{folder}" + ("?layout=consolidated" if found == "consolidated" else "")
         self.read_only = read_only
@@ -79,6 +81,8 @@ class SqliteBackend:
             refuse_network_folder(folder)
             with translated(f"creating {folder}"):
                 _create_home(self.home, wall)
+        if not read_only and not os.access(folder, os.W_OK | os.X_OK):
+            raise ReadOnlyError(f"this process may not write in {folder}, where the log is")
         self.order, self._shared = self._open_order()
         if durability == "process" and not read_only:
             self.order.relax()
@@ -222,7 +226,9 @@ class SqliteBackend:
             db.close()
             raise
         order = OrderFile(path, db, log_id)
-        return order, ShardFile(path, db, order.lock) if self.home.layout == "consolidated" else None
+        # A reader has a connection of its own for the shards: where it may create nothing, either may be opened anew.
+        shared = self.home.layout == "consolidated" and not self.read_only
+        return order, ShardFile(path, db, order.lock) if shared else None
 
     def _open_file(self, kind: FileKind) -> ShardFile:
         if self._shared is not None:

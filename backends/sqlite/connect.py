@@ -73,7 +73,13 @@ def translated(deed: str) -> Iterator[None]:
         raise known from error
 
 
-def connect(path: Path, *, mode: Mode = "rw", synchronous: str = "FULL") -> sqlite3.Connection:
+def connect(
+    path: Path,
+    *,
+    mode: Mode = "rw",
+    synchronous: str = "FULL",
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
+) -> sqlite3.Connection:
     """A connection in autocommit mode to a file that exists. `immutable` is for a file nobody can be writing."""
     options = "immutable=1" if mode == "immutable" else f"mode={mode}"
     with translated(f"opening {path}"):
@@ -84,6 +90,7 @@ def connect(path: Path, *, mode: Mode = "rw", synchronous: str = "FULL") -> sqli
             timeout=BUSY_S,
             check_same_thread=False,  # every use is under the file's lock
             cached_statements=64,
+            factory=factory,
         )
         try:
             if mode == "rw":
@@ -98,20 +105,6 @@ def connect(path: Path, *, mode: Mode = "rw", synchronous: str = "FULL") -> sqli
             db.close()
             raise
     return db
-
-
-def connect_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that never writes, also in a folder where nothing can be created.
-
-    A WAL database needs its -shm file even to be read. Where that cannot be made and there is no WAL, nothing is
-    pending in one and nobody can be writing, so the file may be read as it lies.
-    """
-    try:
-        return connect(path, mode="ro")
-    except (UnavailableError, ReadOnlyError):
-        if path.exists() and not path.with_name(path.name + "-wal").exists():
-            return connect(path, mode="immutable")
-        raise
 
 
 def checkpoint(path: Path, db: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ...engine.errors import UsageError
+from .at_rest import AtRest, steady
 from .connect import translated
 from .home import FileKind
 from .shardfile import ShardFile
@@ -37,7 +38,7 @@ class FileCache:
         """The file, locked for this thread; errors translated."""
         while True:
             file = self.get(kind)
-            with file.lock, translated(f"using {kind.path}"):
+            with file.lock, translated(f"using {kind.path}"), steady(file.db):
                 if not file.closed:
                     yield file
                     return
@@ -49,7 +50,7 @@ class FileCache:
             if self._closed:
                 raise UsageError(f"{kind.path}: the log is closed, or was opened before this process was forked")
             file = self._files.get(name)
-            if file is None or file.closed:
+            if file is None or file.closed or (isinstance(file.db, AtRest) and file.db.moved()):
                 file = self._files[name] = self._open_file(kind)
             file.used = True
             surplus = self._surplus(name)

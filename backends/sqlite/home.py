@@ -86,18 +86,19 @@ def find_layout(folder: Path, wanted: Layout | None) -> tuple[Layout, bool]:
     """The layout of a home, and whether the home is there. Raises UsageError if it is another than wanted."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a SQLite log is a folder, as sqlite:///./history")
+    # What an order leaves behind is looked for before the order: in between, another process may make a home here.
+    left = [name for name in ("runs", "system.db", "order.db-wal", "log.db-wal") if (folder / name).exists()]
     sharded, consolidated = (folder / "order.db").exists(), (folder / "log.db").exists()
     if sharded and consolidated:
         raise CorruptLogError(f"{folder} holds both order.db and log.db; one of them was put there by mistake")
     if not (sharded or consolidated):
-        if (folder / "runs").exists() or (folder / "system.db").exists():
+        if "runs" in left or "system.db" in left:
             raise CorruptLogError(
                 f"{folder / 'order.db'} is missing although there are shards; restore it from a backup, or run "
                 "`foldlog doctor --rebuild-order`, which orders them anew and starts an epoch"
             )
-        for name in ("order.db-wal", "log.db-wal"):
-            if (folder / name).exists():  # replayed into a new file of that name, it would spoil it
-                raise CorruptLogError(f"{folder / name} has lost the file it belongs to; restore that from a backup")
+        if left:  # replayed into a new file of that name, a WAL would spoil it
+            raise CorruptLogError(f"{folder / left[0]} has lost the file it belongs to; restore that from a backup")
         return wanted or "sharded", False
     found: Layout = "sharded" if sharded else "consolidated"
     if wanted is not None and wanted != found:

@@ -18,9 +18,11 @@ from uuid import UUID
 
 from ...engine.errors import CorruptLogError, ShardPurged
 from ...engine.log.port import GENESIS, Epoch, Head, Placed, Receipt, Record, ShardState
+from .at_rest import AtRest, connect_for_reading, steady
 from .connect import WAL_LIMIT, checkpoint, transaction, translated
 
 PLACE = "id, name, state, slot, bell, ordered_seq"
+STATES = {state.value: state for state in ShardState}
 
 
 class Place(NamedTuple):
@@ -65,11 +67,10 @@ class OrderFile:
 
     def names(self, ids: Iterable[int]) -> dict[int, Place]:
         with self._reading():
-            return {
-                id_: _place(row)
-                for id_ in ids
-                if (row := self.db.execute(f"SELECT {PLACE} FROM place WHERE id = ?", (id_,)).fetchone())
-            }
+            rows = {id_: self.db.execute(f"SELECT {PLACE} FROM place WHERE id = ?", (id_,)).fetchone() for id_ in ids}
+        if None in rows.values():
+            raise CorruptLogError(f"{self.path} is damaged: it has positions of shards that it does not know")
+        return {id_: _place(row) for id_, row in rows.items()}
 
     def in_slot(self, slot: int) -> Place | None:
         with self._reading():
@@ -156,7 +157,9 @@ class OrderFile:
         ).fetchone()
         (epoch,) = self.db.execute("SELECT max(number) FROM epoch").fetchone()
         position, chain = row or (0, GENESIS)
-        return Head(self.log_id, epoch, position, bytes(chain))
+        if not (type(position) is int and type(chain) is bytes and type(epoch) is int):
+            raise CorruptLogError(f"{self.path} is damaged: its last receipt is not whole")
+        return Head(self.log_id, epoch, position, chain)
 
     def last_us(self) -> int:
         """The greatest time of any placed receipt, about: of the last thousand."""
@@ -164,7 +167,7 @@ class OrderFile:
             (last,) = self.db.execute(
                 "SELECT max(at_us) FROM (SELECT at_us FROM timeline ORDER BY position DESC LIMIT 1000)"
             ).fetchone()
-        return last or 0
+        return last if type(last) is int else 0
 
     def place(
         self,
@@ -183,6 +186,10 @@ class OrderFile:
                 return False
             ends = {entry.receipt.shard: entry.receipt.last_seq for entry in placed}
             ids = {name: id_ for name in ends for (id_,) in db.execute("SELECT id FROM place WHERE name = ?", (name,))}
+            if len(ids) < len(ends):
+                raise CorruptLogError(
+                    f"{self.path} is damaged: it does not know {sorted(ends.keys() - ids.keys())[:3]}"
+                )
             kinds = self._type_ids({kind for kinds in types.values() for kind in kinds})
             db.executemany(
                 "INSERT INTO timeline VALUES (?,?,?,?,?,?,?,?)",
@@ -233,9 +240,13 @@ class OrderFile:
             ).fetchall()
         spans: list[Span] = []
         room = limit
+        expected = rows[0][0] if rows else 0
         for row in rows:
             span = Span(*row)
-            if span.position + span.count - 1 > after:
+            if span.position != expected or (not spans and span.position > after + 1):
+                raise CorruptLogError(f"{self.path} is damaged: position {min(expected, after + 1)} is missing")
+            expected = span.position + span.count
+            if expected - 1 > after:
                 spans.append(span)
                 room -= span.position + span.count - max(span.position, after + 1)
                 if room <= 0:
@@ -385,16 +396,25 @@ class OrderFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all or nothing, durable at its end; the write lock of the file is held meanwhile."""
         with self.lock, translated(f"writing {self.path}"):
-            with transaction(self.db):
-                yield self.db
+            try:
+                with transaction(self.db):
+                    yield self.db
+            except sqlite3.IntegrityError as error:  # two processes cannot do that: all is done under the write lock
+                raise CorruptLogError(f"{self.path} is damaged: {error}") from error
             self._check_in_place()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self.lock, translated(f"reading {self.path}"):
-            yield self.db
+            if isinstance(self.db, AtRest) and self.db.moved():
+                self.db.close()
+                self.db = connect_for_reading(self.path)
+            with steady(self.db):
+                yield self.db
 
 
 def _place(row: tuple[int, str, str, int | None, int, int]) -> Place:
     id_, name, state, slot, bell, ordered_seq = row
-    return Place(id_, name, ShardState(state), slot, bell, ordered_seq)
+    if state not in STATES or not type(id_) is type(bell) is type(ordered_seq) is int or type(name) is not str:
+        raise CorruptLogError(f"the order is damaged: its row of shard {name!r} is not whole")
+    return Place(id_, name, STATES[state], slot, bell, ordered_seq)

@@ -13,6 +13,7 @@ from .files import FileCache
 from .home import Home
 from .order import OrderFile, Place, Span
 from .shardfile import checked
+from .unknown import check_unknown
 
 
 class Reader:
@@ -53,7 +54,9 @@ class Reader:
         starts: dict[int, int] = {}
         ends: dict[int, int] = {}
         for _, shard_id, first, count in spans:
-            starts.setdefault(shard_id, first)
+            if starts.setdefault(shard_id, first) != first and ends[shard_id] + 1 != first:
+                name, path = places[shard_id].name, self._order.path
+                raise CorruptLogError(f"{path} is damaged: seq {first} of {name} is on the timeline out of its turn")
             ends[shard_id] = first + count - 1
         held = {shard_id: self._range(places[shard_id], start, ends[shard_id]) for shard_id, start in starts.items()}
         return starts, held
@@ -107,6 +110,29 @@ class Reader:
             part[seq - first] = record
         return part
 
+    @staticmethod
+    def _lacks(
+        place: Place,
+        found: Sequence[tuple[int, Record]],
+        after: int,
+        limit: int,
+        types: frozenset[str] | None,
+        newest_first: bool,
+    ) -> bool:
+        """Whether less was found of a shard than its ordered seqs promise; of some types alone, nobody can tell."""
+        if len(found) == limit:
+            return False
+        if types is not None:
+            return not found and place.state is ShardState.FENCED  # about to be purged: look again
+        if newest_first:
+            top = after - 1 if after else place.ordered_seq
+            return (
+                (found[0][0] < min(top, place.ordered_seq) or found[-1][0] != 1)
+                if found
+                else min(top, place.ordered_seq) > 0
+            )
+        return max(found[-1][0] if found else after, after) < place.ordered_seq
+
     def _purged_now(self, place: Place) -> bool:
         now = self._order.find(place.name)
         return now is not None and now.state is ShardState.PURGED
@@ -129,6 +155,7 @@ class Reader:
     ) -> list[Stored]:
         place = self._order.find(shard)
         if place is None:
+            check_unknown(self._home, self._order, self._files, shard)
             return []
         found = self._scan(place, after_seq, limit, types, newest_first)
         if not found:
@@ -153,8 +180,14 @@ class Reader:
                     found = file.scan(
                         number, place.name, after=after, limit=limit, types=types, newest_first=newest_first
                     )
-                if found or not self._purged_now(place):
+                if not self._lacks(place, found, after, limit, types, newest_first):
                     return found
+                if not self._purged_now(place):
+                    path = self._home.file_of(place.name).path
+                    raise CorruptLogError(
+                        f"{path} lacks events of shard {place.name}, of which {place.ordered_seq} are on the timeline: "
+                        "it was damaged, or an older copy was put there"
+                    )
             except FileNotFoundError as error:
                 if not place.ordered_seq:
                     return []  # announced, not yet written

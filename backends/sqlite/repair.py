@@ -21,7 +21,8 @@ from uuid import UUID
 
 from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from ...engine.log.port import GENESIS, Receipt, ShardState
-from .connect import connect, connect_for_reading, transaction, translated
+from .at_rest import connect_for_reading
+from .connect import connect, transaction, translated
 from .doorbell import Writers, wall_us
 from .home import FileKind, Home
 from .order import Place
@@ -373,14 +374,13 @@ def adopt(backend: SqliteBackend, *, progress: Progress = _quiet) -> list[str]:
     if home.layout == "consolidated":
         return []  # one file: never older than itself
     paths = home.run_files()
-    found: list[tuple[str, Fence, int | None]] = []
+    found = _system_shards_unknown(backend)  # first, for their numbers are given
     for done, path in enumerate(paths):
         progress("run files", done, len(paths))
         name, fence, end = _run_in(path, order.log_id)
         place = order.find(name)
         if place is None or (place.slot is None and place.state is ShardState.SEALED and end > place.ordered_seq):
             found.append((name, fence, None))
-    found += _system_shards_unknown(backend)
     if not found:
         return []
     backend.start_epoch(f"{len(found)} shards were adopted that {home.order.name} did not know")
@@ -408,8 +408,8 @@ def _system_shards_unknown(backend: SqliteBackend) -> list[tuple[str, Fence, int
     found: list[tuple[str, Fence, int | None]] = []
     for number, name, fence in rows:
         place = backend.order.find(name)
-        known = backend.order.names([number]).get(number)
-        if place is None and known is None:
+        taken = backend.order.db.execute("SELECT 1 FROM place WHERE id = ?", (number,)).fetchone()
+        if place is None and taken is None:
             found.append((name, Fence(fence & 3), number))
         elif place is None or place.id != number:
             raise CorruptLogError(

@@ -7,7 +7,6 @@ and when it came to its COMMIT; times are microseconds since 1970, by the one cl
 
 from __future__ import annotations
 
-import functools
 import random
 import sqlite3
 import threading
@@ -64,7 +63,12 @@ class SlowConnection(sqlite3.Connection):
 def slow_sqlite(seed: int, *, rolled_back: float = ROLLED_BACK, look_s: float = 0.0) -> None:
     """From now on every SQLite connection of this process is a slow one."""
     kind = type("Slow", (SlowConnection,), {"rolled_back": rolled_back, "look_s": look_s, "dice": random.Random(seed)})
-    sqlite3.connect = functools.partial(sqlite3.connect, factory=kind)  # type: ignore[assignment]
+    connect = sqlite3.connect
+
+    def slow(*args: Any, factory: type[sqlite3.Connection] = sqlite3.Connection, **options: Any) -> sqlite3.Connection:
+        return connect(*args, factory=kind if factory is sqlite3.Connection else factory, **options)
+
+    sqlite3.connect = slow  # type: ignore[assignment]
 
 
 TRIGGERS = """

@@ -94,8 +94,10 @@ def test_order_agrees_with_happened_before(store: str, request: pytest.FixtureRe
 
 
 def test_control_one_look_inverts(tmp_path: Path) -> None:
-    """The harness would notice: the same processes, sequencing after one look instead of two."""
-    assert inversion(history(f"sqlite:///{tmp_path}/log", partial(sequence, hasty=True)))
+    """The harness would notice: the same processes, sequencing after one look instead of two. Chance has a part in
+    it, so there are some tries; most often one will do."""
+    hasty = partial(sequence, hasty=True)
+    assert any(inversion(history(f"sqlite:///{tmp_path}/log-{number}", hasty)) for number in range(8))
 
 
 def history(url: str, sequencer: Callable[..., None]) -> list[Timed]:

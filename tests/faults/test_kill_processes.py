@@ -7,10 +7,7 @@ process that had the log open all the time must find what the dead one has commi
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,25 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from children import start
 from story import LAYOUTS, Known, check, key_of, line, reopen, text_of, url_of
 from test_crash_points import examine, told
 
 from foldlog.engine.log.log import EventLog
 from foldlog.engine.open import open_log
 
-VICTIM = Path(__file__).with_name("victim.py")
 POINTS = 10
-
-
-def start(*arguments: object) -> subprocess.Popen[bytes]:
-    """A child of its own; never a fork, which would share SQLite's handles."""
-    path = os.pathsep.join(filter(None, [str(VICTIM.parent), *sys.path]))
-    return subprocess.Popen(
-        [sys.executable, str(VICTIM), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        bufsize=0,  # `communicate` goes on where `readline` has stopped
-        env={**os.environ, "PYTHONPATH": path},
-    )
 
 
 def within(seconds: float, deed: Callable[[], None]) -> None:

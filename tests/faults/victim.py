@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -52,5 +53,13 @@ def loop(home: Path, layout: str, name: str) -> None:
             note(["run-all", future.result().first_seq, [text]])
 
 
+def hold(home: Path, layout: str) -> None:
+    log = open_log(url_of(home, layout))
+    log.append("run-1", [line("e")], wait="ordered")
+    log.append("run-1", [line("f")])
+    note("ready")
+    time.sleep(600)
+
+
 if __name__ == "__main__":
-    {"story": story, "loop": loop}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    {"story": story, "loop": loop, "hold": hold}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
