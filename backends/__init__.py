@@ -34,6 +34,8 @@ def open_backend(url: str, *, read_only: bool = False) -> Backend:
 
 
 def _scheme(url: str) -> str:
+    if not isinstance(url, str):
+        raise UsageError(f"{url!r} is no URL; write for example 'sqlite:///./history'")
     scheme, colon, _ = url.partition(":")
     if not colon or not scheme:
         raise UsageError(f"{url!r} is no URL; write for example sqlite:///./history")

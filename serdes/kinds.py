@@ -178,7 +178,9 @@ def find_class(cls: type) -> Known:
         kind = getattr(cls, "KIND", None)
         known = find(kind.name) if isinstance(kind, Kind) else None
         if known is None or known.cls is not cls:
-            raise UsageError(f"{cls.__module__}.{cls.__qualname__} is not registered; decorate it: @foldlog.register")
+            raise UsageError(
+                f'{cls.__module__}.{cls.__qualname__} is not registered; decorate it: @foldlog.register("NAME")'
+            )
     return known
 
 
@@ -194,6 +196,9 @@ def register(
 
     Raises UsageError if one of these does not hold, or the class has a field that cannot be stored.
     """
+
+    if not isinstance(name, str):
+        raise UsageError('give the kind a name: @foldlog.register("MY_EVENT")')
 
     def decorate(cls: C) -> C:
         _refuse(name, version, cls)

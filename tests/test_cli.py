@@ -335,6 +335,8 @@ def test_tail_follows_another_process(url, more):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Started in the background, as by some CI, this process ignores Ctrl-C and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert tail.stdout is not None

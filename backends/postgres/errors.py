@@ -65,6 +65,8 @@ def translated(deed: str) -> Iterator[None]:
         raise UnavailableError(f"{deed}: every pooled connection stayed in use") from error
     except sa.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg2.Error) and (known := translate(deed, error.orig)):
+            if error.orig.pgcode is None:  # no statement was sent: there was no connection to send it on
+                known.remedy = "Check host, port, user and database in the URL, and that the server runs."
             raise known from error
         raise
     except psycopg2.Error as error:

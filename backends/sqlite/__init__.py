@@ -10,6 +10,7 @@ With `?layout=consolidated`, one file DIR/log.db holds it all. Tables and bytes:
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -20,6 +21,7 @@ from .home import Durability, Layout
 
 __all__ = ["SqliteBackend", "open_url"]
 
+NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)  #: what no folder can be
 OPTIONS = {"layout": ("sharded", "consolidated"), "durability": ("full", "process")}
 
 
@@ -29,7 +31,7 @@ def open_url(url: str, *, read_only: bool = False) -> Backend:
     Three slashes and a relative folder, or four and an absolute one. Raises UsageError for any other form.
     """
     parts = urlsplit(url)
-    if parts.netloc or not parts.path.startswith("/"):
+    if not url.startswith("sqlite:///") or parts.fragment:
         raise UsageError(f"{url!r}: write sqlite:///DIR for a relative folder, sqlite:////DIR for an absolute one")
     folder = unquote(parts.path[1:])
     if not folder:
@@ -39,7 +41,12 @@ def open_url(url: str, *, read_only: bool = False) -> Backend:
     if "layout" in options:
         layout = "consolidated" if options["layout"] == "consolidated" else "sharded"
     durability: Durability = "process" if options.get("durability") == "process" else "full"
-    return SqliteBackend(Path(folder), layout=layout, durability=durability, read_only=read_only)
+    try:
+        return SqliteBackend(Path(folder), layout=layout, durability=durability, read_only=read_only)
+    except OSError as error:
+        if error.errno not in NO_FOLDER:
+            raise
+        raise UsageError(f"{url!r}: {error.strerror}: {error.filename}") from error
 
 
 def _options(url: str, query: str) -> dict[str, str]:

@@ -261,7 +261,7 @@ class Appender:
         if self._home.layout == "sharded":
             self._files.forget(shard.kind)
         self.forget(shard.name)
-        return CorruptLogError(f"{file.path} was removed or replaced while it was open; the append is not recorded")
+        return CorruptLogError(f"{file.path} was removed or replaced while it was open; the append may be lost with it")
 
     def _lift_seal(self, file: ShardFile, shard: Writable) -> None:
         """Open a sealed shard again: in the order first, or nobody would look into it."""

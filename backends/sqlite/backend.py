@@ -69,6 +69,8 @@ class SqliteBackend:
         read_only: bool = False,
         wall: Callable[[], int] = wall_us,
     ) -> None:
+        # Absolute from the start: a program that changes its working directory must not end up writing elsewhere.
+        folder = folder.absolute()
         with translated(f"opening {folder}"):
             found, exists = find_layout(folder, layout)
         self.home = Home(folder, found)

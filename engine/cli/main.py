@@ -143,10 +143,29 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
+def _import(ctx: click.Context, _: click.Parameter, modules: Sequence[str]) -> None:
+    if modules:
+        sys.path.insert(0, os.getcwd())
+    for name in modules:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise click.UsageError(f"--import {name}: {error}", ctx) from error
+
+
 @click.group(cls=CommandLine, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", metavar="URL", help="The log to work on; also after the command.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    callback=_import,
+    expose_value=False,
+    help="Import a module first, which registers kinds of facts; from here too. May be repeated.",
 )
 @click.pass_context
 def cli(ctx: click.Context, url: str | None) -> None:

@@ -39,7 +39,9 @@ class Target(NamedTuple):
 
 def target(given: str | None) -> Target:
     """The log that the command line names, or the environment, or the default: the folder ./history."""
-    if given:
+    if given is not None:
+        if not given:  # as from --url "$UNSET": the default could be another log than was meant
+            raise click.UsageError("--url is empty; leave it out for the default log")
         return Target(given, "--url")
     if url := os.environ.get("FOLDLOG_URL"):
         return Target(url, "FOLDLOG_URL")
@@ -54,7 +56,7 @@ def sqlite_url(folder: Path) -> str:
 
 
 def _to_target(ctx: click.Context, _: click.Parameter, given: str | None) -> Target:
-    return target(given or ctx.obj)
+    return target(ctx.obj if given is None else given)
 
 
 def log_option(function: F) -> F:

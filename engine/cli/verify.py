@@ -61,12 +61,16 @@ def print_verdict(verdict: Verification) -> None:
     for one in verdict.views:
         for problem in one.problems():
             say(clean(problem), "red")
-        if not one.ok:
+        if one.stopped is not None:
+            say(
+                f"what to do: let this program know the kind, or `foldlog rebuild --view {one.view}` with one that does"
+            )
+        elif not one.ok:
             say(f"what to do: `foldlog rebuild --view {one.view}` folds it from the log again")
 
 
 def _row(one: ViewVerified) -> list[Cell]:
-    outcome = Styled("identical", "green") if one.ok else Styled("DIFFERENT", "red")
+    outcome = Styled("identical", "green") if one.ok else Styled("STOPPED" if one.stopped else "DIFFERENT", "red")
     return [one.view, one.rows, one.position, one.digest, outcome]
 
 
@@ -79,6 +83,7 @@ def _form(one: ViewVerified) -> dict[str, Any]:
         "digest": one.digest,
         "rebuilt_digest": one.rebuilt_digest,
         "running_digest": one.running_digest,
+        "stopped": one.stopped,
         "differences": [_difference(altered) for altered in one.altered],
     }
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from ..errors import UsageError
 from ..events.asset import AssetMaterialization, AssetObservation
 from ..events.check import AssetCheckEvaluation
 from ..events.errorinfo import clean
@@ -99,7 +100,7 @@ class Reporter:
                 AssetCheckEvaluation(
                     asset_key=AssetKey.of(asset_key),
                     check_name=name,
-                    passed=bool(passed),
+                    passed=_truth(passed),
                     severity=severity,
                     partition=partition,
                     metadata=to_metadata(metadata or {}),
@@ -114,3 +115,10 @@ class Reporter:
         `level`: as in the standard logging module, 10 debug to 50 critical.
         """
         self._say(LogMessage(text=clean(str(text)), level=level))
+
+
+def _truth(passed: object) -> bool:
+    """True or False, also numpy's; never the truth of a text: "no" would be a passed check."""
+    if type(passed).__name__ not in ("bool", "bool_"):
+        raise UsageError(f"passed={passed!r}: say True or False")
+    return bool(passed)

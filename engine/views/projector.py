@@ -181,8 +181,10 @@ def view_stopped(name: str, stop: Stop) -> ViewStopped:
     """The error that says where a view stands and what to do."""
     error = ViewStopped(f"view {name} stopped before position {stop.position}, a {stop.type}: {stop.reason}")
     if stop.reason.startswith(UNKNOWN):
-        error.remedy = "Upgrade foldlog here, or register the kind; the view then goes on by itself."
-    else:
+        error.remedy = (
+            "Upgrade foldlog here, or register the kind (`foldlog --import MODULE` does); "
+            "the view then goes on by itself."
+        )else:
         error.remedy = f"Correct the fold of view {name}, then run `foldlog rebuild --view {name}`."
     return error
 

@@ -59,14 +59,18 @@ class ViewVerified:
     rebuilt_digest: str
     running_digest: str
     altered: tuple[Altered, ...] = ()  #: at most 20 a table
+    stopped: str | None = None  #: the event the view could not take in; nothing is proved from there on
 
     @property
     def ok(self) -> bool:
-        return self.digest == self.rebuilt_digest == self.running_digest and not self.altered
+        alike = self.digest == self.rebuilt_digest == self.running_digest
+        return alike and not self.altered and self.stopped is None
 
     def problems(self) -> list[str]:
         """What is wrong, a line each; empty when all is well."""
         found = [str(one) for one in self.altered]
+        if self.stopped is not None:
+            found.append(f"view {self.view} stopped {self.stopped}; up to position {self.position} it was compared")
         if self.digest == self.rebuilt_digest != self.running_digest:
             found.append(f"view {self.view}: its rows are right, its checkpoint's digest was altered")
         return found
@@ -80,7 +84,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        return all(view.ok for view in self.views)
+        return bool(self.views) and all(view.ok for view in self.views)
 
     @property
     def position(self) -> int:
@@ -169,6 +173,7 @@ def _look(
         rebuilt_digest=_together(projection, built.digests),
         running_digest=_together(projection, at.digests),
         altered=tuple(altered),
+        stopped=f"at position {at.stopped.position}, {at.stopped.type}: {at.stopped.reason}" if at.stopped else None,
     )
 
 

@@ -204,6 +204,24 @@ def test_a_lost_order_is_rebuilt(lost: tuple[Path, list[str], list[str]]) -> Non
         assert faults(log) == []
     lose(home)
     assert rebuild_order(home).epoch == 3, "the epoch outlives order.db"
+    with open_log(url_of(home)) as log:
+        assert log.catch_up().epoch == 3
+
+
+def test_the_wal_of_the_lost_order_is_not_replayed(tmp_path: Path) -> None:
+    """P5: left beside the new file, it would bring back pages of the old one."""
+    home = tmp_path / "home"
+    with open_log(url_of(home)) as log:
+        for number in range(3):
+            log.append(f"run-{number}", [line(f"{number}")], wait="ordered")
+        wal = (home / "order.db-wal").read_bytes()
+    lose(home)
+    (home / "order.db-wal").write_bytes(wal)
+    rebuild_order(home)
+    with open_log(url_of(home)) as log:
+        assert (log.head().epoch, log.head().position) == (2, 0)
+        assert texts(log) == ["0", "1", "2"]
+        assert faults(log) == []
 
 
 def test_a_cursor_of_another_order_is_refused(lost: tuple[Path, list[str], list[str]]) -> None:
