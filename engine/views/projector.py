@@ -184,7 +184,8 @@ def view_stopped(name: str, stop: Stop) -> ViewStopped:
         error.remedy = (
             "Upgrade foldlog here, or register the kind (`foldlog --import MODULE` does); "
             "the view then goes on by itself."
-        )else:
+        )
+    else:
         error.remedy = f"Correct the fold of view {name}, then run `foldlog rebuild --view {name}`."
     return error
 
