@@ -88,7 +88,12 @@ class OrderFile:
             rows = self.db.execute(
                 f"SELECT {PLACE} FROM place WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
             ).fetchall()
-        return [_place(row) for row in rows]
+        places = [_place(row) for row in rows]
+        for place in places:
+            if place.name <= after:  # a damaged index: who goes on behind the last name would go in a circle
+                raise CorruptLogError(f"{self.path} is damaged: its names are not in order near {place.name!r}")
+            after = place.name
+        return places
 
     def open_shard(self, name: str) -> Place:
         """The row of a shard that is about to be written: made if it is new, opened again if it is sealed.

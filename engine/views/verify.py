@@ -27,7 +27,7 @@ from .table import DIGEST_BITS, Key, Row, Table
 from .views import Views
 
 NAMED_AT_MOST = 20  #: altered columns that are named of one table
-_TRIES = 5
+_TRIES = 20
 _ROWS = 1000  #: fetched at a time
 
 
