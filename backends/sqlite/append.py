@@ -188,6 +188,7 @@ class Appender:
     def _record(self, file: ShardFile, shard: Writable, append: Append) -> Receipt:
         """Write an append at the shard's end: key, then expected, then the primary key as the judge of races."""
         name, records, digest, expected, key = append
+        taken = 0
         while True:
             if key is not None and (known := file.find_key(shard.number, name, key)):
                 self._refuse_if_purged(file, shard)
@@ -199,6 +200,8 @@ class Appender:
                 seq = self._look(file, shard)  # the guess may be old: look before refusing
                 if seq - 1 != (0 if expected is NEW else expected):
                     raise ConflictError(f"shard {name} is at seq {seq - 1}, the writer expected {_spell(expected)}")
+            if seq <= taken:  # said to be taken, and not there: no other writer, but a damaged page
+                raise CorruptLogError(f"{file.path} is damaged: shard {name} ends before seq {taken}, and holds it")
             at_us = max(shard.last_us + 1, self._bell.now_us())
             keyed = key is not None
             given = key if key is not None else self._fresh_key()
@@ -211,10 +214,15 @@ class Appender:
                 else:
                     done = file.insert(shard.number, receipt, records, keyed=keyed, mark=shard.mark)
             except Taken:
-                shard.next_seq = 0
+                shard.next_seq, taken = 0, seq
                 continue
             if not done:
+                mark = shard.mark
                 self._look_at_fence(file, shard)
+                if shard.mark == mark:
+                    raise CorruptLogError(
+                        f"{file.path} is damaged: nothing forbids an append to {name}, and none goes in"
+                    )
                 continue
             shard.next_seq, shard.last_us = seq + count, at_us
             return receipt
