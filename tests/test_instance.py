@@ -11,7 +11,7 @@ import pytest
 import foldlog
 from foldlog import AssetKey, Event, Instance, RunStatus, ShardPurged, UsageError, events
 from foldlog.engine.events import AssetMaterialization, AssetObservation, AssetWiped, UrlMetadata
-from foldlog.engine.instance import asset_shard
+from foldlog.engine.facade.reporting import asset_shard
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2"),  # no runs, no views
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy"),  # no backend: an engine is passed in
     "engine/open": (*WIRED, "sqlalchemy"),
+    "engine/facade": (EVENTS, LOG, ERRORS, "foldlog.engine.views", "foldlog.engine.reporting"),
     "engine/instance": (*WIRED, "sqlalchemy"),
     "engine/reporting": (EVENTS, LOG, ERRORS),  # what a program reports goes to the log and nowhere else
     "engine/cli": ("foldlog", "click", "rich"),

@@ -8,7 +8,6 @@ Not here: the statement itself (shardfile.py), reading (read.py), seals and purg
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from ...engine.errors import (
     UnavailableError,
 )
 from ...engine.log.port import ANY, NEW, Append, Expected, Outcome, Receipt, ShardState
-from .connect import remedy_for, transaction, translated
+from .connect import FAILURES, remedy_for, transaction, translated
 from .doorbell import Doorbell, Writers
 from .files import FileCache
 from .home import FileKind, Home
@@ -80,7 +79,7 @@ class Appender:
                 if not file.closed:
                     try:
                         return self._append(file, shard, append)
-                    except (sqlite3.Error, OSError) as error:
+                    except FAILURES as error:
                         if (known := remedy_for(error, f"writing {file.path}")) is None:
                             raise
                         raise known from error

@@ -46,18 +46,23 @@ REMEDY_OF_SYSTEM: dict[int, type[FoldlogError]] = {
 }
 
 
-def remedy_for(error: sqlite3.Error | OSError, deed: str) -> FoldlogError | None:
+FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)  #: what `remedy_for` knows
+
+
+def remedy_for(error: Exception, deed: str) -> FoldlogError | None:
     """The foldlog error that an error of SQLite or of the system stands for, by its code; None for what must look like
     a bug of ours."""
     if isinstance(error, OSError):
         kind = REMEDY_OF_SYSTEM.get(error.errno or 0)
         return kind(f"{deed}: {error}") if kind else None
     code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, UnicodeDecodeError) or (code is None and isinstance(error, sqlite3.OperationalError)):
+        return CorruptLogError(f"{deed}: {error}")  # Python's own: what is stored as text is none
     if code is None:
         return None
     kind = REMEDY.get(code & 0xFF)
     # A damaged schema or a table that is not there shows as a plain SQLITE_ERROR; a statement of ours is never wrong.
-    if kind is None and code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column")):
+    if kind is None and code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such", "unsupported file format")):
         kind = CorruptLogError
     return kind(f"{deed}: {error}") if kind else None
 
@@ -67,7 +72,7 @@ def translated(deed: str) -> Iterator[None]:
     """Errors of SQLite and of the system as foldlog errors; the unforeseen passes unchanged."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except FAILURES as error:
         if (known := remedy_for(error, deed)) is None:
             raise
         raise known from error

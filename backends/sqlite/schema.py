@@ -11,7 +11,8 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -22,6 +23,7 @@ APPLICATION_ID = 0x666F6C64  # "fold": tells our files from another program's
 SEQ_BITS = 36  #: event.id is shard number << 36 | seq
 SEQ_MASK = (1 << SEQ_BITS) - 1
 
+SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 META = "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID"
 
 # `count` to `receipt_crc` stand on the first event of an append and make it the receipt: a row of its own would cost
@@ -78,6 +80,15 @@ def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, t
     return bytes(raw)
 
 
+@lru_cache
+def _schema(kind: str) -> frozenset[tuple[str, str, str, str | None]]:
+    """What SQLite notes of the tables of a kind of file."""
+    tables = {"order": ORDER_TABLES, "log": ORDER_TABLES + SHARD_TABLES}.get(kind, SHARD_TABLES)
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(f"{META};{tables}")
+        return frozenset(db.execute(SCHEMA).fetchall())
+
+
 def create_file(path: Path, content: bytes) -> bool:
     """Put a new file under its name, whole; False if another process was faster. Its bytes are durable, its name is
     once `sync_names` was called, which whoever finds the file new must do as well."""
@@ -132,6 +143,8 @@ def check_file(path: Path, db: sqlite3.Connection, *, kind: str, log_id: UUID | 
         raise CorruptLogError(f"{path} is not a foldlog file; it belongs to another program")
     if version != FORMAT:
         raise CorruptLogError(f"{path} has format {version}, this release reads format {FORMAT}: use a newer release")
+    if not _schema(kind) <= set(db.execute(SCHEMA).fetchall()):  # SQLite would take a damaged one at its word
+        raise CorruptLogError(f"{path} is no {kind!r} file, or the description of its tables is damaged")
     meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
     if meta.get("kind") != kind:
         raise CorruptLogError(f"{path} is a {meta.get('kind')!r} file where a {kind!r} file belongs")

@@ -1,0 +1,86 @@
+"""What programs report: runs, events of assets outside of runs, deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from ..errors import UsageError
+from ..events.event import Event, Fact, Topic
+from ..events.key import AssetKey, AssetLike
+from ..log.port import Receipt
+from .runs import RunQuestions
+
+if TYPE_CHECKING:
+    from ..reporting import RunReporter
+
+ASSET_SHARDS = 16  #: shards that asset events of no run are spread over
+
+
+class Reporting(RunQuestions):
+    """The half of an instance that writes; a run it reports may need to know its parent."""
+
+    def run(
+        self,
+        job_name: str,
+        *,
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        run_config: Mapping[str, Any] | None = None,
+        parent_run_id: str | None = None,
+        root_run_id: str | None = None,
+        plan: Iterable[AssetLike] | None = None,
+        code_location: str | None = None,
+    ) -> RunReporter:
+        """A run to report, as a context manager: created and started on entry, ended on exit.
+
+        `run_id`: a name of the caller's, else a new one. `plan`: the assets the run means to make.
+        `root_run_id`: by default that of the parent, or the parent itself.
+
+        Entering raises ConflictError if there is a run of that id, ShardPurged if it was deleted.
+        """
+        from ..events.run import RunCreated  # who only asks does not load what only reporting needs
+        from ..reporting import RunReporter
+
+        if parent_run_id is not None and root_run_id is None:
+            parent = self.get_run_by_id(parent_run_id)
+            root_run_id = (parent.root_run_id if parent else None) or parent_run_id
+        created = RunCreated(
+            job_name=job_name,
+            tags=dict(tags or {}),
+            run_config=dict(run_config or {}),
+            parent_run_id=parent_run_id,
+            root_run_id=root_run_id,
+            asset_selection=None if plan is None else tuple(AssetKey.of(key) for key in plan),
+            code_location=code_location,
+        )
+        return RunReporter(self.log, self._shared_writer(), created, run_id or str(uuid4()))
+
+    def report_runless_asset_event(self, fact: Fact, *, key: UUID | None = None) -> Receipt:
+        """Record what happened to an asset outside of any run: a materialization, an observation, a wipe.
+
+        `key`: fresh per decision, the same on its every retry. Raises UsageError for a fact of no asset.
+        """
+        asset_key = getattr(fact, "asset_key", None)
+        if not isinstance(asset_key, AssetKey) or not fact.KIND.topics & Topic.ASSET:
+            raise UsageError(f"{type(fact).__name__} is no event of an asset")
+        return self.log.append(asset_shard(asset_key), [Event.now(fact)], key=key)
+
+    def delete_run(self, run_id: str, *, keep_assets: bool = True, reason: str | None = None) -> Receipt:
+        """Delete a run for good: its events and its rows. Its storage is freed, and its id takes no events any more.
+
+        `keep_assets`: what the run did to assets stays; else it goes too, and what was known before shows again.
+        Interrupted, or asked again, the same call completes it. Raises UsageError if there is no such run.
+        """
+        from ..events.tombstone import RunDeleted
+
+        fact = RunDeleted(run_id=run_id, keep_assets=keep_assets, reason=reason)
+        return self.log.purge(run_id, Event.now(fact), keep=keep_assets)
+
+
+def asset_shard(asset_key: AssetKey) -> str:
+    """The shard of an asset's events of no run: the same in every process, for ever."""
+    number = int.from_bytes(blake2b(asset_key.to_text().encode(), digest_size=8).digest()) % ASSET_SHARDS
+    return f"@asset-events/{number}"
