@@ -125,6 +125,11 @@ class Codec:
                 raise
             raise CorruptLogError(f"a record of type {type}, {len(body)} bytes, is damaged: {error}") from error
 
+    def version_of(self, type: str) -> int:
+        """The newest version of a kind that `decode` knows; 0 for a name that is not known here."""
+        known = _by_name.get(type) or kinds.find(type)
+        return known.version if known is not None else 0
+
     def _copy(self, event: Event[Any], fact: Opaque) -> Record:
         """The record of a fact that is not known here, as it was. Its envelope is in the bytes and cannot change."""
         try:

@@ -31,6 +31,7 @@ class Codec(Protocol):
 
     def encode(self, events: Sequence[Event[Any]]) -> tuple[list[Record], bytes]: ...
     def decode(self, type: str, body: bytes, topics: int | None = None) -> Event[Any]: ...
+    def version_of(self, type: str) -> int: ...
 
 
 class EventRecord(NamedTuple):
@@ -70,6 +71,14 @@ class Page(NamedTuple):
     def events(self) -> list[EventRecord]:
         """The records without the purged ranges."""
         return [record for record in self.records if isinstance(record, EventRecord)]
+
+
+class RawPage(NamedTuple):
+    """Part of the timeline as stored: for readers that decode only what they need, or keep the bytes."""
+
+    stored: list[Stored]
+    cursor: Cursor
+    at_head: bool
 
 
 class ShardPage(NamedTuple):
@@ -159,10 +168,26 @@ class EventLog:
 
         Raises HistoryDiverged if the cursor is of another history, UsageError if it is no cursor.
         """
+        page = self._read(after, limit, _wanted(types))
+        return Page(self._timeline_records(page.stored), page.cursor, page.at_head)
+
+    def read_raw(self, *, after: str | None = None, limit: int = 1000) -> RawPage:
+        """As `read` of all kinds, and nothing is decoded; `decode` does that. `record` is None where purged."""
+        return self._read(after, limit, None)
+
+    def decode(self, record: Record) -> Event[Any]:
+        """The event that a record of `read_raw` holds."""
+        return self._codec.decode(record.type, record.body, record.topics)
+
+    def version_of(self, type: str) -> int:
+        """The newest version of a kind that this process knows; 0 for a kind it does not know. A record's own version
+        is the last byte of its body."""
+        return self._codec.version_of(type)
+
+    def _read(self, after: str | None, limit: int, wanted: frozenset[str] | None) -> RawPage:
         _check_limit(limit)
         head = self.catch_up()
         start = accept(self.backend, after, head) if after is not None else 0
-        wanted = _wanted(types)
         stored = self.backend.read(after=start, limit=limit, types=wanted)
         # Past a full page there may be more; past a short one, all up to the head as it was before the read is taken.
         full = len(stored) >= limit
@@ -173,7 +198,7 @@ class EventLog:
         if end > head.position:  # another process sequenced between the two looks
             head = self.backend.head()
         at_head = end >= head.position
-        return Page(self._timeline_records(stored), cursor_at(self.backend, end, head), at_head)
+        return RawPage(stored, cursor_at(self.backend, end, head), at_head)
 
     def read_shard(
         self,

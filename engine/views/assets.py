@@ -21,8 +21,7 @@ from ..events.asset import (
 )
 from ..events.event import Topic
 from ..events.tombstone import RunDeleted
-from ..log.log import EventRecord
-from .projection import Projection, select_all
+from .projection import Projection, Taken, select_all
 from .rows import Rows
 from .table import Key, Table, keyed, plain_json, words
 
@@ -95,7 +94,7 @@ _CHUNK = 100
 # -- the fold ---------------------------------------------------------------------------------------------------
 
 
-def fold(rows: Rows, record: EventRecord) -> None:
+def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
         if not fact.keep_assets:
@@ -259,13 +258,13 @@ def _partitions_of(rows: Rows, asset_key: str) -> list[str]:
 # -- from events to rows ----------------------------------------------------------------------------------------
 
 
-def _rows_of(record: EventRecord) -> Iterator[EventRow]:
+def _rows_of(record: Taken) -> Iterator[EventRow]:
     fact: Any = record.event.fact
     asset_key = keyed(fact.asset_key.to_text())
     metadata = plain_json(getattr(fact, "metadata", {}))
     for item, partition in enumerate(_partitions_in(fact)):
         yield EventRow(
-            position=record.position or 0,
+            position=record.position,
             item=item,
             asset_key=asset_key,
             partition=None if partition is None else keyed(partition),
@@ -297,7 +296,7 @@ def _blank(asset_key: str) -> AssetRow:
     return AssetRow(asset_key, None, None, None, None, None, None, None)
 
 
-def keys(record: EventRecord) -> Iterator[tuple[Table, Key]]:
+def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
     fact: Any = record.event.fact
     if isinstance(fact, RunDeleted):
         return

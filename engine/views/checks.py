@@ -11,8 +11,7 @@ from ..events.check import AssetCheckEvaluation, AssetCheckEvaluationPlanned
 from ..events.event import Topic
 from ..events.key import AssetKey
 from ..events.tombstone import RunDeleted
-from ..log.log import EventRecord
-from .projection import Projection, select_all
+from .projection import Projection, Taken, select_all
 from .records import CheckRecord
 from .rows import Rows
 from .table import Key, Table, keyed, plain_json, words
@@ -39,7 +38,7 @@ CHECKS: Final = Table(
 )
 
 
-def fold(rows: Rows, record: EventRecord) -> None:
+def fold(rows: Rows, record: Taken) -> None:
     fact: Any = record.event.fact
     if isinstance(fact, RunDeleted):
         if not fact.keep_assets:
@@ -52,7 +51,7 @@ def fold(rows: Rows, record: EventRecord) -> None:
     rows.add(
         CHECKS,
         CheckRow(
-            position=record.position or 0,
+            position=record.position,
             asset_key=keyed(fact.asset_key.to_text()),
             check_name=keyed(fact.check_name),
             partition=words(fact.partition),
@@ -67,7 +66,7 @@ def fold(rows: Rows, record: EventRecord) -> None:
     )
 
 
-def keys(record: EventRecord) -> tuple[tuple[Table, Key], ...]:
+def keys(record: Taken) -> tuple[tuple[Table, Key], ...]:
     return ()  # every row is new
 
 

@@ -9,14 +9,29 @@ Not here: when it runs, and on which rows (projector.py, rows.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..events.event import Topic
-from ..log.log import EventRecord
+from ..events.event import Event, Topic
+from ..log.names import is_system_shard
 from .table import Key, Table
 
 if TYPE_CHECKING:
     from .rows import Rows
+
+
+class Taken(NamedTuple):
+    """One event as a fold takes it in."""
+
+    shard: str
+    seq: int
+    position: int
+    event: Event[Any]
+    body: bytes  #: the event as it is stored, for a view that answers with whole events
+
+    @property
+    def run_id(self) -> str | None:
+        """The run whose shard this is; None in a system shard."""
+        return None if is_system_shard(self.shard) else self.shard
 
 
 class Projection(NamedTuple):
@@ -27,8 +42,8 @@ class Projection(NamedTuple):
     topics: Topic  #: an unknown kind that concerns one of these stops the view
     types: frozenset[str]  #: the kinds it takes in; all others only move its checkpoint
     tables: tuple[Table, ...]
-    keys: Callable[[EventRecord], Iterable[tuple[Table, Key]]]  #: rows the fold will ask for, to be fetched at once
-    fold: Callable[[Rows, EventRecord], None]
+    keys: Callable[[Taken], Iterable[tuple[Table, Key]]]  #: rows the fold will ask for, to be fetched at once
+    fold: Callable[[Rows, Taken], None]
     people: Mapping[str, str]  #: stable name of an SQL view -> its SELECT, with {prefix} before each table
 
 

@@ -12,12 +12,12 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from ..errors import FoldlogError, HistoryDiverged, ViewStopped
+from ..errors import CorruptLogError, FoldlogError, HistoryDiverged, ViewStopped
 from ..events.event import Opaque
 from ..log.cursor import CHAIN_BYTES, Cursor
-from ..log.log import EventLog, EventRecord, Page
-from ..log.port import Head
-from .projection import Projection
+from ..log.log import EventLog, RawPage
+from ..log.port import Head, Stored
+from .projection import Projection, Taken
 from .rows import Rows
 from .store import Checkpoint, Lost, Stop, Store
 
@@ -71,16 +71,16 @@ class Projector:
 
     def _step(self, group: Sequence[Projection], cursor: str) -> None:
         try:
-            page = self._log.read(after=cursor or None, limit=self._page)
+            page = self._log.read_raw(after=cursor or None, limit=self._page)
         except HistoryDiverged as error:
             self._begin_again(group, cursor, error)
             return
         with suppress(Lost):  # another process took the page in; the checkpoints are read again
             self._take(group, cursor, page)
 
-    def _take(self, group: Sequence[Projection], cursor: str, page: Page) -> None:
+    def _take(self, group: Sequence[Projection], cursor: str, page: RawPage) -> None:
         stops = {}
-        hands = deal(group, page.events)
+        hands = deal(self._log, group, page.stored)
         with self._store.database.write() as connection:
             # From here on nobody moves them; who read the same page waits, and then finds that they have moved.
             held = self._store.checkpoints(connection, lock=True)
@@ -94,7 +94,7 @@ class Projector:
                 if stop is not None:
                     stops[projection.name] = stop
                     rows = self._store.rows(connection, projection, old)
-                    fold_page(projection, rows, [r for r in hands[projection.name] if _position(r) < stop.position])
+                    fold_page(projection, rows, [r for r in hands[projection.name] if r.position < stop.position])
                     position = stop.position - 1
                     reached = self._log.cursor(position)
                 rows.flush()
@@ -137,34 +137,42 @@ class Projector:
         return bool(seen) and all(_covers(seen[p.name], head) for p in projections)
 
 
-def deal(projections: Sequence[Projection], records: Iterable[EventRecord]) -> dict[str, list[EventRecord]]:
-    """The records of a page that concern each view, in order; kinds nobody here knows among them."""
-    hands: dict[str, list[EventRecord]] = {projection.name: [] for projection in projections}
-    routes: dict[type, list[list[EventRecord]]] = {}
-    for record in records:
-        kind = type(record.event.fact)
-        route = routes.get(kind)
+def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stored]) -> dict[str, list[Taken]]:
+    """What of a page concerns each view, in order; kinds nobody here knows among it.
+
+    What no view takes in is not decoded: log lines and the chatter of steps are most of a log.
+    """
+    hands: dict[str, list[Taken]] = {projection.name: [] for projection in projections}
+    routes: dict[str, tuple[int, list[list[Taken]]]] = {}
+    decode, version_of = log.decode, log.version_of
+    for shard, seq, position, record in stored:
+        if record is None:
+            continue
+        name = record.type
+        route = routes.get(name)
         if route is None:
-            if kind is Opaque:
-                for projection in projections:
-                    if _concerns(record.event.fact, projection):
-                        hands[projection.name].append(record)
-                continue
-            name = kind.KIND.name
-            route = routes[kind] = [hands[p.name] for p in projections if name in p.types]
-        for hand in route:
-            hand.append(record)
+            route = version_of(name), [hands[p.name] for p in projections if name in p.types]
+            routes[name] = route
+        version, wanting = route
+        if not record.body or record.body[-1] > version:
+            wanting = [hands[p.name] for p in projections if record.topics & p.topics or name in p.types]
+        if wanting:
+            if position is None:
+                raise CorruptLogError(f"an event of shard {shard} was read from the timeline without a position")
+            taken = Taken(shard, seq, position, decode(record), record.body)
+            for hand in wanting:
+                hand.append(taken)
     return hands
 
 
-def fold_page(projection: Projection, rows: Rows, records: Sequence[EventRecord]) -> Stop | None:
+def fold_page(projection: Projection, rows: Rows, records: Sequence[Taken]) -> Stop | None:
     """Fold the records that concern a view. Where it cannot go on, if so: `rows` is void then."""
     rows.fetch([key for record in records if not _is_opaque(record) for key in projection.keys(record)])
     for record in records:
         if _is_opaque(record):
             fact = record.event.fact
             known = "a newer version of it" if fact.name in projection.types else "that kind"
-            return Stop(_position(record), fact.name, f"{UNKNOWN} {known} (version {fact.version})")
+            return Stop(record.position, fact.name, f"{UNKNOWN} {known} (version {fact.version})")
         try:
             projection.fold(rows, record)
         except FoldlogError:
@@ -173,7 +181,7 @@ def fold_page(projection: Projection, rows: Rows, records: Sequence[EventRecord]
             if _is_of_database(error):
                 raise
             logger.debug("view %s at position %s", projection.name, record.position, exc_info=True)
-            return Stop(_position(record), record.event.type, f"{type(error).__name__}: {error}")
+            return Stop(record.position, record.event.type, f"{type(error).__name__}: {error}")
     return None
 
 
@@ -200,19 +208,9 @@ def _covers(at: Checkpoint, head: Head) -> bool:
     return parts.log_id == head.log_id and parts.chain == head.chain[:CHAIN_BYTES]
 
 
-def _concerns(fact: Opaque, projection: Projection) -> bool:
-    return bool(fact.topics & projection.topics) or fact.name in projection.types
-
-
-def _is_opaque(record: EventRecord) -> bool:
+def _is_opaque(record: Taken) -> bool:
     return type(record.event.fact) is Opaque
 
 
 def _is_of_database(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("sqlalchemy", "sqlite3", "psycopg2")
-
-
-def _position(record: EventRecord) -> int:
-    if record.position is None:
-        raise ViewStopped(f"an event of shard {record.shard} was read from the timeline without a position")
-    return record.position

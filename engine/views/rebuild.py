@@ -49,11 +49,11 @@ class Builder:
         if limit <= 0:
             return False
         old = self.at
-        # Without a filter by type a page holds one record a position, so that `limit` ends it exactly.
-        page = self._log.read(after=next(iter(old.values())).cursor or None, limit=limit)
+        # A page of all types holds one record a position, so that `limit` ends it exactly.
+        page = self._log.read_raw(after=next(iter(old.values())).cursor or None, limit=limit)
         if page.cursor.position == self.position:
             return False
-        hands = deal(self._projections, page.events)
+        hands = deal(self._log, self._projections, page.stored)
         new = {}
         with self._store.database.write() as connection:
             for projection in self._projections:

@@ -28,8 +28,7 @@ from ..events.run import (
     RunTagsRemoved,
 )
 from ..events.tombstone import RunDeleted
-from ..log.log import EventRecord
-from .projection import Projection, select_all
+from .projection import Projection, Taken, select_all
 from .rows import Rows
 from .table import Key, Table, keyed, words
 
@@ -98,7 +97,7 @@ _KINDS: Final[tuple[type[Fact], ...]] = (RunCreated, RunTagsAdded, RunTagsRemove
 # -- the fold ---------------------------------------------------------------------------------------------------
 
 
-def fold(rows: Rows, record: EventRecord) -> None:
+def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
         _drop(rows, keyed(fact.run_id))
@@ -107,7 +106,7 @@ def fold(rows: Rows, record: EventRecord) -> None:
         return
     run_id = keyed(record.run_id)
     before: RunRow | None = rows.get(RUNS, (run_id,))
-    after = fold_run(before or _first(run_id, record), record.event, _at(record), is_first=before is None)
+    after = fold_run(before or _first(run_id, record), record.event, record.position, is_first=before is None)
     rows.put(RUNS, after)
     match fact:
         case RunCreated() | RunTagsAdded():
@@ -155,10 +154,10 @@ def _ended(row: RunRow, fact: Any, status: RunStatus, now: int, position: int) -
     )
 
 
-def _first(run_id: str, record: EventRecord) -> RunRow:
+def _first(run_id: str, record: Taken) -> RunRow:
     """The row of a run of which nothing was known: it may tell of itself without RUN_CREATED."""
     event = record.event
-    at = _at(record)
+    at = record.position
     return RunRow(
         run_id=run_id,
         created_position=at,
@@ -186,7 +185,7 @@ def _drop(rows: Rows, run_id: str) -> None:
         rows.delete(TAGS, tag[:2])
 
 
-def keys(record: EventRecord) -> Iterator[tuple[Table, Key]]:
+def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
     if record.run_id is not None:
         run_id = keyed(record.run_id)
         yield RUNS, (run_id,)
@@ -194,10 +193,6 @@ def keys(record: EventRecord) -> Iterator[tuple[Table, Key]]:
         if isinstance(fact, RunCreated | RunTagsAdded):
             for key in fact.tags:
                 yield TAGS, (run_id, keyed(key))
-
-
-def _at(record: EventRecord) -> int:
-    return record.position or 0
 
 
 def _keyed_or_none(text: str | None) -> str | None:

@@ -20,8 +20,7 @@ from ..events.step import (
     StepUpForRetry,
 )
 from ..events.tombstone import RunDeleted
-from ..log.log import EventRecord
-from .projection import Projection, select_all
+from .projection import Projection, Taken, select_all
 from .records import StepRecord
 from .rows import Rows
 from .table import Key, Table, keyed, number, words
@@ -48,7 +47,7 @@ _ENDED: Final = frozenset(("SUCCESS", "FAILURE", "SKIPPED"))
 _KINDS: Final = (StepStarted, StepRestarted, StepUpForRetry, StepSucceeded, StepFailed, StepSkipped)
 
 
-def fold(rows: Rows, record: EventRecord) -> None:
+def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
         for row in rows.select(STEPS, run_id=keyed(fact.run_id)):
@@ -56,7 +55,7 @@ def fold(rows: Rows, record: EventRecord) -> None:
         return
     key = _key(record)
     if key is not None:
-        rows.put(STEPS, fold_step(rows.get(STEPS, key) or _first(key, record), record.event, record.position or 0))
+        rows.put(STEPS, fold_step(rows.get(STEPS, key) or _first(key, record), record.event, record.position))
 
 
 def fold_step(row: StepRow, event: Event[Any], position: int) -> StepRow:
@@ -86,19 +85,19 @@ def _with_error(row: StepRow, error: Any) -> StepRow:
     return row._replace(error_class=words(error.class_name), error_message=words(error.message))
 
 
-def _first(key: Key, record: EventRecord) -> StepRow:
-    at = record.position or 0
+def _first(key: Key, record: Taken) -> StepRow:
+    at = record.position
     return StepRow(key[0], key[1], "STARTED", 0, at, at, None, None, None, None)
 
 
-def _key(record: EventRecord) -> Key | None:
+def _key(record: Taken) -> Key | None:
     """None for an event of no run: there is no step it could tell of."""
     if record.run_id is None:
         return None
     return keyed(record.run_id), keyed(record.event.step_key or "")
 
 
-def keys(record: EventRecord) -> Iterator[tuple[Table, Key]]:
+def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
     key = _key(record)
     if key is not None:
         yield STEPS, key

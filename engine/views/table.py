@@ -28,8 +28,12 @@ _TYPES: dict[str, tuple[Any, bool]] = {
     "str | None": (_TEXT, True),
     "int": (sa.BigInteger(), False),
     "int | None": (sa.BigInteger(), True),
+    "bytes": (sa.LargeBinary(), False),
+    "bytes | None": (sa.LargeBinary(), True),
 }
-_canonical = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
+_canonical = json.JSONEncoder(
+    ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=lambda value: bytes(value).hex()
+).encode
 
 
 class Table:
@@ -39,7 +43,7 @@ class Table:
 
     def __init__(self, name: str, row: type[Any], *, key: int, indexes: Sequence[tuple[str, ...]] = ()) -> None:
         self.name = name  #: with the version of its view, as `runs_v1`
-        self.row = row  #: a NamedTuple of text and integers, each of which may be None outside the key
+        self.row = row  #: a NamedTuple of text, integers and bytes, each of which may be None outside the key
         self.key = key  #: how many of its first fields are the primary key
         self.indexes = indexes
         self.columns: tuple[str, ...] = row._fields
@@ -65,7 +69,8 @@ class Table:
         return sa.Column(name, kind, primary_key=in_key, nullable=nullable, autoincrement=False)
 
     def hash(self, row: Row) -> int:
-        """128 bits of the row's canonical form: a JSON array of the table's name and the values, in ASCII."""
+        """128 bits of the row's canonical form: a JSON array of the table's name and the values, in ASCII;
+        bytes are in hex."""
         return int.from_bytes(blake2b(_canonical((self.name, *row)).encode(), digest_size=16).digest())
 
 
