@@ -85,19 +85,56 @@ class Views:
             found.append(ViewStatus(projection.name, projection.version, at.position, lag, count, stopped))
         return found
 
-    def rebuild(self, view: str | None = None, *, progress: Progress | None = None) -> int:
+    def rebuild(self, view: str | None = None, *, progress: Progress | None = None, afresh: bool = False) -> int:
         """Fold a view, or all, anew from the start, beside the live tables, and switch at once; see rebuild.py.
 
-        The position that was reached. Readers and writers go on meanwhile. Raises ViewStopped if the fold cannot take
-        in an event; the live tables stay then.
+        The position that was reached. Readers and writers go on meanwhile. Interrupted (also by an exception out of
+        `progress`), the next call goes on from there, unless `afresh`. What was replaced is kept: `roll_back`.
+        Raises ViewStopped if a fold cannot take in an event; the live tables of that view stay then.
         """
         from .rebuild import rebuild
 
-        if self.store.read_only:
-            raise ReadOnlyError("the instance was opened with read_only=True; its views cannot be rebuilt")
-        reached = rebuild(self.log, self.store, self.named(view), progress=progress)
-        self.projector.retry()
+        self._check_writing("rebuilt")
+        reached = rebuild(self.log, self.store, self.named(view), progress=progress, afresh=afresh)
+        self.projector.retry(view)
         return reached
+
+    def cancel_rebuild(self, view: str | None = None) -> list[str]:
+        """Drop what interrupted rebuilds have left; the views that had any."""
+        from .rebuild import cancel
+
+        self._check_writing("changed")
+        return cancel(self.store, self.named(view))
+
+    def roll_back(self, view: str) -> None:
+        """Put back the tables that the last rebuild of a view has replaced; the next question takes in what they lack.
+
+        Raises UsageError if there are none.
+        """
+        self._check_writing("rolled back")
+        with self.store.database.write() as connection:
+            for projection in self.named(view):
+                self.store.generations.roll_back(connection, projection)
+
+    def drop_old(self, view: str | None = None) -> list[str]:
+        """Drop the tables that rebuilds have replaced, and those of older versions; their names.
+
+        There is no way back to them then, and processes of an older release that are still at work make theirs anew.
+        """
+        self._check_writing("dropped")
+        with self.store.database.write() as connection:
+            return [name for p in self.named(view) for name in self.store.generations.drop_old(connection, p)]
+
+    def retry(self, view: str | None = None) -> list[ViewStatus]:
+        """Try again what a view, or any, has stopped at; where each stands after that."""
+        wanted = {projection.name for projection in self.named(view)}
+        self.projector.retry(view)
+        self.projector.catch_up()
+        return [one for one in self.status() if one.name in wanted]
+
+    def _check_writing(self, deed: str) -> None:
+        if self.store.read_only:
+            raise ReadOnlyError(f"the instance was opened with read_only=True; its views cannot be {deed}")
 
     def named(self, view: str | None) -> list[Projection]:
         """The projection of a view, or all. Raises UsageError for a name that is none."""
