@@ -22,8 +22,10 @@ from foldlog.engine.views.checkpoints import LATER
 from foldlog.engine.views.database import Database
 from foldlog.engine.views.projection import select_all
 from foldlog.engine.views.projector import Projector
+from foldlog.engine.views.question import Question
 from foldlog.engine.views.rebuild import Builder
 from foldlog.engine.views.registry import PROJECTIONS
+from foldlog.engine.views.runs import RUNS
 from foldlog.engine.views.store import BUILDING, PREVIOUS, Lost, Store
 from foldlog.engine.views.table import Table
 from foldlog.engine.views.views import Views
@@ -211,6 +213,30 @@ def test_the_checkpoint_moves_past_what_concerns_no_view(instance: Instance) -> 
     with in_memory() as store:  # sees only a purged range and the tombstone
         Projector(instance.log, store, page=2).catch_up()
         assert {at.position for at in store.checkpoints().values()} == {instance.log.head().position}
+
+
+def test_a_question_whose_sql_is_made_once_sees_what_was_acknowledged(instance: Instance) -> None:
+    by_status = Question(
+        "runs",
+        lambda tables: (
+            sa.select(tables[RUNS].c.run_id, tables[RUNS].c.job_name)
+            .where(tables[RUNS].c.status == sa.bindparam("status"), tables[RUNS].c.ignored_ends == 0)
+            .order_by(tables[RUNS].c.created_position)
+            .limit(sa.bindparam("most"))
+        ),
+    )
+    seen: list[str] = []
+    for number in range(3):
+        seen += some_runs(instance, 1)
+        found = instance.views.ask(by_status, status="SUCCESS", most=2)
+        assert [tuple(row) for row in found] == [(run_id, "job-0") for run_id in seen[:2]], number
+    assert instance.views.ask(by_status, status="FAILURE", most=9) == []
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: len(instance.views.ask(by_status, status="SUCCESS", most=9)), range(40)))
+    assert answers == [3] * 40
+    instance.rebuild()
+    some_runs(instance, 1)
+    assert len(instance.views.ask(by_status, status="SUCCESS", most=9)) == 4
 
 
 # -- what stops a view ------------------------------------------------------------------------------------------

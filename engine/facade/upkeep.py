@@ -36,12 +36,12 @@ class Upkeep(Facade):
         """Drop what an interrupted rebuild has left; the views that had anything."""
         return self.views.cancel_rebuild(view)
 
-    def roll_back_view(self, view: str) -> None:
-        """Put back what the last rebuild of a view has replaced; it catches up with the next question.
+    def roll_back_view(self, view: str) -> int:
+        """Put back what the last rebuild of a view has replaced, once it has caught up; the position it has reached.
 
-        Raises UsageError if nothing is kept.
+        Raises UsageError if nothing is kept, ViewStopped if it cannot catch up.
         """
-        self.views.roll_back(view)
+        return self.views.roll_back(view)
 
     def drop_old_views(self, view: str | None = None) -> list[str]:
         """Free what rebuilds have replaced and older versions have left; the names of the tables that went."""

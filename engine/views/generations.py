@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ..errors import UsageError
 from . import checkpoints
 from .checkpoints import BUILDING, LIVE, PREVIOUS, REGISTRY, Checkpoint
 from .making import create, execute, hide, show
@@ -65,18 +64,11 @@ class Generations:
         for table in self.built(projection, at.generation).values():
             execute(self._store, connection, f"DROP TABLE IF EXISTS {{prefix}}{table.name}")
 
-    def switch(self, connection: sa.Connection, projection: Projection) -> None:
-        """Put the built tables in the place of the live ones, which are kept as the previous ones."""
-        if (old := self._held(connection, projection, PREVIOUS)) is not None:
+    def switch(self, connection: sa.Connection, projection: Projection, slot: str) -> None:
+        """Put the tables of a slot in the place of the live ones, which are kept as the previous ones."""
+        if slot != PREVIOUS and (old := self._held(connection, projection, PREVIOUS)) is not None:
             self.drop(connection, projection, old, slot=PREVIOUS)
-        self._exchange(connection, projection, BUILDING)
-
-    def roll_back(self, connection: sa.Connection, projection: Projection) -> None:
-        """Put the previous tables in the place of the live ones, which become the previous. Raises UsageError if there
-        are none."""
-        if self._held(connection, projection, PREVIOUS) is None:
-            raise UsageError(f"there is no earlier generation of view {projection.name} to go back to")
-        self._exchange(connection, projection, PREVIOUS)
+        self._exchange(connection, projection, slot)
 
     def drop_old(self, connection: sa.Connection, projection: Projection) -> list[str]:
         """Drop the previous generation, and the tables of older versions; their names."""

@@ -9,6 +9,7 @@ Not here: a view's tables and fold (runs.py and its like), building one anew (re
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -26,6 +27,7 @@ from .store import Store
 logger = logging.getLogger("foldlog.views")
 
 UNKNOWN = "this process does not know"
+TRUST_S = 1.0  #: how long a mark is taken for all there is to know; writers that died leave news without one
 PAGE = 2000  #: events in one transaction: bounds the memory, and how long others wait for the write lock
 
 
@@ -39,11 +41,24 @@ class Projector:
         self._page = page
         self._seen: dict[str, Checkpoint] = {}  #: as this process last saw them
         self._stops: dict[str, Stop] = {}  #: what this process has tried in vain
+        self._quiet: tuple[bytes | None, float] = (
+            None,
+            0.0,
+        )  #: the mark it stands at, and how long that holds
 
     def catch_up(self) -> None:
         """Take in all that was acknowledged before this call. What stops a view does not show here: see `check`."""
         if self._store.read_only:
             return
+        mark = self._log.mark()  # before the look: what is acknowledged during it is looked for the next time
+        quiet, until = self._quiet
+        if mark is not None and mark == quiet and time.monotonic() < until:
+            return
+        self._catch_up()
+        # A view that is stopped may be helped over by another process, of which no mark tells.
+        self._quiet = (None if self._stops else mark), time.monotonic() + TRUST_S
+
+    def _catch_up(self) -> None:
         head = self._log.catch_up()
         if self._is_at(head, self._store.projections):
             return
@@ -82,6 +97,7 @@ class Projector:
         """Try again what a view, or any, has stopped at, with the next catch-up."""
         for one in [name] if name is not None else list(self._stops):
             self._stops.pop(one, None)
+        self._quiet = None, 0.0
 
     # -- one page -----------------------------------------------------------------------------------------------
 

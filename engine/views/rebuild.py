@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import HistoryDiverged, UnavailableError, ViewStopped
+from ..errors import HistoryDiverged, UnavailableError, UsageError, ViewStopped
 from ..log.log import EventLog, RawPage
-from .checkpoints import BUILDING, LIVE, Checkpoint, Lost
+from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost
 from .projection import Projection
 from .projector import deal, fold_page, view_stopped
 from .store import Store
@@ -37,7 +37,7 @@ class Builder:
     ) -> None:
         self._log = log
         self._store = store
-        self._slot = slot
+        self.slot = slot  #: where the tables are
         self._page = page or PAGE
         self._projections = [p for p in store.projections if p.name in checkpoints]
         self.at = dict(checkpoints)
@@ -52,6 +52,10 @@ class Builder:
     def building(self) -> list[Projection]:
         """The views that are being built."""
         return [p for p in self._projections if p.name in self.at]
+
+    def is_live(self, live: Checkpoint, at: Checkpoint) -> bool:
+        """Whether what was built has been put in place, by whoever; a later rebuild may have replaced it since."""
+        return live.generation == at.generation or (self.slot == BUILDING and live.generation > at.generation)
 
     def step(self, *, up_to: int | None = None) -> bool:
         """Fold the next page; whether there is more. `up_to`: no event past that position.
@@ -82,18 +86,18 @@ class Builder:
         hands = deal(self._log, group, page.stored)
         new = {}
         with self._store.database.write() as connection:
-            held = self._store.checkpoints(connection, slot=self._slot, lock=True)
+            held = self._store.checkpoints(connection, slot=self.slot, lock=True)
             for projection in group:
                 before = self.at[projection.name]
                 if held.get(projection.name) != before:  # the tables may have been switched or dropped
                     raise Lost
-                rows = self._store.rows(connection, projection, before, slot=self._slot)
+                rows = self._store.rows(connection, projection, before, slot=self.slot)
                 stop = fold_page(projection, rows, hands[projection.name])
                 if stop is not None:
                     raise _Failed(view_stopped(projection.name, stop), projection)
                 rows.flush()
                 after = before._replace(position=page.cursor.position, cursor=page.cursor, digests=rows.digests)
-                self._store.move(connection, projection, before, after, slot=self._slot)
+                self._store.move(connection, projection, before, after, slot=self.slot)
                 new[projection.name] = after
         return new
 
@@ -101,8 +105,10 @@ class Builder:
         """Go on without a view whose fold has failed."""
         self.stopped.append(failed.error)
         at = self.at.pop(failed.projection.name)
+        if self.slot == PREVIOUS:
+            return  # kept, for code that can take the event in
         with self._store.database.write() as connection:
-            self._store.generations.drop(connection, failed.projection, at, slot=self._slot)
+            self._store.generations.drop(connection, failed.projection, at, slot=self.slot)
 
 
 class _Failed(Exception):
@@ -125,6 +131,20 @@ def rebuild(
     except HistoryDiverged:  # what an interrupted rebuild left is of another history
         builder = _begin(log, store, projections, True)
         reached = _build(builder, log, store, projections, progress)
+    if builder.stopped:
+        raise builder.stopped[0]
+    return reached
+
+
+def roll_back(log: EventLog, store: Store, projection: Projection) -> int:
+    """Let the tables that the last rebuild has replaced catch up, then put them in the place of the live ones; the
+    position that was reached. Raises UsageError if none are kept, ViewStopped if they cannot catch up."""
+    kept = store.checkpoints(slot=PREVIOUS)
+    if projection.name not in kept:
+        raise UsageError(f"there is no earlier generation of view {projection.name} to go back to")
+    builder = Builder(log, store, {projection.name: kept[projection.name]}, slot=PREVIOUS)
+    # Who has asked a view once never sees it go back: what is put in place stands no earlier than what was there.
+    reached = _build(builder, log, store, [projection], None)
     if builder.stopped:
         raise builder.stopped[0]
     return reached
@@ -158,21 +178,21 @@ def _build(
             if not more and _switched(store, builder):
                 return builder.position
         except Lost:
-            if _done_by_another(builder, store):
+            if _done_by_another(store, builder):
                 return min(store.checkpoints()[p.name].position for p in projections)
 
 
-def _done_by_another(builder: Builder, store: Store) -> bool:
+def _done_by_another(store: Store, builder: Builder) -> bool:
     """Another process builds the same: go on where it stands. True if it has switched already."""
     with store.database.read() as connection:
-        building, live = (store.checkpoints(connection, slot=slot) for slot in (BUILDING, LIVE))
+        built, live = (store.checkpoints(connection, slot=slot) for slot in (builder.slot, LIVE))
     for name, at in builder.at.items():
-        there = building.get(name)
+        there = built.get(name)
         if there is not None and there.generation == at.generation:
             builder.at[name] = there
-        elif live[name].generation < at.generation:
+        elif not builder.is_live(live[name], at):
             raise UnavailableError(f"the rebuild of view {name} was cancelled, or begun afresh, by another process")
-    return all(live[name].generation >= at.generation for name, at in builder.at.items())
+    return all(builder.is_live(live[name], at) for name, at in builder.at.items())
 
 
 def _switched(store: Store, builder: Builder) -> bool:
@@ -180,11 +200,11 @@ def _switched(store: Store, builder: Builder) -> bool:
     moved the built ones."""
     with store.database.write() as connection:
         live = store.checkpoints(connection, slot=LIVE, lock=True)
-        built = store.checkpoints(connection, slot=BUILDING, lock=True)
+        built = store.checkpoints(connection, slot=builder.slot, lock=True)
         if any(built.get(p.name) != builder.at[p.name] for p in builder.building):
             raise Lost
         if any(live[p.name].position > builder.position for p in builder.building):
             return False
         for projection in builder.building:
-            store.generations.switch(connection, projection)
+            store.generations.switch(connection, projection, builder.slot)
     return True

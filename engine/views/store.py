@@ -8,8 +8,9 @@ Not here: which events come next, what they do (projector.py), connections (data
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +20,7 @@ from .database import Database
 from .generations import Generations
 from .making import prepare
 from .projection import Projection
+from .question import Prepared, Question, prepare as prepare_question
 from .rows import Rows
 from .statements import Statements
 from .table import Table
@@ -34,6 +36,7 @@ class Store:
         self.projections = projections
         self.read_only = read_only
         self._made: dict[sa.Table, Statements] = {}
+        self._prepared: dict[Question, Prepared] = {}
         self._versions = {p.name: p.version for p in projections}
         self._live = {p.name: {table: table.declare(1) for table in p.tables} for p in projections}
         self._all = {table: declared for tables in self._live.values() for table, declared in tables.items()}
@@ -70,6 +73,14 @@ class Store:
             with self.database.read() as connection:
                 return self.checkpoints(connection, slot=slot)
         return checkpoints.read(connection, self._versions, slot=slot, lock=lock)
+
+    def fetch(self, question: Question, given: Mapping[str, Any]) -> list[Any]:
+        """The rows that answer a question, in a snapshot of its own."""
+        prepared = self._prepared.get(question)
+        if prepared is None:
+            dialect, schema = self.database.engine.dialect, self.database.schema
+            prepared = self._prepared[question] = prepare_question(question, self._all, dialect, schema)
+        return self.database.fetch(prepared.text, prepared.values(given))
 
     def move(
         self, connection: sa.Connection, projection: Projection, old: Checkpoint, new: Checkpoint, *, slot: str = LIVE

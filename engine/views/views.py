@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,6 +18,7 @@ from ..log.log import EventLog
 from .database import Database
 from .projection import Projection
 from .projector import Projector
+from .question import Question
 from .registry import PROJECTIONS
 from .store import Store
 from .table import Table
@@ -70,6 +71,13 @@ class Views:
         with self.store.reading() as connection:
             yield connection, self.store.tables
 
+    def ask(self, question: Question, **given: Any) -> list[Any]:
+        """The rows that answer a question, which show every append acknowledged before the call. Raises ViewStopped if
+        its view cannot get there."""
+        self.projector.catch_up()
+        self.projector.check(question.view)
+        return self.store.fetch(question, given)
+
     def status(self) -> list[ViewStatus]:
         """Where each view stands, without catching up first."""
         head = self.log.head().position
@@ -106,15 +114,16 @@ class Views:
         self._check_writing("changed")
         return cancel(self.store, self.named(view))
 
-    def roll_back(self, view: str) -> None:
-        """Put back the tables that the last rebuild of a view has replaced; the next question takes in what they lack.
+    def roll_back(self, view: str) -> int:
+        """Put back the tables that the last rebuild of a view has replaced, once they have caught up; the position.
 
         Raises UsageError if there are none.
         """
+        from .rebuild import roll_back
+
         self._check_writing("rolled back")
-        with self.store.database.write() as connection:
-            for projection in self.named(view):
-                self.store.generations.roll_back(connection, projection)
+        (projection,) = self.named(view)
+        return roll_back(self.log, self.store, projection)
 
     def drop_old(self, view: str | None = None) -> list[str]:
         """Drop the tables that rebuilds have replaced, and those of older versions; their names.
