@@ -1,4 +1,4 @@
-"""Keeping views: how fast they are rebuilt, how soon a reader is answered while others write, what proving them costs."""
+"""Keeping views: how fast they are rebuilt, how soon a reader is answered while others write, what a proof costs."""
 
 from __future__ import annotations
 

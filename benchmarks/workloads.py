@@ -13,7 +13,7 @@ import msgpack
 from ..engine.events.asset import AssetMaterialization
 from ..engine.open import open_log
 from ..serdes import Codec
-from . import raw, subject
+from . import questions, raw, subject, upkeep
 from .contest import Outcome, Timing, contest, freeze, timed, wait_for_quiet
 from .processes import four_processes
 
@@ -223,4 +223,10 @@ WORKLOADS: dict[str, Workload] = {
     "serdes": serdes,
     "space": space,
     "startup": startup,
+    "questions": questions.questions,
+    "flat": questions.flat,
+    "rebuild": upkeep.rebuild,
+    "live": upkeep.live,
+    "verify": upkeep.verify,
+    "open-runs": upkeep.many_open,
 }

@@ -9,14 +9,15 @@ import click
 
 from .options import examples
 
-NAMES = ("append", "batch", "processes", "read", "serdes", "space", "startup")
+NAMES = ("append", "batch", "processes", "read", "serdes", "space", "startup", "questions", "rebuild", "live", "verify")
+LONG = ("open-runs", "flat")  #: only by name: minutes to fill
 
 
 @click.command(
     "bench",
     epilog=examples("foldlog bench", "foldlog bench append batch --rounds 9", "foldlog bench --markdown"),
 )
-@click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[WORKLOAD]...")
+@click.argument("names", nargs=-1, type=click.Choice([*NAMES, *LONG]), metavar="[WORKLOAD]...")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Rounds of each contest.")
 @click.option(
     "--folder",
@@ -33,7 +34,8 @@ def command(
     """Measure foldlog against the raw driver on this machine.
 
     Both run in turn within each round; the figure is the median of the rounds' ratios. WORKLOADs are append, batch,
-    processes, read, serdes, space and startup; all of them without a name, which takes about two minutes.
+    processes, read, serdes, space, startup, questions, rebuild, live and verify; all of them without a name, which
+    takes some minutes. Only by name, for they take long to fill: open-runs and flat.
     """
     from ...benchmarks import report
 
