@@ -126,6 +126,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def together_in(folder: Path) -> Iterator[None]:
+    """Any number of processes, while none is `alone_in` the folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable."""
     handle = os.open(path, os.O_RDONLY)
