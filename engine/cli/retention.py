@@ -77,7 +77,13 @@ def rules(function: F) -> F:
     return function
 
 
-@click.group("retention")
+@click.group(
+    "retention",
+    epilog=examples(
+        "foldlog retention plan --runs-days 90 --log-days 7 --tick-days 7",
+        "foldlog retention apply --runs-days 90 --status SUCCESS --yes",
+    ),
+)
 def command() -> None:
     """Let old runs, log messages and ticks go.
 
