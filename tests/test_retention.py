@@ -466,7 +466,7 @@ def test_the_command_plans_and_applies(url: str) -> None:
     assert "--yes" in asked.stderr
     done = json.loads(invoke("retention", "apply", "--url", url, *rules, "--yes", "--json").stdout)
     assert (done["runs"], done["more"]) == (1, False)
-    assert "gone: 0 runs, 0 events" in invoke("retention", "apply", "--url", url, *rules, "--yes").stdout
+    assert "gone: 0 events, 0 B; runs deleted: 0" in invoke("retention", "apply", "--url", url, *rules, "--yes").stdout
     with foldlog.Instance.from_url(url) as instance:
         assert [record.run.run_id for record in instance.get_run_records()] == ["run-a"]
         assert Retention.LOG not in instance.log.weigh()

@@ -59,8 +59,8 @@ AND NOT EXISTS (SELECT FROM foldlog.kept k WHERE k.shard_id = v.shard_id AND k.t
     AND k.seq BETWEEN v.first_seq AND v.first_seq + v.count - 1)
 """
 
-ONE_SHARD = "AND s.name = %(shard)s"
-ITS_ROWS = "AND s.name = %(shard)s AND e.shard_id = (SELECT shard_id FROM foldlog.shard WHERE name = %(shard)s)"
+#: the number first, for it is what the rows are found by
+ONE_SHARD = "AND e.shard_id = (SELECT shard_id FROM foldlog.shard WHERE name = %(shard)s)"
 
 
 class Freed(NamedTuple):
@@ -90,7 +90,7 @@ def free(tx: Transaction, retention: int, through: int, shard: str | None, after
         "seq": after.seq if after else 0,
         "limit": BATCH,
     }
-    rows = tx.all(NEXT.format(more=ITS_ROWS if shard is not None else ""), values)
+    rows = tx.all(NEXT.format(more=ONE_SHARD if shard is not None else ""), values)
     if not rows:
         return Freed(Weight(), 0, 0, False)
     tx.execute(FREE, _columns(rows))

@@ -17,7 +17,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from ...engine.errors import CorruptLogError
+from ...engine.errors import CorruptLogError, UnavailableError
 from ...engine.log.port import Copied, ShardState
 from .connect import connect, transaction, translated
 from .copying import copy_file, new_folder, room_for, sync_tree
@@ -29,6 +29,7 @@ from .shardfile import Fence, ShardFile
 ROUNDS = 4  #: the last one holds the order's write lock
 PATIENCE_S = 10.0  #: for deletions that are under way to come to their end
 PAGE = 1000
+DELETING = f"SELECT 1 FROM place WHERE state = '{ShardState.FENCED.value}'"
 
 Progress = Callable[[str, int, int], None]  #: what is copied, how much of it, of how much
 
@@ -79,34 +80,41 @@ class _Copy:
         self._read_only = read_only
         self._progress = progress
         self._held: dict[str, Held] = {}  #: shard -> what was copied of it
+        self._patient_until = time.monotonic() + PATIENCE_S
 
     def consolidated(self) -> tuple[int, int]:
         """One file is one snapshot."""
-        self._wait_for_deletions()
-        copy_file(
-            self._home.order,
-            self._target.order,
-            read_only=self._read_only,
-            progress=lambda done, total: self._progress("pages", done, total),
-        )
-        places = [place for place in self._places() if place.ordered_seq and place.state is not ShardState.PURGED]
-        return self._position(), len(places)
+        while True:
+            self._wait_for_deletions()
+            copy_file(
+                self._home.order,
+                self._target.order,
+                read_only=self._read_only,
+                progress=lambda done, total: self._progress("pages", done, total),
+            )
+            if not self._is_deleting():
+                break
+        return self._position(), sum(_promises(place) for place in self._places())
 
     def sharded(self) -> tuple[int, int]:
-        for number in range(1, ROUNDS + 1):
-            last = number == ROUNDS and not self._read_only
+        rounds = 0
+        while rounds < ROUNDS:
+            last = rounds == ROUNDS - 1 and not self._read_only
             self._wait_for_deletions()
             with self._order.writing() if last else nullcontext():
+                copy_file(self._home.order, self._target.order, read_only=self._read_only)
+                if self._is_deleting():
+                    continue
                 lost = self._round()
-            if not lost:
-                break
-            if number == ROUNDS:
-                raise CorruptLogError(f"{lost} is missing or lacks events that are on the timeline")
-        return self._position(), self._finish()
+            if lost is None:
+                return self._position(), self._finish()
+            rounds += 1
+        if self._read_only:
+            raise UnavailableError("runs were deleted again and again while they were copied: begin anew")
+        raise CorruptLogError(f"{lost} is missing or lacks events that are on the timeline")
 
     def _round(self) -> Path | None:
-        """Copy the order, and what is lacking of the shards that it knows. A file that could not be had, if any."""
-        copy_file(self._home.order, self._target.order, read_only=self._read_only)
+        """Copy what is lacking of the shards that the copied order knows. A file that could not be had, if any."""
         (total,) = self._ask("SELECT count(*) FROM place")
         lost, system = None, False
         for done, place in enumerate(self._places()):
@@ -203,14 +211,21 @@ class _Copy:
             row: tuple[int, ...] = db.execute(sql).fetchone()
         return row
 
+    # A deletion under way would be one in the copy too, and doctor would ask to complete it there. One that was cut
+    # short long ago is never over, and is copied as it is.
+
     def _wait_for_deletions(self) -> None:
-        """A deletion under way would be one in the copy too, and doctor would ask to complete it there."""
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
+        """Until no deletion is under way, as long as there is patience."""
+        while time.monotonic() < self._patient_until:
             with self._order.reading() as db:
-                if db.execute("SELECT 1 FROM place WHERE state = ?", (ShardState.FENCED.value,)).fetchone() is None:
+                if db.execute(DELETING).fetchone() is None:
                     return
             time.sleep(0.01)
+
+    def _is_deleting(self) -> bool:
+        """Whether the copied order has caught a deletion all the same, and another try may not."""
+        (deleting,) = self._ask(f"SELECT EXISTS ({DELETING})")
+        return bool(deleting) and time.monotonic() < self._patient_until
 
 
 def _promises(place: Place) -> bool:

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .opening import existing_instance
 from .options import Target, examples, json_option, log_option
 from .progress import progress
-from .show import Cell, clean, local, print_json, say, size, table
+from .show import Cell, local, print_json, say, size, table
 
 if TYPE_CHECKING:
     from ..retention import Applied, RetentionPlan, RetentionPolicy
@@ -165,7 +165,7 @@ def _print(plan: RetentionPlan, *, err: bool = False) -> None:
     classes: list[list[Cell]] = [[name, one.events, size(one.bytes)] for name, one in plan.by_class.items()]
     table(("what goes", "events#", "bytes#"), classes)
     if plan.runs:
-        say(f"{len(plan.runs):,} runs; what they did to assets is {_assets(plan)}")
+        say(f"runs: {len(plan.runs):,}; what they did to assets is {_assets(plan)}")
     if plan.more:
         say("more runs may go than one pass takes: see --limit")
 
@@ -177,7 +177,7 @@ def _assets(plan: RetentionPlan) -> str:
 def _tell(done: Applied) -> None:
     if done.completed:
         say(f"completed first what had been cut short: {done.completed:,}")
-    say(clean(f"gone: {done.runs:,} runs, {done.events:,} events, {size(done.bytes)}"))
+    say(f"gone: {done.events:,} events, {size(done.bytes)}; runs deleted: {done.runs:,}")
     if done.more:
         say("more runs may go: run the command again")
 
