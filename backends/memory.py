@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -17,6 +17,8 @@ from ..engine.log.port import (
     ANY,
     GENESIS,
     NEW,
+    RETENTION_MASK,
+    TRIMMABLE,
     Append,
     Backend,
     Epoch,
@@ -28,6 +30,7 @@ from ..engine.log.port import (
     Shard,
     ShardState,
     Stored,
+    Weight,
 )
 
 
@@ -223,6 +226,34 @@ class MemoryBackend:
             held.records = [r if keep and r is not None and r.kept else None for r in held.records]
             held.keys.clear()
             held.state = ShardState.PURGED
+
+    def weigh(self, retention: int | None, *, through: int, shard: str | None) -> dict[int, Weight]:
+        with self._lock:
+            found: dict[int, Weight] = {}
+            for _, _, record in self._placed_records(through, shard):
+                kind = record.topics & RETENTION_MASK
+                if retention is None or kind == retention:
+                    found[kind] = found.get(kind, Weight()).plus(Weight(1, len(record.body)))
+            return found
+
+    def trim(self, retention: int, *, through: int, shard: str | None) -> Weight:
+        if retention not in TRIMMABLE:
+            raise UsageError(f"records of retention class {retention} go with their run, or never; not by a trim")
+        with self._lock:
+            freed = Weight()
+            for held, seq, record in self._placed_records(through, shard):
+                if record.topics & RETENTION_MASK == retention:
+                    held.records[seq - 1] = None
+                    freed = freed.plus(Weight(1, len(record.body)))
+            return freed
+
+    def _placed_records(self, through: int, shard: str | None) -> Iterator[tuple[_Shard, int, Record]]:
+        names = list(self._shards) if shard is None else [shard]
+        for held in [self._shards[name] for name in names if name in self._shards]:
+            for seq, position in enumerate(held.positions, start=1):
+                record = held.records[seq - 1]
+                if position <= through and record is not None:
+                    yield held, seq, record
 
     def stats(self) -> dict[str, int | float | str]:
         with self._lock:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from .errors import FoldlogError, UsageError
 from .facade.assets import AssetQuestions
-from .facade.reporting import Reporting
+from .facade.retention import RetentionUpkeep
 from .facade.upkeep import Upkeep
 from .log.log import EventLog
 from .log.writer import EventWriter
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("foldlog.instance")
 
 
-class Instance(Reporting, AssetQuestions, Upkeep):
+class Instance(RetentionUpkeep, AssetQuestions, Upkeep):
     """One deployment. Thread-safe; use it as a context manager, or call `close`."""
 
     def __init__(self, log: EventLog, *, views: str | None = None) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = "append chain deletion group handles life log model processes purge shard store timeline"
+_PARTS = "append chain deletion group handles life log model processes purge shard store timeline trim"
 # Before these are imported, so that their asserts show what they compared.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS.split()))
 
@@ -35,6 +35,7 @@ from .purge import PurgeTests  # noqa: E402
 from .shard import ShardTests  # noqa: E402
 from .store import Store  # noqa: E402
 from .timeline import TimelineTests  # noqa: E402
+from .trim import TrimTests  # noqa: E402
 
 __all__ = ["BackendSuite", "Store"]
 
@@ -47,6 +48,7 @@ class BackendSuite(
     ChainTests,
     LifeTests,
     PurgeTests,
+    TrimTests,
     GroupTests,
     LogTests,
     DeletionTests,

@@ -16,6 +16,7 @@ import pytest
 
 from ..backends.memory import MemoryBackend
 from ..engine.errors import FoldlogError
+from ..engine.events.event import Retention
 from ..engine.log.port import (
     ANY,
     NEW,
@@ -34,7 +35,8 @@ from ..engine.log.sequencer import Sequencer
 from .store import PLENTY, Store, SuiteBase, an_append, held, record
 
 SHARDS = ["run-1", "run-2", "Run-1", "@queue", "caf\u00e9"]
-KINDS = ["A", "B", "asset"]
+KINDS = ["A", "B", "asset", "log", "tick"]
+CLASSES = {"log": Retention.LOG, "tick": Retention.TICK}
 EXPECTATIONS: list[Expected] = [ANY, ANY, ANY, ANY, NEW, NEW, 0, 1, 2, 4]
 STEPS = 60
 
@@ -73,7 +75,12 @@ class Pair:
         expected: Expected = dice.choice(EXPECTATIONS) if dice.random() < 0.8 else read
         key = dice.choice([None, None, dice.randint(1, 6)])
         kinds = dice.choices(KINDS, k=dice.choice([1, 1, 2, 5]))
-        parts = [record(b"%d" % dice.randint(0, 1), type=kind, kept=kind == "asset") for kind in kinds]
+        parts = [
+            record(
+                b"%d" % dice.randint(0, 1), type=kind, kept=kind == "asset", retention=CLASSES.get(kind, Retention.RUN)
+            )
+            for kind in kinds
+        ]
         return an_append(shard, *parts, expected=expected, key=key)
 
     def append(self) -> None:
@@ -105,6 +112,15 @@ class Pair:
         if self.dice.random() < 0.3:
             self.sequence()
         self.ask(f"purge {shard} keep={keep}", lambda it: it.purge(shard, keep=keep))
+
+    def trim(self) -> None:
+        dice = self.dice
+        retention, through = dice.choice([Retention.LOG, Retention.TICK]), dice.randint(0, 60)
+        shard = dice.choice([None, *SHARDS, "none"])
+        told = f"{retention.name} through {through} in {shard}"
+        self.ask(f"weigh {told}", lambda it: it.weigh(int(retention), through=through, shard=shard))
+        self.ask(f"trim {told}", lambda it: it.trim(int(retention), through=through, shard=shard))
+        self.ask(f"weigh all through {through} in {shard}", lambda it: it.weigh(None, through=through, shard=shard))
 
     def reopen(self) -> None:
         self.told.append("reopen")
@@ -147,7 +163,7 @@ class Pair:
         self.ask("pending", lambda it: sorted(map(comparable, it.pending(limit=PLENTY))))
         self.ask("shards", lambda it: it.shards(after="", limit=PLENTY))
         self.ask("counts", lambda it: [it.stats()[name] for name in ("head", "shards", "pending")])
-        for types in (None, frozenset(["A"]), frozenset(["asset"])):
+        for types in (None, frozenset(["A"]), frozenset(["asset"]), frozenset(["log", "tick"])):
             self.ask(f"timeline {types}", methodcaller("read", after=0, limit=PLENTY, types=types))
         for shard in SHARDS:
             self.ask(f"find {shard}", methodcaller("find_shard", shard))
@@ -199,7 +215,8 @@ class ModelTests(SuiteBase):
         dice = random.Random(seed)
         pair = Pair(store, dice)
         deeds = {
-            Pair.append: 30, Pair.append_group: 6, Pair.sequence: 10, Pair.seal: 6, Pair.purge: 4, Pair.reopen: 2,
+            Pair.append: 30, Pair.append_group: 6, Pair.sequence: 10, Pair.seal: 6, Pair.purge: 4, Pair.trim: 6,
+            Pair.reopen: 2,
             Pair.another_handle: 6, Pair.start_epoch: 1, Pair.read_shard: 10, Pair.read: 10,
         }  # fmt: skip
         for deed in dice.choices(list(deeds), list(deeds.values()), k=STEPS):

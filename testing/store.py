@@ -110,9 +110,16 @@ class SuiteBase:
         return EventLog(store.open(), Codec())
 
 
-def record(body: bytes = b"x", *, type: str = "MARK", kept: bool = False, ts_us: int = 1_700_000_000_000_000) -> Record:
-    """One record; `kept` ones outlive the purge of their shard."""
-    topics = Topic.ASSET | Retention.KEPT if kept else Topic.RUN | Retention.RUN
+def record(
+    body: bytes = b"x",
+    *,
+    type: str = "MARK",
+    kept: bool = False,
+    retention: Retention = Retention.RUN,
+    ts_us: int = 1_700_000_000_000_000,
+) -> Record:
+    """One record; `kept` ones outlive the purge of their shard, those of LOG and TICK may go by a trim."""
+    topics = Topic.ASSET | Retention.KEPT if kept else Topic.RUN | retention
     return Record(type, ts_us, int(topics), body)
 
 

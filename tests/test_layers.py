@@ -27,9 +27,17 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2"),  # no runs, no views
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy"),  # no backend: an engine is passed in
     "engine/open": (*WIRED, "sqlalchemy"),
-    "engine/facade": (EVENTS, LOG, ERRORS, "foldlog.engine.views", "foldlog.engine.reporting"),
+    "engine/facade": (
+        EVENTS,
+        LOG,
+        ERRORS,
+        "foldlog.engine.views",
+        "foldlog.engine.reporting",
+        "foldlog.engine.retention",
+    ),
     "engine/instance": (*WIRED, "sqlalchemy"),
     "engine/reporting": (EVENTS, LOG, ERRORS),  # what a program reports goes to the log and nowhere else
+    "engine/retention": (EVENTS, LOG, ERRORS, "foldlog.engine.views"),  # what it asks of an instance it says itself
     "engine/cli": ("foldlog", "click", "rich"),
     "migrations": ("foldlog.backends", LOG, EVENTS, ERRORS, "foldlog.engine.open", "alembic", "sqlalchemy"),
     "testing": ("foldlog.backends", "foldlog.serdes", LOG, EVENTS, ERRORS, "pytest", "hypothesis"),

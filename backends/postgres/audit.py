@@ -51,7 +51,8 @@ LIMIT %(few)s
 
 UNINDEXED = """
 SELECT DISTINCT e.type, t.position FROM foldlog.timeline t
-JOIN (SELECT shard_id, seq, type FROM foldlog.event UNION ALL SELECT shard_id, seq, type FROM foldlog.kept) e
+JOIN (SELECT shard_id, seq, type FROM foldlog.event WHERE type <> ''
+      UNION ALL SELECT shard_id, seq, type FROM foldlog.kept) e
     ON e.shard_id = t.shard_id AND e.seq BETWEEN t.first_seq AND t.first_seq + t.count - 1
 EXCEPT SELECT type, position FROM foldlog.timeline_type LIMIT %(few)s
 """

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from ...engine.errors import ReadOnlyError
-from ...engine.log.port import Append, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored
-from . import audit, life, ordering, reading
+from ...engine.errors import ReadOnlyError, UsageError
+from ...engine.log.port import TRIMMABLE, Append, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored, Weight
+from . import audit, life, ordering, reading, trim
 from .address import Address
 from .database import Database, Mode
 from .schema import prepare
@@ -74,6 +74,26 @@ class PostgresBackend:
         self._database.run(
             f"purging shard {shard}", lambda tx: life.purge(tx, shard, keep), mode=Mode.BULK, repeatable=True
         )
+
+    def weigh(self, retention: int | None, *, through: int, shard: str | None) -> dict[int, Weight]:
+        deed = "weighing the log"
+        return self._database.run(deed, lambda tx: trim.weigh(tx, retention, through, shard), mode=Mode.AUDIT)
+
+    def trim(self, retention: int, *, through: int, shard: str | None) -> Weight:
+        self._check_writable()
+        if retention not in TRIMMABLE:
+            raise UsageError(f"records of retention class {retention} go with their run, or never; not by a trim")
+        freed, done = Weight(), None
+        while done is None or done.more:
+            done = self._database.run(
+                "trimming",
+                lambda tx, done=done: trim.free(tx, retention, through, shard, done),  # type: ignore[misc]
+                mode=Mode.BULK,
+                repeatable=True,
+            )
+            freed = freed.plus(done.weight)
+        self._database.vacuum("event", "timeline_type")
+        return freed
 
     def start_epoch(self, reason: str) -> Epoch:
         self._check_writable()

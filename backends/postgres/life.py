@@ -28,7 +28,7 @@ DELETE FROM foldlog.timeline_type i USING (
     SELECT DISTINCT e.type, t.position FROM foldlog.timeline t
     CROSS JOIN LATERAL (
         SELECT type FROM foldlog.event
-        WHERE shard_id = t.shard_id AND seq BETWEEN t.first_seq AND t.first_seq + t.count - 1
+        WHERE shard_id = t.shard_id AND type <> '' AND seq BETWEEN t.first_seq AND t.first_seq + t.count - 1
         UNION ALL
         SELECT type FROM foldlog.kept
         WHERE shard_id = t.shard_id AND seq BETWEEN t.first_seq AND t.first_seq + t.count - 1

@@ -11,12 +11,12 @@ from ...engine.log.port import Shard, Stored
 from .database import Row, Transaction
 from .rows import BIGGEST, PURGED, STATES, stored
 
-# `kept` has the rows of purged shards, `event` those of all others.
+# `kept` has the rows of purged shards, `event` those of all others; a row without a type was freed by a trim.
 SHARD = """
 WITH found AS (
     (SELECT e.seq, e.type, e.ts_us, e.topics, e.crc, e.body, s.ordered_seq, s.shard_id
      FROM foldlog.event e JOIN foldlog.shard s ON s.shard_id = e.shard_id
-     WHERE s.name = %(shard)s AND {where} ORDER BY e.seq {way} LIMIT %(limit)s)
+     WHERE s.name = %(shard)s AND e.type <> '' AND {where} ORDER BY e.seq {way} LIMIT %(limit)s)
     UNION ALL
     (SELECT e.seq, e.type, e.ts_us, e.topics, e.crc, e.body, s.ordered_seq, s.shard_id
      FROM foldlog.kept e JOIN foldlog.shard s ON s.shard_id = e.shard_id
@@ -104,7 +104,8 @@ def read(tx: Transaction, after: int, limit: int, types: frozenset[str] | None) 
 def _found(row: Row) -> Stored:
     shard, seq, position, type, *_, state = row
     if type is not None:
-        return stored(row[:-1])
+        found = stored(row[:-1])
+        return found if type else found._replace(record=None)
     if state == PURGED:
         return Stored(shard, seq, position, None)
     raise CorruptLogError(f"shard {shard}: seq {seq} (position {position}) is missing, and the shard was not purged")

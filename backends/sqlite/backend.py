@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ...engine.errors import CorruptLogError, ReadOnlyError, UsageError
-from ...engine.log.port import GENESIS, Append, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored
+from ...engine.log.port import GENESIS, Append, Copied, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored, Weight
 from .append import Appender
 from .at_rest import connect_for_reading
 from .connect import connect, sync_log, translated
@@ -27,6 +27,7 @@ from .order import OrderFile
 from .read import Reader
 from .schema import ORDER_TABLES, SHARD_TABLES, alone_in, check_file, create_file, image, sync_names
 from .shardfile import ShardFile
+from .trim import Trimming
 
 
 class _Writing:
@@ -90,6 +91,7 @@ class SqliteBackend:
             self.order.relax()
         self.files = FileCache(self._open_file)
         self._reader = Reader(self.home, self.order, self.files)
+        self._trimming = Trimming(self.home, self.order, self.files)
         with translated(f"opening {folder}"):
             self._written = None if read_only else _Writing(self.home, self.order, self.files, wall)
         # A script that ends without closing must not look like a writer that was killed.
@@ -130,6 +132,14 @@ class SqliteBackend:
 
     def purge(self, shard: str, *, keep: bool) -> None:
         self._writing().ending.purge(shard, keep=keep)
+
+    def weigh(self, retention: int | None, *, through: int, shard: str | None) -> dict[int, Weight]:
+        self._check_open()
+        return self._trimming.weigh(retention, through=through, shard=shard)
+
+    def trim(self, retention: int, *, through: int, shard: str | None) -> Weight:
+        self._writing()
+        return self._trimming.trim(retention, through=through, shard=shard)
 
     def start_epoch(self, reason: str) -> Epoch:
         from .repair import note_epoch
@@ -191,6 +201,15 @@ class SqliteBackend:
 
         self._check_open()
         return diagnose(self, full=full, link=link)
+
+    def backup(
+        self, folder: Path, *, beside: Sequence[str] = (), progress: Callable[[str, int, int], None] | None = None
+    ) -> Copied:
+        from .backup import backup
+
+        self._check_open()
+        more = {"progress": progress} if progress else {}
+        return backup(self.home, self.order, folder, read_only=self.read_only, beside=beside, **more)
 
     def stats(self) -> dict[str, int | float | str]:
         head = self.head()

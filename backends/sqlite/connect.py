@@ -21,6 +21,7 @@ WAL_LIMIT = 4 * 1024 * 1024  #: a WAL is checkpointed when about this many bytes
 # Cut back to this when it starts over. Well above the usual size: a commit that overwrites a WAL costs half of one that
 # makes the file longer, so what a WAL has grown to is kept.
 WAL_KEPT = 4 * WAL_LIMIT
+PAGES_AT_ONCE = 1000  #: given back by one transaction
 
 Mode = Literal["rw", "ro", "immutable"]
 
@@ -130,6 +131,32 @@ def checkpoint(path: Path, db: sqlite3.Connection) -> None:
         if not isinstance(remedy_for(error, ""), UnavailableError):
             raise
         # As busy: a writer is at work; the next one that fills the WAL tries again.
+
+
+def empty_log(db: sqlite3.Connection) -> None:
+    """Move the WAL into the file and cut it to nothing, so that what was deleted is in neither; without effect on a
+    file in rollback-journal mode. Holds the write lock meanwhile, so no commit can start the WAL over."""
+    # Not for long: writers wait while this waits for a reader. What is left in the WAL goes as that starts over.
+    db.execute("PRAGMA busy_timeout=1000")
+    try:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        db.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+
+
+def give_back(db: sqlite3.Connection) -> None:
+    """Give free pages back to the system, so that the file gets shorter; its inode stays. Some pages at a time where
+    the file allows it, for writers wait meanwhile."""
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (step_by_step,) = db.execute("PRAGMA auto_vacuum").fetchone()
+    if free and not step_by_step:
+        db.execute("VACUUM")
+    while step_by_step and free:
+        db.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
+        before, (free,) = free, db.execute("PRAGMA freelist_count").fetchone()
+        if free >= before:
+            break
+    empty_log(db)
 
 
 def sync_log(path: Path) -> None:

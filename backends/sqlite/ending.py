@@ -19,7 +19,7 @@ from .files import FileCache
 from .home import FileKind, Home
 from .order import OrderFile, Place
 from .schema import sync_folder
-from .shardfile import Fence, ShardFile
+from .shardfile import FREED, Fence, ShardFile
 
 GONE = (ShardState.FENCED, ShardState.PURGED)
 
@@ -90,7 +90,8 @@ class Ending:
     ) -> tuple[list[tuple[int, Record, int]], set[str]]:
         """What is kept of a shard, and the types of all its events."""
         if file is not None and file.end(number).seq == place.ordered_seq:
-            return file.kept(number, place.name)
+            kept, types = file.kept(number, place.name)
+            return kept, self._order.all_types() if FREED in types else types
         if keep:
             raise CorruptLogError(
                 f"{self._home.file_of(place.name).path} lacks events of shard {place.name}, and among them what a "

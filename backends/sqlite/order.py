@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -407,6 +407,10 @@ class OrderFile:
             except sqlite3.IntegrityError as error:  # two processes cannot do that: all is done under the write lock
                 raise CorruptLogError(f"{self.path} is damaged: {error}") from error
             self._check_in_place()
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """The connection, to ask it; for what else is in this file."""
+        return self._reading()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

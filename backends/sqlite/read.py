@@ -138,12 +138,7 @@ class Reader:
         return now is not None and now.state is ShardState.PURGED
 
     def _unless_purged(self, place: Place, error: Exception) -> None:
-        """Return if the shard was purged while it was being read; else the error stands."""
-        if not self._purged_now(place):
-            if isinstance(error, FileNotFoundError):
-                path = self._home.file_of(place.name).path
-                raise CorruptLogError(f"{path} is missing, yet events of shard {place.name} were recorded") from error
-            raise error
+        unless_purged(self._home, self._order, place, error)
 
     def _kept(self, place: Place, first: int, last: int) -> list[tuple[int, Record]]:
         path, name = self._order.path, place.name
@@ -180,8 +175,11 @@ class Reader:
                     found = file.scan(
                         number, place.name, after=after, limit=limit, types=types, newest_first=newest_first
                     )
-                if not self._lacks(place, found, after, limit, types, newest_first):
-                    return found
+                    if not self._lacks(place, found, after, limit, types, newest_first):
+                        return found
+                    first, last = _promised(place, after, newest_first)
+                    if file.holds(number, first, last):  # what was not found was freed, or is of other types
+                        return found
                 if not self._purged_now(place):
                     path = self._home.file_of(place.name).path
                     raise CorruptLogError(
@@ -192,7 +190,7 @@ class Reader:
                 if not place.ordered_seq:
                     return []  # announced, not yet written
                 self._unless_purged(place, error)
-        first, last = (1, after - 1 if after else place.ordered_seq) if newest_first else (after + 1, place.ordered_seq)
+        first, last = _promised(place, after, newest_first)
         kept = [
             (seq, record) for seq, record in self._kept(place, first, last) if types is None or record.type in types
         ]
@@ -221,6 +219,24 @@ class Reader:
                 return file.end(self._home.number_in_file(place.name, place.id)).seq > 0
         except FileNotFoundError:
             return False
+
+
+def unless_purged(home: Home, order: OrderFile, place: Place, error: Exception) -> None:
+    """Return if the shard was purged while it was being read; else the error stands."""
+    now = order.find(place.name)
+    if now is not None and now.state is ShardState.PURGED:
+        return
+    if isinstance(error, FileNotFoundError):
+        path = home.file_of(place.name).path
+        raise CorruptLogError(f"{path} is missing, yet events of shard {place.name} were recorded") from error
+    raise error
+
+
+def _promised(place: Place, after: int, newest_first: bool) -> tuple[int, int]:
+    """The first and last seq past `after` that have positions."""
+    if newest_first:
+        return 1, min(after - 1, place.ordered_seq) if after else place.ordered_seq
+    return after + 1, place.ordered_seq
 
 
 def _positions(spans: list[Span], first: int, last: int) -> list[int | None]:

@@ -235,8 +235,13 @@ def _difference(place: Place, found: Found, ordered: tuple[int, Receipt] | None,
     seq = found.receipt.first_seq
     if ordered is None or ordered[1] != found.receipt:
         yield f"{place.name}: the receipt at seq {seq} is not the one on the timeline: restore from a backup"
-    elif types.at(ordered[0]) != found.types:
+    elif not _indexed(types.at(ordered[0]), found):
         yield f"{place.name}: the index of types is wrong at position {ordered[0]}: restore order.db from a backup"
+
+
+def _indexed(types: set[str], found: Found) -> bool:
+    """Whether the index fits; a trim that was cut short leaves types in it of which there are no events any more."""
+    return found.types <= types if found.freed else found.types == types
 
 
 def _key_faults(backend: SqliteBackend, place: Place, kind: FileKind, number: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
@@ -115,12 +115,21 @@ def sync_names(path: Path, *, top: Path) -> None:
         sync_folder(path)
 
 
+def alone_in(folder: Path) -> AbstractContextManager[None]:
+    """One process at a time, while a home is made, mended or copied."""
+    return _locked(folder, fcntl.LOCK_EX)
+
+
+def together_in(folder: Path) -> AbstractContextManager[None]:
+    """Any number of processes, while none is `alone_in` the folder."""
+    return _locked(folder, fcntl.LOCK_SH)
+
+
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time, while a home is made or mended."""
+def _locked(folder: Path, how: int) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, how)
         yield
     finally:
         os.close(handle)

@@ -21,10 +21,10 @@ from zlib import crc32
 
 from ...engine.errors import CorruptLogError
 from ...engine.log.port import RETENTION_MASK, Receipt, Record
-from .connect import BUSY_S, WAL_LIMIT, checkpoint, transaction
+from .connect import WAL_LIMIT, checkpoint, empty_log, give_back, transaction
 from .schema import SEQ_BITS, SEQ_MASK
 
-_PLACE = struct.Struct("<QQH")  # seq, ts_us, topics
+PLACE = struct.Struct("<QQH")  # seq, ts_us, topics
 _MARK = struct.Struct("<QQIB")  # first seq, at_us, count, keyed
 
 INSERT_MORE = "INSERT INTO event (id, type, ts_us, topics, crc, body) VALUES (?,?,?,?,?,?)"
@@ -32,6 +32,7 @@ INSERT_MORE = "INSERT INTO event (id, type, ts_us, topics, crc, body) VALUES (?,
 INSERT_UNFENCED = "INSERT INTO event SELECT ?,?,?,?,?,?,?,?,?,?,?,? WHERE (SELECT fence FROM shard WHERE number=?) = ?"
 COLUMNS = "id, type, ts_us, topics, crc, body"
 RECEIPT_COLUMNS = "id, count, keyed, key, digest, at_us, receipt_crc, type"
+FREED = ""  #: the type of a record whose body was freed by a trim; no other has an empty one
 
 
 Row = tuple[Any, ...]  #: as SQLite gives it; what a damaged file gives is checked, not believed
@@ -65,6 +66,7 @@ class Found(NamedTuple):
 
     receipt: Receipt
     types: frozenset[str]
+    freed: bool = False  #: whether a trim has freed some of its events, whose types nobody knows any more
 
 
 class ShardFile:
@@ -93,7 +95,7 @@ class ShardFile:
         shard, seq, _, uuid, at_us, digest, _ = receipt
         key = uuid.int.to_bytes(16, "big")
         prefix = self._prefixes.get((shard, kind)) or self._prefix(shard, kind)
-        crc = crc32(body, crc32(_PLACE.pack(seq, ts_us, topics), prefix))
+        crc = crc32(body, crc32(PLACE.pack(seq, ts_us, topics), prefix))
         check = crc32(digest, crc32(key, crc32(_MARK.pack(seq, at_us, 1, keyed), prefix)))
         row = (
             number << SEQ_BITS | seq, 1, keyed, key, digest, at_us, check, kind, ts_us, topics, crc, body, number, mark
@@ -108,7 +110,7 @@ class ShardFile:
         """Record an append of many events, as `insert_one` does of one."""
         base = number << SEQ_BITS
         shard, first_seq, _, key, at_us, digest, _ = receipt
-        prefixes, pack = self._prefixes, _PLACE.pack
+        prefixes, pack = self._prefixes, PLACE.pack
         rows = []
         for seq, (kind, ts_us, topics, body) in enumerate(records, start=first_seq):
             prefix = prefixes.get((shard, kind)) or self._prefix(shard, kind)
@@ -140,8 +142,7 @@ class ShardFile:
             in_place = os.stat(self._name).st_ino == self._inode
         except FileNotFoundError:
             in_place = False
-        if self._unchecked > WAL_LIMIT:
-            self.checkpoint()
+        self.wrote(0)
         return in_place
 
     def end(self, number: int) -> End:
@@ -158,12 +159,13 @@ class ShardFile:
         rows = self.db.execute(
             f"SELECT {RECEIPT_COLUMNS} FROM event WHERE keyed AND key = ? AND id >> 36 = ?", (key.bytes, number)
         ).fetchall()
-        return self._receipt(shard, rows[0]) if rows else None
+        return self.receipt(shard, rows[0]) if rows else None
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def records(self, number: int, shard: str, first: int, last: int) -> list[Record]:
-        """The records with seqs `first` to `last`, all of them. Raises CorruptLogError if one is missing or altered."""
+    def records(self, number: int, shard: str, first: int, last: int) -> list[Record | None]:
+        """The records with seqs `first` to `last`, all of them, None where freed. Raises CorruptLogError if one is
+        missing or altered."""
         base = number << SEQ_BITS
         rows = self.db.execute(
             f"SELECT {COLUMNS} FROM event WHERE id BETWEEN ? AND ? ORDER BY id", (base + first, base + last)
@@ -175,7 +177,7 @@ class ShardFile:
     def scan(
         self, number: int, shard: str, *, after: int, limit: int, types: frozenset[str] | None, newest_first: bool
     ) -> list[tuple[int, Record]]:
-        """Up to `limit` (seq, record) past `after`, or below it from the end when `newest_first`."""
+        """Up to `limit` (seq, record) past `after`, or below it from the end when `newest_first`; no freed ones."""
         low, high = number << SEQ_BITS, (number + 1) << SEQ_BITS
         wanted, values = "", []
         if types is not None:
@@ -188,30 +190,33 @@ class ShardFile:
             low += after
             order = "ASC"
         rows = self.db.execute(
-            f"SELECT {COLUMNS} FROM event WHERE id > ? AND id < ?{wanted} ORDER BY id {order} LIMIT ?",
+            f"SELECT {COLUMNS} FROM event WHERE id > ? AND id < ? AND type <> ''{wanted} ORDER BY id {order} LIMIT ?",
             (low, high, *values, limit),
         ).fetchall()
         seqs = [row[0] & SEQ_MASK for row in rows]
-        if types is None:
-            self._check_dense(shard, seqs, after, newest_first)
-        return list(zip(seqs, self._checked(shard, rows), strict=True))
+        if types is None and seqs:
+            first, last = (seqs[-1], seqs[0]) if newest_first else (after + 1, seqs[-1])
+            # Where they are not dense, some were freed, and are there without their bodies.
+            if last - first + 1 != len(seqs) and not self.holds(number, first, last):
+                raise CorruptLogError(f"{self.path}: shard {shard} lacks events between seq {first} and {last}")
+        return [(seq, one) for seq, one in zip(seqs, self._checked(shard, rows), strict=True) if one is not None]
 
-    def _check_dense(self, shard: str, seqs: list[int], after: int, newest_first: bool) -> None:
-        if not seqs:
-            return
-        step = -1 if newest_first else 1
-        start = seqs[0] if newest_first else after + step
-        if seqs[0] != start or seqs[-1] != start + step * (len(seqs) - 1):
-            raise CorruptLogError(f"{self.path}: shard {shard} lacks events near seq {start}")
+    def holds(self, number: int, first: int, last: int) -> bool:
+        """Whether the events with seqs `first` to `last` are all there, those included whose bodies were freed."""
+        base = number << SEQ_BITS
+        sql = "SELECT count(*) FROM event WHERE id BETWEEN ? AND ?"
+        (count,) = self.db.execute(sql, (base + first, base + last)).fetchone()
+        return bool(count == max(0, last - first + 1))
 
-    def _checked(self, shard: str, rows: list[tuple[int, str, int, int, int, bytes]]) -> list[Record]:
-        """The records of rows whose checksums hold. Raises CorruptLogError at the first that does not.
+    def _checked(self, shard: str, rows: list[tuple[int, str, int, int, int, bytes]]) -> list[Record | None]:
+        """The records of rows whose checksums hold, None where freed. Raises CorruptLogError at the first that does
+        not.
 
         Flat, for it runs once an event: a call of a function each would cost a tenth of reading it.
         """
         prefixes: dict[str, int] = {}
-        pack, new = _PLACE.pack, tuple.__new__
-        records = []
+        pack, new = PLACE.pack, tuple.__new__
+        records: list[Record | None] = []
         for row in rows:
             id_, kind, ts_us, topics, crc, body = row
             prefix = prefixes.get(kind)
@@ -222,7 +227,7 @@ class ShardFile:
                     raise damaged(self.path, shard, row)
             except (struct.error, TypeError) as error:  # a flipped bit may change a value's type
                 raise damaged(self.path, shard, row) from error
-            records.append(new(Record, (kind, ts_us, topics, body)))
+            records.append(new(Record, (kind, ts_us, topics, body)) if kind else None)
         return records
 
     def receipts(self, number: int, shard: str, *, after_seq: int, chunk: int) -> list[Found]:
@@ -250,16 +255,18 @@ class ShardFile:
         index = 0
         expected = after_seq + 1
         while index < len(rows):
-            receipt = self._receipt(shard, rows[index])
+            receipt = self.receipt(shard, rows[index])
             members = rows[index : index + receipt.size]
             here = receipt.first_seq == expected and len(members) == receipt.size
             if not here or members[-1][0] & SEQ_MASK != receipt.last_seq:
                 raise CorruptLogError(f"{self.path}: shard {shard} lacks events at seq {expected}")
-            yield Found(receipt, frozenset(row[7] for row in members))
+            kinds = frozenset(row[7] for row in members)
+            yield Found(receipt, kinds - {FREED}, True) if FREED in kinds else Found(receipt, kinds)
             expected += receipt.size
             index += receipt.size
 
-    def _receipt(self, shard: str, row: Row) -> Receipt:
+    def receipt(self, shard: str, row: Row) -> Receipt:
+        """The receipt in a row of RECEIPT_COLUMNS. Raises CorruptLogError if its checksum does not hold."""
         id_, count, keyed, key, digest, at_us, check, kind = row
         seq = id_ & SEQ_MASK
         try:
@@ -295,7 +302,8 @@ class ShardFile:
         self.db.execute("UPDATE shard SET fence = (fence | 3) + 1 WHERE number = ?", (number,))
 
     def kept(self, number: int, shard: str) -> tuple[list[tuple[int, Record, int]], set[str]]:
-        """What outlives a purge, as (seq, record, checksum), and the types of all the shard's events."""
+        """What outlives a purge, as (seq, record, checksum), and the types of the shard's events: FREED among them if
+        there are some whose types nobody knows any more."""
         low, high = number << SEQ_BITS, (number + 1) << SEQ_BITS
         kinds = self.db.execute("SELECT DISTINCT type FROM event WHERE id > ? AND id < ?", (low, high)).fetchall()
         rows = self.db.execute(
@@ -304,7 +312,9 @@ class ShardFile:
             (low, high),
         ).fetchall()
         records = self._checked(shard, rows)
-        kept = [(row[0] & SEQ_MASK, record, row[4]) for row, record in zip(rows, records, strict=True)]
+        kept = [
+            (row[0] & SEQ_MASK, record, row[4]) for row, record in zip(rows, records, strict=True) if record is not None
+        ]
         return kept, {kind for (kind,) in kinds}
 
     def erase(self, number: int) -> None:
@@ -314,12 +324,17 @@ class ShardFile:
         self.db.execute("DELETE FROM event WHERE id > ? AND id < ?", (low, high))
         self.db.execute("PRAGMA incremental_vacuum").fetchall()
         self.db.execute("PRAGMA secure_delete=OFF")
-        # Not for long: writers wait while this waits for a reader. What is left in the WAL goes as that starts over.
-        self.db.execute("PRAGMA busy_timeout=1000")
-        try:
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            self.db.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+        empty_log(self.db)
+
+    def shrink(self) -> None:
+        """Give the free pages of the file back to the system."""
+        give_back(self.db)
+
+    def wrote(self, size: int) -> None:
+        """Note bytes written other than by an append; the WAL is moved into the file when they are many."""
+        self._unchecked += size
+        if self._unchecked > WAL_LIMIT:
+            self.checkpoint()
 
     def checkpoint(self) -> None:
         """Move the WAL into the file."""
@@ -335,7 +350,7 @@ def checked(path: Path, shard: str, row: tuple[int, str, int, int, int, bytes]) 
     """The record of a row (id or seq, type, ts_us, topics, crc, body) if its checksum holds."""
     id_, kind, ts_us, topics, crc, body = row
     try:
-        good = crc == crc32(body, crc32(_PLACE.pack(id_ & SEQ_MASK, ts_us, topics), record_prefix(shard, kind)))
+        good = crc == crc32(body, crc32(PLACE.pack(id_ & SEQ_MASK, ts_us, topics), record_prefix(shard, kind)))
     except (struct.error, TypeError, AttributeError):  # a flipped bit may change a value's type
         good = False
     if not good:

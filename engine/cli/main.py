@@ -31,6 +31,8 @@ COMMANDS = {
     "retry": ("retry", "Let views that have stopped try again."),
     "verify": ("verify", "Prove that the views are what the log says."),
     "doctor": ("doctor", "Look for damage in a log, and say what to do."),
+    "backup": ("backup", "Copy a log that is in use to a folder."),
+    "retention": ("retention", "Let old runs, log messages and ticks go."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),
     "bench": ("bench", "Measure foldlog against the raw driver on this machine."),
 }

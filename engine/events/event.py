@@ -45,7 +45,7 @@ MAX_DEPTH = 64  #: lists and dicts inside one another, in the plain documents th
 class Record(NamedTuple):
     """One event as a backend sees it: enough to index and route, the rest opaque."""
 
-    type: str  #: stable name of the kind, as `STEP_START`
+    type: str  #: stable name of the kind, as `STEP_START`; never empty
     ts_us: int  #: the event's own time: microseconds since 1970-01-01 UTC, by its writer's clock
     topics: int  #: `Topic` and `Retention` bits
     body: bytes

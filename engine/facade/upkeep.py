@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ReadOnlyError
+from ..log.port import Copied
 from .base import Facade
 
 if TYPE_CHECKING:
@@ -58,6 +60,12 @@ class Upkeep(Facade):
         from ..views.verify import verify
 
         return verify(self.views, view, progress=progress)
+
+    def backup(self, folder: str | Path, *, progress: Callable[[str, int, int], None] | None = None) -> Copied:
+        """Copy the log, and the views beside it, to a folder while others write, seal and delete; see
+        `EventLog.backup`. The copy is an instance by itself: `Instance.from_url` with its folder.
+        """
+        return self.log.backup(folder, beside=("views.db",), progress=progress)
 
     def status(self) -> dict[str, Any]:
         """For people and metrics: the log's counts, its head, and where each view stands."""

@@ -6,19 +6,38 @@ Not here: bytes (a codec is passed in), storage (a backend is passed in), views.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 from uuid import UUID, uuid5
 from weakref import WeakSet
 
 from ..errors import CorruptLogError, ReadOnlyError, UsageError
-from ..events.event import Event, Record
+from ..events.event import Event, Record, Retention
 from .cursor import Cursor, accept, cursor_at
 from .follow import Follower
 from .names import check_shard_name, is_system_shard
-from .port import ANY, LIMITS, MAX_SEQ, Append, Backend, CanTell, Expect, Expected, Head, Receipt, Shard, Stored
+from .port import (
+    ANY,
+    LIMITS,
+    MAX_SEQ,
+    TRIMMABLE,
+    Append,
+    Backend,
+    CanBackup,
+    CanTell,
+    Copied,
+    Expect,
+    Expected,
+    HasDatabase,
+    Head,
+    Receipt,
+    Shard,
+    Stored,
+    Weight,
+)
 from .sequencer import Sequencer
 from .writer import EventWriter
 
@@ -49,7 +68,7 @@ class EventRecord(NamedTuple):
 
 
 class Purged(NamedTuple):
-    """A range of the timeline whose events were deleted with their runs; both ends included."""
+    """A range of the timeline whose events were deleted, with their runs or by age; both ends included."""
 
     first_position: int
     last_position: int
@@ -87,6 +106,13 @@ class ShardPage(NamedTuple):
     records: list[EventRecord]
     next_seq: int
     at_end: bool
+
+
+class Trimmed(NamedTuple):
+    """What a trim has done. `freed` counts what this call has freed; none if an earlier one had done so."""
+
+    receipt: Receipt  #: of the fact that tells of it, in `@instance`
+    freed: Weight
 
 
 class EventLog:
@@ -309,6 +335,72 @@ class EventLog:
         self._sequencer.catch_up()
         self.backend.purge(run_id, keep=keep)
         return receipt
+
+    def weigh(
+        self, retention: Retention | None = None, *, through_position: int | None = None, shard: str | None = None
+    ) -> dict[Retention, Weight]:
+        """How many events and bytes of bodies there are, by retention class; changes nothing.
+
+        `retention`: only that class. `through_position`: only up to there; by default up to the head.
+        `shard`: only there. With a class and a position, what `trim` would free.
+        """
+        self._check_open()
+        through = self.backend.head().position if through_position is None else through_position
+        found = self.backend.weigh(retention, through=through, shard=shard)
+        return {Retention(kind): found[kind] for kind in sorted(found)}
+
+    def trim(self, retention: Retention, through_position: int, *, shard: str | None = None) -> Trimmed:
+        """Free the bodies of all events of one retention class up to a position of the timeline, for good.
+
+        `retention`: LOG or TICK. `shard`: only there; by default everywhere. Seqs and positions stay dense, and what
+        is freed reads as `Purged`. A fact, HISTORY_TRIMMED, goes on the timeline (shard `@instance`) before anything
+        is freed, so every fold learns of it. Interrupted at any point, the same call completes it.
+
+        Raises UsageError for another class, a position past the head, or a shard that was never written.
+        """
+        from ..events.tombstone import HistoryTrimmed
+
+        self._check_open(writing=True)
+        if retention not in TRIMMABLE:
+            raise UsageError(f"retention={retention!r}: only Retention.LOG and Retention.TICK may go by age")
+        if shard is not None:
+            check_shard_name(shard)
+            if self.backend.find_shard(shard) is None:
+                raise UsageError(f"there is no shard {shard}")
+        head = self._sequencer.catch_up()
+        if type(through_position) is not int or not 1 <= through_position <= head.position:
+            raise UsageError(
+                f"through_position={through_position!r} is not on the timeline, which ends at {head.position}"
+            )
+        fact = HistoryTrimmed(retention=int(retention), through_position=through_position, shard=shard)
+        terms = f"trim:{int(retention)}:{through_position}:{'' if shard is None else f'={shard}'}"
+        receipt = self.append("@instance", [Event.now(fact)], key=uuid5(head.log_id, terms), wait="ordered")
+        return Trimmed(receipt, self.backend.trim(int(retention), through=through_position, shard=shard))
+
+    def backup(
+        self,
+        folder: str | Path,
+        *,
+        beside: Collection[str] = (),
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Copied:
+        """Copy the log to a folder, which must not be there or be empty, while others write, seal and delete.
+
+        The copy holds every append acknowledged before the call, and stands at one position: it opens by itself, and
+        cursors up to there are good in it. It is there as a whole or not at all. `beside`: other files of the log's
+        home to copy, if they are there. Only for logs in a folder of this machine.
+
+        Raises UsageError for a log or a folder that this cannot be done with, UnavailableError if the disk is full.
+        """
+        self._check_open()
+        if not isinstance(self.backend, CanBackup):
+            error = UsageError(f"{self.backend.url} is no folder that could be copied")
+            error.remedy = "There is no copy of a log in memory; put it in a place, as sqlite:///./history."
+            if isinstance(self.backend, HasDatabase):
+                error.remedy = f"Use the server's own means: pg_dump --schema={self.backend.schema}."
+            raise error
+        self.catch_up()
+        return self.backend.backup(Path(folder), beside=tuple(beside), progress=progress)
 
     def close(self) -> None:
         """Free every handle; its followers end, and what its writers have queued is written first. Idempotent."""

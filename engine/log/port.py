@@ -8,13 +8,13 @@ Not here: what events mean (events/), bytes (serdes/), how receipts are ordered 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
-from ..events.event import RETENTION_MASK, Record
+from ..events.event import RETENTION_MASK, Record, Retention
 
 __all__ = [
     "ANY",
@@ -23,12 +23,15 @@ __all__ = [
     "MAX_SEQ",
     "NEW",
     "RETENTION_MASK",
+    "TRIMMABLE",
     "Append",
     "Backend",
+    "CanBackup",
     "CanGroup",
     "CanRepair",
     "CanTell",
     "CanWait",
+    "Copied",
     "Epoch",
     "Expect",
     "Expected",
@@ -44,6 +47,7 @@ __all__ = [
     "Shard",
     "ShardState",
     "Stored",
+    "Weight",
 ]
 
 
@@ -69,6 +73,7 @@ class Limits(NamedTuple):
 
 
 LIMITS: Final = Limits()
+TRIMMABLE: Final = (int(Retention.LOG), int(Retention.TICK))  #: retention classes that may go by age
 MAX_SEQ: Final = 2**36  #: events of one shard, on any backend
 
 
@@ -138,7 +143,8 @@ GENESIS: Final = bytes(16)  #: the chain before the first receipt
 
 
 class Stored(NamedTuple):
-    """One record as read back. `position` is None while its receipt is not placed; `record` is None where purged."""
+    """One record as read back. `position` is None while its receipt is not placed; `record` is None where its body is
+    gone: its run was purged, or its retention class was trimmed."""
 
     shard: str
     seq: int
@@ -161,6 +167,17 @@ class Shard(NamedTuple):
     name: str
     state: ShardState
     ordered_seq: int
+
+
+class Weight(NamedTuple):
+    """How much of a log: a number of events, and the bytes of their bodies."""
+
+    events: int = 0
+    bytes: int = 0
+
+    def plus(self, other: Weight) -> Weight:
+        """Both together."""
+        return Weight(self.events + other.events, self.bytes + other.bytes)
 
 
 Outcome = Receipt | Exception  #: of one append in a group
@@ -215,6 +232,16 @@ class Backend(Protocol):
         """Free the records of a fenced, fully placed shard; with `keep`, those of `Retention.KEPT` stay readable at
         their seq and position. Idempotent. Raises ConflictError if the shard is not fenced or not fully placed."""
 
+    def weigh(self, retention: int | None, *, through: int, shard: str | None) -> dict[int, Weight]:
+        """What can be read at positions up to `through`, by retention class: of one class, or of all that occur
+        (None); in one shard, or everywhere (None). Changes nothing."""
+
+    def trim(self, retention: int, *, through: int, shard: str | None) -> Weight:
+        """Free the bodies of all placed records of one retention class at positions up to `through`, in one shard or
+        everywhere, and give their storage back; what this call has freed. Seqs, positions, receipts and keys stay, and
+        a freed record reads as purged. UsageError for a class that is not TRIMMABLE. Idempotent: killed anywhere, the
+        same call completes it."""
+
     def stats(self) -> dict[str, int | float | str]:
         """Sizes and counts for people and metrics; cheap."""
 
@@ -255,6 +282,27 @@ class CanRepair(Protocol):
 
     def start_epoch(self, reason: str) -> Epoch:
         """Begin another epoch at the head."""
+
+
+class Copied(NamedTuple):
+    """A copy of a log, as it stood at one position."""
+
+    folder: Path
+    position: int
+    shards: int  #: of which it holds events
+    bytes: int
+
+
+@runtime_checkable
+class CanBackup(Protocol):
+    """Optional: copy the log, as it stands, to a folder of its own while others go on."""
+
+    def backup(
+        self, folder: Path, *, beside: Sequence[str] = (), progress: Callable[[str, int, int], None] | None = None
+    ) -> Copied:
+        """A whole copy of what has positions, or no `folder` at all; it must not be there, or be empty. `beside`: what
+        else lies in the log's own folder and is to be copied, if it is there. `progress`: what, how much of it, of how
+        much."""
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ class RunQuery(NamedTuple):
     tags: Mapping[str, str | Collection[str]] | None = None  #: key -> the value, or any of several
     before: int | None = None  #: only those with a smaller storage id
     after: int | None = None  #: only those with a greater one
+    ended_before_us: int | None = None  #: only those that ended before this moment
 
 
 def find(
@@ -83,6 +84,8 @@ def _conditions(runs: sa.Table, place: sa.ColumnElement[int], query: RunQuery) -
         yield place < query.before
     if query.after is not None:
         yield place > query.after
+    if query.ended_before_us is not None:
+        yield runs.c.ended_us < query.ended_before_us
 
 
 def _record(row: RunRow, tags: dict[str, str]) -> RunRecord:

@@ -5,7 +5,7 @@ Promises: the end of a step stands until another attempt begins; a worker that c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -44,6 +44,7 @@ class StepRow(NamedTuple):
 STEPS: Final = Table("steps_v1", StepRow, key=2)
 
 _ENDED: Final = frozenset(("SUCCESS", "FAILURE", "SKIPPED"))
+_RETRY: Final = "UP_FOR_RETRY"  #: an attempt is over, the step is not
 _KINDS: Final = (StepStarted, StepRestarted, StepUpForRetry, StepSucceeded, StepFailed, StepSkipped)
 
 
@@ -69,7 +70,7 @@ def fold_step(row: StepRow, event: Event[Any], position: int) -> StepRow:
             started_us = now if row.started_us is None else row.started_us
             return row._replace(status="STARTED", attempts=attempts, started_us=started_us, ended_us=None)
         case StepUpForRetry() if row.status not in _ENDED:
-            return _with_error(row._replace(status="UP_FOR_RETRY", attempts=attempts), fact.error)
+            return _with_error(row._replace(status=_RETRY, attempts=attempts), fact.error)
         case StepSucceeded() if row.status not in _ENDED:
             return row._replace(status="SUCCESS", attempts=attempts, ended_us=now)
         case StepFailed() if row.status not in _ENDED:
@@ -132,3 +133,12 @@ def of_run(connection: sa.Connection, steps: sa.Table, run_id: str, *, limit: in
         )
         for row in rows
     ]
+
+
+def ends_of(connection: sa.Connection, steps: sa.Table, run_id: str, step_keys: Collection[str]) -> dict[str, int]:
+    """Of those steps of a run whose last attempt is over: the position of the event that says so."""
+    wanted = {keyed(key): key for key in step_keys}
+    query = sa.select(steps.c.step_key, steps.c.last_position).where(
+        steps.c.run_id == keyed(run_id), steps.c.step_key.in_(list(wanted)), steps.c.status.in_([*_ENDED, _RETRY])
+    )
+    return {wanted[key]: position for key, position in connection.execute(query)}

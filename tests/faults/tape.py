@@ -336,6 +336,9 @@ class Disk:
                 self.files[step.path].do(step)
             case "sync":
                 self.files[step.path].sync()
+            case "rename" if step.path in self.folders:
+                _move(self.files, self.folders, step)
+                self.pending.append(step._replace(deed="move"))
             case "link" | "rename":
                 self._name(step, self.files[step.path])
             case "unlink":
@@ -364,6 +367,8 @@ class Disk:
     def _commit(step: Step, files: dict[str, Inode], folders: set[str]) -> None:
         if step.deed == "mkdir":
             folders.add(step.path)
+        elif step.deed == "move":
+            _move(files, folders, step)
         elif step.deed == "unlink":
             files.pop(step.path, None)
         else:
@@ -386,6 +391,15 @@ class Disk:
             for path, inode in files.items()
             if all(str(folder) in folders for folder in Path(path).parents)
         }
+
+
+def _move(files: dict[str, Inode], folders: set[str], step: Step) -> None:
+    """Give a folder, with all that is in it, another name."""
+    for path in [path for path in files if path.startswith(f"{step.path}/")]:
+        files[step.other + path.removeprefix(step.path)] = files.pop(path)
+    for path in [path for path in folders if f"{path}/".startswith(f"{step.path}/")]:
+        folders.remove(path)
+        folders.add(step.other + path.removeprefix(step.path))
 
 
 def _folder_of(step: Step) -> str:

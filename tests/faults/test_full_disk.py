@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from children import LODGER, run_child
 from lodger import fill_up, go_on
 from story import LAYOUTS, line, reopen, url_of
 
-from foldlog.engine.errors import UnavailableError
+from foldlog.engine.errors import ReadOnlyError, UnavailableError
+from foldlog.engine.events.event import Event, Retention
+from foldlog.engine.events.run import RunStarted
 from foldlog.engine.open import open_log
 
 
@@ -95,3 +98,53 @@ def test_the_doorbell_of_a_full_disk_kills_nobody(small_disk: Path, layout: str)
         (small_disk / "filler").unlink()
         bell.ring(100_000)
     assert (home / "doorbell").stat().st_blocks * 512 >= (home / "doorbell").stat().st_size
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_copy_to_a_disk_that_is_full(
+    small_disk: Path, tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P1: a clear error, nothing left there, and the original as it was; also if the room went after it was asked."""
+    log = open_log(url_of(tmp_path / "home", layout))
+    for number in range(6):
+        log.append(f"run-{number}", [line("x" * 500_000)])
+    for room in ("asked", "not asked"):
+        if room == "not asked":
+            monkeypatch.setattr("foldlog.backends.sqlite.backup.room_for", lambda home, folder: None)
+        with pytest.raises(UnavailableError) as caught:
+            log.backup(small_disk / "copy")
+        assert str(small_disk) in str(caught.value)
+        assert caught.value.remedy.startswith("Make room")
+        assert list(small_disk.iterdir()) == []
+    assert log.backup(tmp_path / "copy").shards == 6
+    log.close()
+
+
+def test_a_copy_to_a_disk_that_may_only_be_read(small_disk: Path, tmp_path: Path) -> None:
+    """P1: the error says where this user may not write."""
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with open_log(url_of(tmp_path / "home")) as log:
+        log.append("run-1", [line("x")])
+        with pytest.raises(ReadOnlyError, match="copy") as caught:
+            log.backup(small_disk / "copy")
+        assert "where this user may write" in caught.value.remedy
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_trim_on_a_disk_that_is_full(small_disk: Path, layout: str) -> None:
+    """P1, P3: it may fail, loses nothing else, and the same call completes it when there is room."""
+    home = small_disk / "home"
+    log = open_log(url_of(home, layout))
+    for number in range(40):
+        log.append("run-1", [Event(RunStarted(), 0), line(f"{number} {'x' * 10_000}")])
+    head = log.catch_up().position
+    filler = small_disk / "filler"
+    eat_all(filler)
+    with suppress(UnavailableError):
+        log.trim(Retention.LOG, head)
+    assert len(log.read_shard("run-1", types=["RUN_START"]).records) == 40
+    filler.unlink()
+    log.trim(Retention.LOG, head)
+    assert Retention.LOG not in log.weigh()
+    assert log.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
+    log.close()
