@@ -31,11 +31,13 @@ COMMANDS = {
     "verify": ("verify", "Prove that the views are what the log says."),
     "doctor": ("doctor", "Look for damage in a log, and say what to do."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),
+    "config": ("config", "Check the configuration file of an instance."),
     "bench": ("bench", "Measure foldlog against the raw driver on this machine."),
 }
 EPILOG = """\b
-Which log: --url, else FOLDLOG_URL, else $FOLDLOG_HOME/history,
-else ./history. For example:
+Which log: --url, else FOLDLOG_URL, else what foldlog.yaml in
+FOLDLOG_HOME says, else $FOLDLOG_HOME/history, else ./history.
+For example:
   sqlite:///./history             a folder, relative
   sqlite:////var/lib/app/history  a folder, absolute (four slashes)
   postgresql://user@host/name     a database
