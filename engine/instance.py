@@ -108,8 +108,9 @@ class Instance(Reporting, AssetQuestions, Upkeep, Export, Parts):
 
         Raises what `open_log` raises.
         """
+        log = open_log(url, read_only=read_only)
         origin = Origin(url=url, views=views, root=root)
-        return cls(open_log(url, read_only=read_only), views=views, origin=origin)
+        return cls(log, views=origin.views, origin=origin)
 
     @classmethod
     def ephemeral(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
 from .log.port import HasHome
+from .urls import absolute
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -32,10 +33,10 @@ class Origin:
         configuration: Configuration | None = None,
         temporary: TemporaryDirectory[str] | None = None,
     ) -> None:
-        self._url = url
-        self._views = views
+        folder = _working_directory()  # as it is now: the process may change it before the views are opened
+        self._url = absolute(url, folder) if url and folder else url
+        self.views = absolute(views, folder, quoted=False) if views and folder else views
         self._root = None if root is None else Path(root).absolute()
-        self._folder = _working_directory()  #: as it was: the process may change it
         self._overrides = overrides
         self._configuration = configuration
         self._temporary = temporary
@@ -48,7 +49,8 @@ class Origin:
 
         if self._configuration is None:
             root = self.known_root(log)
-            config = {"storage": self._storage(), **(self._overrides or {})}
+            storage = {"url": self._url or "memory://"} | ({"views": self.views} if self.views else {})
+            config = {"storage": storage, **(self._overrides or {})}
             text = None if root is None else str(root)
             self._configuration = Configuration(InstanceRef(root=text, config=config, read_only=log.read_only))
         return self._configuration
@@ -62,15 +64,6 @@ class Origin:
         if self._configuration is None and self._url is None:
             raise UsageError("this instance was made of a log; one that was opened by URL or by a file has a reference")
         return replace(self.configuration(log).ref, read_only=log.read_only)
-
-    def _storage(self) -> dict[str, str | None]:
-        from .config.urls import absolute
-
-        url, views = self._url or "memory://", self._views
-        if self._folder is not None:
-            url = absolute(url, self._folder)
-            views = views and absolute(views, self._folder, quoted=False)
-        return {"url": url} if views is None else {"url": url, "views": views}
 
     def known_root(self, log: EventLog) -> Path | None:
         """The folder of the deployment's local files; None if none is known.

@@ -29,11 +29,12 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
     "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2"),  # no runs, no views
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy"),  # no backend: an engine is passed in
-    "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.retention", "yaml"),
+    "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", "yaml"),
     "engine/artifacts": (CONFIG, ERRORS),
     "engine/coordination": (EVENTS, LOG, CONFIG, ERRORS, "foldlog.engine.artifacts", "foldlog.engine.views"),
     "engine/open": (*WIRED, "sqlalchemy"),
-    "engine/origin": (LOG, CONFIG, ERRORS),
+    "engine/urls": (),
+    "engine/origin": (LOG, CONFIG, ERRORS, "foldlog.engine.urls"),
     "engine/payload": (EVENTS, LOG, ERRORS, "foldlog.serdes", "msgpack"),
     "engine/facade": (EVENTS, LOG, ERRORS, "foldlog.engine.views", "foldlog.engine.reporting", PAYLOAD, *PARTS),
     "engine/instance": (*WIRED, "sqlalchemy"),

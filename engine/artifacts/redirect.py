@@ -23,11 +23,13 @@ _before: list[int] = []  #: copies of 1 and 2 as they were before the first
 @contextmanager
 def redirected(out_path: str, err_path: str) -> Iterator[None]:
     """Append what is written to 1 and 2 to these files while inside. They are made if they are not there."""
-    files = _files(out_path, err_path)
     with _lock:
+        for stream in STREAMS:
+            _fill(stream)
+        files = _files(out_path, err_path)
         _flush()
         if not _open:
-            _before[:] = [_copy(stream) for stream in STREAMS]
+            _before[:] = [os.dup(stream) for stream in STREAMS]
         _open.append(files)
         _point_at(files)
     try:
@@ -57,11 +59,15 @@ def _files(out_path: str, err_path: str) -> tuple[int, int]:
         raise
 
 
-def _copy(stream: int) -> int:
+def _fill(stream: int) -> None:
+    """Open a stream that is closed, as a daemon's may be: else the next file to be opened is given its number."""
     try:
-        return os.dup(stream)
-    except OSError:  # a daemon that closed its streams
-        return os.open(os.devnull, os.O_WRONLY)
+        os.fstat(stream)
+    except OSError:
+        opened = os.open(os.devnull, os.O_WRONLY)
+        if opened != stream:
+            os.dup2(opened, stream)
+            os.close(opened)
 
 
 def _point_at(files: tuple[int, int]) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..urls import absolute
 from .checking import Context, check_section
 from .configurable import ConfigurableClass, ConfigurableClassData
 from .fields import Field, text
 from .legacy import old_storage
 from .place import Place, meant
-from .urls import absolute
 from .values import masked, resolve, shown
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""URLs in a configuration: which folder a relative one means, however the process was started."""
+"""Relative URLs: which folder one means, however the process was started and wherever it goes."""
 
 from __future__ import annotations
 
