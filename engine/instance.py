@@ -17,6 +17,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -126,6 +127,8 @@ class Instance(Reporting, AssetQuestions, Upkeep, Export, Parts):
         `folder`: for local files; by default a temporary one, removed when the instance is closed, or the program ends.
         `overrides`: what foldlog.yaml would say of its parts.
         """
+        if overrides and "storage" in overrides:
+            raise UsageError("an ephemeral instance has its log in memory; Instance.local_temp takes a storage")
         origin = Origin(url="memory://", root=folder, overrides=overrides)
         instance = cls(open_log("memory://"), origin=origin)
         for payload in preload.export_runs() if isinstance(preload, Instance) else preload:
@@ -216,16 +219,17 @@ class Instance(Reporting, AssetQuestions, Upkeep, Export, Parts):
         with self._lock:
             writer, self._writer = self._writer, None
             views, self._views = self._views, None
-        if writer is not None:
-            try:
-                writer.close()
-            except FoldlogError as error:  # each append's own caller was told; a log line has none
-                logger.debug("an append had failed before the instance was closed: %s", error)
-        if views is not None:
-            views.close()
-        self._shelf.close()
-        self._log.close()
-        self._origin.close()
+        with ExitStack() as last_first:
+            last_first.callback(self._origin.close)
+            last_first.callback(self._log.close)
+            last_first.callback(self._shelf.close)  # raises what a part raises; the rest is closed all the same
+            if views is not None:
+                last_first.callback(views.close)
+            if writer is not None:
+                try:
+                    writer.close()
+                except FoldlogError as error:  # each append's own caller was told; a log line has none
+                    logger.debug("an append had failed before the instance was closed: %s", error)
 
     def __enter__(self) -> Self:
         return self

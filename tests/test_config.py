@@ -360,7 +360,7 @@ WRONG = {
     ),
     # retention
     "retention by a number": ("retention: 30", 1, "retention", "", ""),
-    "a key of retention": ("retention: {logs: 30d}", 1, "retention", "logs", ""),
+    "a key of retention": ("retention: {logs: {after_days: 30}}", 1, "retention", "logs", ""),
 }
 
 
@@ -410,6 +410,9 @@ def test_a_file_that_cannot_be_read_is_named(home):
         Configuration.read(home / "foldlog.yaml")
     (home / "foldlog.yaml").write_bytes(b"storage: \xff")
     with pytest.raises(UsageError, match=r"foldlog.yaml cannot be read: it is not UTF-8"):
+        Configuration.read(home / "foldlog.yaml")
+    (home / "foldlog.yaml").write_bytes(b"#" * 1024 * 1025)
+    with pytest.raises(UsageError, match=r"foldlog.yaml is 1,049,600 bytes long; 1,048,576 are allowed"):
         Configuration.read(home / "foldlog.yaml")
     (home / "foldlog.yaml").unlink()
     (home / "foldlog.yml").write_text("storage: memory://")

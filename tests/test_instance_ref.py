@@ -231,6 +231,8 @@ def test_an_ephemeral_instance_may_be_given_a_folder_and_parts(tmp_path):
         assert instance.root_directory == tmp_path
         assert instance.run_coordinator.max_concurrent_runs == 1
     assert tmp_path.exists()
+    with pytest.raises(UsageError, match=r"Instance.local_temp takes a storage"):
+        Instance.ephemeral(overrides={"storage": "sqlite:///x"})
     with Instance.ephemeral(overrides={"run_queu": {}}) as instance, pytest.raises(UsageError, match="'run_queue'"):
         instance.run_coordinator  # noqa: B018
 

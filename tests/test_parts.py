@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from foldlog.engine.coordination import (
     WorkerStatus,
 )
 from foldlog.engine.coordination.launcher import launch
-from foldlog.engine.coordination.processes import started
+from foldlog.engine.coordination.processes import _asked_of_ps, started
 from foldlog.engine.coordination.transition import transition
 from foldlog.engine.facade.parts import NO_LAUNCHER
 
@@ -218,6 +219,9 @@ def test_the_settings_of_the_queue(make):
     assert coordinator.settings["tag_concurrency_limits"][2] == limits[2]
     assert coordinator.settings["concurrency"]["pools"]["op_granularity_run_buffer"] == 3
     assert make({"run_queue": {"max_concurrent_runs": 0}}).run_coordinator.max_concurrent_runs == 0
+    assert QueuedRunCoordinator(max_concurrent_runs=2).settings["dequeue_interval_seconds"] == 5
+    with pytest.raises(UsageError, match="max_runs: there is no key 'max_runs'"):
+        QueuedRunCoordinator(max_runs=2)
 
 
 # -- launching --------------------------------------------------------------------------------------------------------
@@ -387,6 +391,42 @@ def test_a_worker_that_cannot_be_asked_is_told(counting, caplog):
     assert "no worker of it could be asked" in caplog.text
 
 
+def test_a_run_canceled_while_its_worker_is_started_is_stopped(counting):
+    """Who cancels finds no handle yet; who launches looks again when it has recorded one."""
+    create(counting)
+    launcher, stopped = counting.run_launcher, []
+    launcher.terminate = lambda run_id: stopped.append(run_id) or bool(launcher.handle(run_id))
+    launcher.start_worker = lambda run: {} if counting.cancel_run(run.run_id) else None
+    assert counting.launch_run("run-1").status is RunStatus.CANCELING
+    assert types(counting)[1:] == ["RUN_STARTING", "RUN_CANCELING", "RUN_LAUNCHED"]
+    assert stopped == ["run-1", "run-1"]
+
+
+def test_a_run_canceled_before_its_worker_is_started_gets_none(counting, monkeypatch):
+    create(counting)
+    append = counting.log.append
+
+    def cancel_after_starting(run_id, given, **more):
+        receipt = append(run_id, given, **more)
+        if given[0].type == "RUN_STARTING":
+            assert counting.cancel_run(run_id)
+        return receipt
+
+    monkeypatch.setattr(counting.log, "append", cancel_after_starting)
+    assert counting.launch_run("run-1").status is RunStatus.CANCELED
+    assert types(counting)[1:] == ["RUN_STARTING", "RUN_CANCELING", "RUN_CANCELED"]
+    assert counting.run_launcher.started == []
+
+
+def test_a_run_without_a_launcher_is_not_half_canceled(make):
+    instance = make()
+    with instance.run("job", run_id="run-1"):
+        with pytest.raises(UsageError, match="no run_launcher is configured"):
+            instance.cancel_run("run-1")
+    assert instance.get_run_by_id("run-1").is_success
+    assert "RUN_CANCELING" not in types(instance)
+
+
 def test_an_instance_in_memory_launches_no_process():
     with Instance.ephemeral(overrides=launcher()) as instance:
         create(instance)
@@ -419,6 +459,19 @@ def test_a_process_is_told_apart_by_its_start():
     assert started(child.pid) is None
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps here")
+def test_a_process_is_told_apart_where_there_is_no_proc():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    first = _asked_of_ps(child.pid)
+    assert first
+    assert first == _asked_of_ps(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert _asked_of_ps(child.pid) is None
+    child.communicate()
+    assert _asked_of_ps(child.pid) is None
+
+
 # -- the scheduler ----------------------------------------------------------------------------------------------------
 
 
@@ -447,6 +500,18 @@ def test_a_part_without_its_instance_says_so(make):
     gc.collect()
     with pytest.raises(UsageError, match="belongs to no instance"):
         scheduler.start_schedule("x")
+
+
+def test_a_part_that_cannot_be_closed_keeps_nothing_open(counting):
+    def broken():
+        raise RuntimeError("mine")
+
+    counting.run_launcher.close = broken
+    subscription = counting.compute_log_manager.subscribe(["a"], print)
+    with pytest.raises(RuntimeError, match="mine"):
+        counting.close()
+    assert subscription.is_over
+    assert counting.log.closed
 
 
 def test_parts_are_made_once_and_closed_with_the_instance(make, caplog):

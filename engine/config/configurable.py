@@ -11,7 +11,7 @@ from ..errors import UsageError
 from .checking import Context, check_section
 from .fields import Field
 from .place import Place, meant
-from .values import MASK, masked, resolve, secrets_in
+from .values import masked, resolve, secrets_in, without
 
 P = TypeVar("P")
 
@@ -116,9 +116,7 @@ class ConfigurableClassData:
 
     def _refused(self, error: Exception, place: Place, secrets: list[str]) -> UsageError:
         """The error of a constructor, told as one of the file."""
-        text = str(error)
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+        text = without(str(error), secrets)
         # Without its cause: a traceback would print the message as it was, and a secret with it.
         if isinstance(error, UsageError):
             return place.fault(masked(text), error.remedy if error.remedy != UsageError.remedy else None)

@@ -14,13 +14,15 @@ from .checking import Context, check_section
 from .configurable import ConfigurableClassData
 from .fields import plain, text
 from .legacy import THREE, old_key
-from .place import Place, meant
+from .place import Place, Source, meant
 from .ref import InstanceRef
 from .secrets import EnvFileSecretsLoader, SecretsLoader
 from .storage import Storage, check_form, read_storage
-from .values import plain_text, resolve, shown
+from .values import plain_text, resolve, secrets_in, shown, without
 
 P = TypeVar("P")
+
+MAX_BYTES = 1024 * 1024  #: of a configuration file
 
 ARTIFACTS = "foldlog.engine.artifacts"
 COORDINATION = "foldlog.engine.coordination"
@@ -58,15 +60,19 @@ PARTS: dict[str, Part] = {
 
 def _check_retention(value: Any, place: Place, context: Context) -> dict[str, Any]:
     retention = f"{__package__.rpartition('.')[0]}.retention"
-    found = plain_text(resolve(value, place, context.lookup))
+    resolved = resolve(value, place, context.lookup)
+    found = plain_text(resolved)
     if not isinstance(found, Mapping):
-        raise place.fault(f"{shown(value)} was given; wanted a mapping, as {{log_messages: ...}}")
+        raise place.fault(f"{shown(value)} was given; wanted a mapping, as {{log_messages: {{after_days: 30}}}}")
     if find_spec(retention) is None:
         return _check_keys(found, ("runs", "log_messages", "ticks"), place)
     try:
         import_module(retention).RetentionPolicy.from_mapping(found)
     except UsageError as error:
-        raise place.fault(str(error), error.remedy) from error
+        # It names the key itself, from `retention` on; the line is that of the key.
+        text = without(str(error), secrets_in(resolved))
+        inner = Place(tuple(text.partition(":")[0].split(".")), place.source)
+        raise Place((), Source(inner.where, {}) if inner.where else None).fault(text, error.remedy) from None
     return dict(found)
 
 
@@ -99,6 +105,8 @@ class Configuration:
         from .document import read
 
         try:
+            if (size := path.stat().st_size) > MAX_BYTES:
+                raise UsageError(f"the configuration file {path} is {size:,} bytes long; {MAX_BYTES:,} are allowed")
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror

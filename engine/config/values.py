@@ -95,6 +95,13 @@ def masked(value: Any) -> Any:
     return value
 
 
+def without(text: str, secrets: list[str]) -> str:
+    """The text with each of the secrets replaced."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
 def _is_secret(key: object, item: object) -> bool:
     return isinstance(item, str | int) and not isinstance(item, FromEnv | bool) and bool(SECRET_KEY.search(str(key)))
 

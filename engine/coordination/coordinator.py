@@ -33,13 +33,16 @@ class RunCoordinator(InstancePart, ABC):
     def cancel_run(self, run_id: str) -> bool:
         """Stop the run. One that has no worker yet is canceled at once; else its worker is asked to stop.
 
-        False if it is over. Raises UsageError if there is no such run.
+        False if it is over. Raises UsageError if there is no such run, or no launcher to ask its worker by.
         """
 
         def canceling(run: Run) -> Sequence[Fact]:
             if run.status in WAITING:
                 return [RunCanceling(), RunCanceled()]
-            return [] if run.is_finished or run.status is RunStatus.CANCELING else [RunCanceling()]
+            if run.is_finished or run.status is RunStatus.CANCELING:
+                return []
+            self.instance.run_launcher  # noqa: B018  # raises if there is none, before anything is recorded
+            return [RunCanceling()]
 
         recorded = transition(self.instance, run_id, canceling)
         run = existing(self.instance, run_id)

@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..events.errorinfo import ErrorInfo
 from ..events.event import Fact
 from ..events.log import EngineEvent
-from ..events.run import FailureReason, RunFailed, RunLaunched, RunStarting, RunStatus
+from ..events.run import FailureReason, RunCanceled, RunFailed, RunLaunched, RunStarting, RunStatus
 from .part import Deployment, InstancePart
 from .transition import existing, record, transition
 
@@ -84,13 +84,28 @@ def launch(instance: Deployment, run_id: str, *, dequeued: bool = False) -> Run:
         return [] if dequeued else [RunStarting()]
 
     transition(instance, run_id, starting)
+    run = existing(instance, run_id)
+    if run.status is not RunStatus.STARTING:
+        return _canceled_before(instance, run_id)
     try:
-        handle = launcher.start_worker(existing(instance, run_id))
+        handle = launcher.start_worker(run)
     except Exception as error:
         _record_failure(instance, run_id, error)
         raise
-    launched = RunLaunched(launcher=type(launcher).__name__, handle=handle)
-    record(instance, run_id, [launched])
+    record(instance, run_id, [RunLaunched(launcher=type(launcher).__name__, handle=handle)])
+    run = existing(instance, run_id)
+    if run.status is RunStatus.CANCELING:  # by somebody who found no handle of the worker yet
+        launcher.terminate(run_id)
+    return run
+
+
+def _canceled_before(instance: Deployment, run_id: str) -> Run:
+    """The run was canceled while it was starting; its worker is not started, so nobody else ends it."""
+
+    def canceled(run: Run) -> Sequence[Fact]:
+        return [RunCanceled(reason="before its worker was started")] if run.status is RunStatus.CANCELING else []
+
+    transition(instance, run_id, canceled)
     return existing(instance, run_id)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from ..config.configurable import ConfigurableClassData
+from ..config.checking import Context, check_section
 from ..config.fields import Field, either, flag, integer, list_of, number, one_of, section, text
+from ..config.place import Place
 from ..errors import UsageError
 from ..events.event import Fact
 from ..events.run import RunEnqueued, RunStatus
@@ -48,19 +49,19 @@ SCHEMA: Mapping[str, Field] = {
 
 
 class QueuedRunCoordinator(RunCoordinator):
-    """Puts runs into the queue. `settings`: every key of the schema, defaults filled in (docs/config.md)."""
+    """Puts runs into the queue. Its arguments are the keys that docs/config.md lists; all may be left out.
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        _check_together(settings)
-        self.settings = _completed(settings)
+    `settings`: every key, defaults filled in. Raises UsageError for a key or a value that is wrong.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        checked = check_section(SCHEMA, settings, Place(), Context())
+        _check_together(checked)
+        self.settings = _completed(checked)
 
     @classmethod
     def config_schema(cls) -> Mapping[str, Field]:
         return SCHEMA
-
-    @classmethod
-    def from_config(cls, inst_data: ConfigurableClassData, config: Mapping[str, Any]) -> Self:
-        return cls(config)
 
     @property
     def max_concurrent_runs(self) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,9 +55,10 @@ class Shelf:
         with self._lock:
             self._closed = True
             parts, self._parts = list(self._parts.values()), {}
-        for part in parts:
-            if callable(close := getattr(part, "close", None)):
-                close()
+        with ExitStack() as last_first:  # one that raises keeps no other from being closed
+            for part in parts:
+                if callable(close := getattr(part, "close", None)):
+                    last_first.callback(close)
 
 
 class Parts(RunQuestions):
