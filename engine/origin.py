@@ -38,6 +38,7 @@ class Origin:
         self.views = absolute(views, folder, quoted=False) if views and folder else views
         self._root = None if root is None else Path(root).absolute()
         self._overrides = overrides
+        self._can_be_reopened = url is not None or configuration is not None
         self._configuration = configuration
         self._temporary = temporary
         self._lock = threading.Lock()
@@ -61,7 +62,7 @@ class Origin:
 
         if is_memory(log):
             raise UsageError("an ephemeral instance lives in one process: no reference opens it elsewhere")
-        if self._configuration is None and self._url is None:
+        if not self._can_be_reopened:
             raise UsageError("this instance was made of a log; one that was opened by URL or by a file has a reference")
         return replace(self.configuration(log).ref, read_only=log.read_only)
 

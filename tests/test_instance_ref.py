@@ -130,6 +130,7 @@ def test_some_instances_have_no_reference(tmp_path):
     with Instance.ephemeral() as instance, pytest.raises(UsageError, match="lives in one process"):
         instance.get_ref()
     with Instance(foldlog.open_log(f"sqlite:///{tmp_path}/h")) as instance:
+        assert instance.scheduler  # makes a configuration, and no reference
         with pytest.raises(UsageError, match="made of a log"):
             instance.get_ref()
         assert instance.root_directory == tmp_path
@@ -313,6 +314,21 @@ def test_a_long_run_is_carried_in_batches(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "MAX_EVENTS", 20)
         with pytest.raises(UsageError, match="has more than 20 events"):
             instance.export_run("run-1")
+
+
+def test_a_file_of_every_release_is_still_read():
+    payload = DebugRunPayload.read_file(Path(__file__).parent / "golden/exported_run.v1.foldlog")
+    assert payload.run_id == "4f1c2a7e-0b9d-4a43-8f0e-9d3f3a0f6d11"
+    assert [(event.type, event.timestamp_us, event.step_key) for event in payload.events()] == [
+        ("RUN_CREATED", 1_700_000_000_000_000, None),
+        ("STEP_START", 1_700_000_000_000_001, "extract"),
+        ("ASSET_MATERIALIZATION", 1_700_000_000_000_002, "extract"),
+        ("RUN_SUCCESS", 1_700_000_000_000_003, None),
+    ]
+    assert payload.events()[2].fact.metadata == {"rows": 5}
+    assert payload.to_bytes() == (Path(__file__).parent / "golden/exported_run.v1.foldlog").read_bytes()
+    with Instance.ephemeral(preload=[payload]) as instance:
+        assert instance.get_run_by_id(payload.run_id).is_success
 
 
 def test_what_cannot_be_exported_is_told(source):

@@ -402,6 +402,19 @@ def test_a_run_canceled_while_its_worker_is_started_is_stopped(counting):
     assert stopped == ["run-1", "run-1"]
 
 
+def test_a_run_canceled_while_its_launch_fails_is_over(counting):
+    create(counting)
+
+    def start_worker(run):
+        assert counting.cancel_run(run.run_id)
+        raise RuntimeError("the cluster is full")
+
+    counting.run_launcher.start_worker = start_worker
+    with pytest.raises(RuntimeError, match="the cluster is full"):
+        counting.launch_run("run-1")
+    assert counting.get_run_by_id("run-1").status is RunStatus.CANCELED
+
+
 def test_a_run_canceled_before_its_worker_is_started_gets_none(counting, monkeypatch):
     create(counting)
     append = counting.log.append

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..views.records import Run
 
 
+BEFORE_WORKER = "before its worker was started"
+
+
 class WorkerStatus(StrEnum):
     """What is known of the worker of a run."""
 
@@ -103,7 +106,7 @@ def _canceled_before(instance: Deployment, run_id: str) -> Run:
     """The run was canceled while it was starting; its worker is not started, so nobody else ends it."""
 
     def canceled(run: Run) -> Sequence[Fact]:
-        return [RunCanceled(reason="before its worker was started")] if run.status is RunStatus.CANCELING else []
+        return [RunCanceled(reason=BEFORE_WORKER)] if run.status is RunStatus.CANCELING else []
 
     transition(instance, run_id, canceled)
     return existing(instance, run_id)
@@ -114,7 +117,9 @@ def _record_failure(instance: Deployment, run_id: str, error: Exception) -> None
 
     def failed(run: Run) -> Sequence[Fact]:
         note = EngineEvent(text=f"the launch failed: {error}", error=info)
-        if run.status is not RunStatus.STARTING:  # canceled in between
+        if run.status is RunStatus.CANCELING:  # in between; there is no worker that could end it
+            return [note, RunCanceled(reason=BEFORE_WORKER)]
+        if run.status is not RunStatus.STARTING:
             return [note]
         return [note, RunFailed(reason=FailureReason.LAUNCH_FAILURE, error=info)]
 
