@@ -17,6 +17,9 @@ __all__ = [
     "NEW",
     "AppendKeyConflict",
     "AssetKey",
+    "ComputeLogManager",
+    "ConfigurableClass",
+    "ConfigurableClassData",
     "ConflictError",
     "CorruptLogError",
     "Cursor",
@@ -28,11 +31,18 @@ __all__ = [
     "FoldlogError",
     "HistoryDiverged",
     "Instance",
+    "InstanceRef",
+    "InstanceType",
+    "LocalArtifactStorage",
     "Page",
     "Purged",
+    "QueuedRunCoordinator",
     "ReadOnlyError",
     "Receipt",
+    "RunCoordinator",
+    "RunLauncher",
     "RunStatus",
+    "Scheduler",
     "ShardPurged",
     "UnavailableError",
     "UsageError",
@@ -46,6 +56,10 @@ __all__ = [
 TYPE_CHECKING = False  # not imported from typing, which costs more than the rest of this file
 if TYPE_CHECKING:
     from .engine import events
+    from .engine.artifacts import ComputeLogManager, LocalArtifactStorage
+    from .engine.config import ConfigurableClass, ConfigurableClassData
+    from .engine.config.ref import InstanceRef, InstanceType
+    from .engine.coordination import QueuedRunCoordinator, RunCoordinator, RunLauncher, Scheduler
     from .engine.errors import (
         AppendKeyConflict,
         ConflictError,
@@ -76,6 +90,9 @@ _HOME = {
     "NEW": ".engine.log.port",
     "AppendKeyConflict": ".engine.errors",
     "AssetKey": ".engine.events.asset",
+    "ComputeLogManager": ".engine.artifacts",
+    "ConfigurableClass": ".engine.config",
+    "ConfigurableClassData": ".engine.config",
     "ConflictError": ".engine.errors",
     "CorruptLogError": ".engine.errors",
     "Cursor": ".engine.log.cursor",
@@ -87,11 +104,18 @@ _HOME = {
     "FoldlogError": ".engine.errors",
     "HistoryDiverged": ".engine.errors",
     "Instance": ".engine.instance",
+    "InstanceRef": ".engine.config.ref",
+    "InstanceType": ".engine.config.ref",
+    "LocalArtifactStorage": ".engine.artifacts",
     "Page": ".engine.log.log",
     "Purged": ".engine.log.log",
+    "QueuedRunCoordinator": ".engine.coordination",
     "ReadOnlyError": ".engine.errors",
     "Receipt": ".engine.log.port",
+    "RunCoordinator": ".engine.coordination",
+    "RunLauncher": ".engine.coordination",
     "RunStatus": ".engine.events.run",
+    "Scheduler": ".engine.coordination",
     "ShardPurged": ".engine.errors",
     "UnavailableError": ".engine.errors",
     "UsageError": ".engine.errors",

@@ -33,6 +33,11 @@ def open_backend(url: str, *, read_only: bool = False) -> Backend:
     return _opener(scheme)(url, read_only=read_only)
 
 
+def check_url(url: str) -> None:
+    """Raise UsageError for a URL that no backend knows; nothing is opened."""
+    _opener(_scheme(url))
+
+
 def _scheme(url: str) -> str:
     if not isinstance(url, str):
         raise UsageError(f"{url!r} is no URL; write for example 'sqlite:///./history'")

@@ -14,52 +14,187 @@ Here, and in open.py, log, codec, backend and views are put together. Not here: 
 from __future__ import annotations
 
 import logging
+import os
 import threading
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .errors import FoldlogError, UsageError
 from .facade.assets import AssetQuestions
+from .facade.export import Export
+from .facade.parts import Parts, Shelf
 from .facade.retention import RetentionUpkeep
 from .facade.upkeep import Upkeep
 from .log.log import EventLog
 from .log.writer import EventWriter
-from .open import open_log
+from .open import open_log, open_storage
+from .origin import Origin, is_memory
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
+    from .config.configuration import Configuration
+    from .config.ref import InstanceRef, InstanceType
+    from .payload import DebugRunPayload
     from .views.database import Database
     from .views.views import Views
 
 logger = logging.getLogger("foldlog.instance")
 
 
-class Instance(RetentionUpkeep, AssetQuestions, Upkeep):
+class Instance(RetentionUpkeep, AssetQuestions, Upkeep, Export, Parts):
     """One deployment. Thread-safe; use it as a context manager, or call `close`."""
 
-    def __init__(self, log: EventLog, *, views: str | None = None) -> None:
+    def __init__(self, log: EventLog, *, views: str | None = None, origin: Origin | None = None) -> None:
         self._log = log
         self._views_url = views
         self._views: Views | None = None
         self._writer: EventWriter | None = None
         self._lock = threading.RLock()
+        self._origin = origin or Origin()
+        self._shelf = Shelf()
 
     @classmethod
-    def from_url(cls, url: str, *, views: str | None = None, read_only: bool = False) -> Self:
+    def get(cls, *, fallback_ephemeral: bool = False) -> Self:
+        """The instance of FOLDLOG_HOME: as its foldlog.yaml says; without one, `sqlite:///$FOLDLOG_HOME/history`.
+
+        `fallback_ephemeral`: where FOLDLOG_HOME is not set, an instance in memory instead of an error.
+
+        Raises UsageError if FOLDLOG_HOME is not set, relative, or no folder; and what `from_config` raises.
+        """
+        from .config.configuration import Configuration
+        from .config.home import VARIABLE, file_in, home
+        from .config.ref import InstanceRef
+
+        if fallback_ephemeral and not os.environ.get(VARIABLE):
+            return cls.ephemeral()
+        folder = home()
+        if (file := file_in(folder)) is not None:
+            return cls.from_config(file)
+        return cls._configured(Configuration(InstanceRef(root=str(folder))))
+
+    @classmethod
+    def from_config(cls, path: str | Path) -> Self:
+        """The instance of a configuration file, or of the foldlog.yaml in a folder. Its folder is the root.
+
+        Opens the log; the other parts are made when they are first used. Raises UsageError with file, line and key for
+        what is wrong in the file, and what `open_log` raises.
+        """
+        from .config.configuration import Configuration
+        from .config.home import FILE
+
+        path = Path(path)
+        return cls._configured(Configuration.read(path / FILE if path.is_dir() else path))
+
+    @classmethod
+    def from_ref(cls, ref: InstanceRef) -> Self:
+        """The instance of a reference, in whatever process. Raises what `from_config` raises."""
+        from .config.configuration import Configuration
+
+        return cls._configured(Configuration(ref))
+
+    @classmethod
+    def from_url(
+        cls, url: str, *, views: str | None = None, read_only: bool = False, root: str | Path | None = None
+    ) -> Self:
         """The instance whose log is at `url`; see `open_log` for what it may be.
 
         `views`: where else than beside the log the views are kept: `memory://`, `sqlite:///FILE` or `postgresql://…`.
         `read_only`: nothing is written; answers are as of what others have projected, unless `views` is given, which
             is then this reader's own to fill.
+        `root`: the folder for local files; by default the one that the folder of a SQLite log lies in.
 
         Raises what `open_log` raises.
         """
-        return cls(open_log(url, read_only=read_only), views=views)
+        log = open_log(url, read_only=read_only)
+        origin = Origin(url=url, views=views, root=root)
+        return cls(log, views=origin.views, origin=origin)
 
     @classmethod
-    def ephemeral(cls) -> Self:
-        """An instance in memory, gone with this object."""
-        return cls.from_url("memory://")
+    def ephemeral(
+        cls,
+        *,
+        preload: Instance | Iterable[DebugRunPayload] = (),
+        folder: str | Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """An instance in memory, gone with this object.
+
+        `preload`: runs to begin with: those of another instance, or exported ones (`export_run`).
+        `folder`: for local files; by default a temporary one, removed when the instance is closed, or the program ends.
+        `overrides`: what foldlog.yaml would say of its parts.
+        """
+        if overrides and "storage" in overrides:
+            raise UsageError("an ephemeral instance has its log in memory; Instance.local_temp takes a storage")
+        origin = Origin(url="memory://", root=folder, overrides=overrides)
+        instance = cls(open_log("memory://"), origin=origin)
+        for payload in preload.export_runs() if isinstance(preload, Instance) else preload:
+            payload.load_into(instance.log)
+        return instance
+
+    @classmethod
+    def local_temp(cls, folder: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
+        """A persistent instance on SQLite: other processes can open it by its reference.
+
+        `folder`: where it lies, and stays; by default a temporary folder, removed when this object is closed, or the
+            program ends. `overrides`: what foldlog.yaml would say. Raises what `from_config` raises.
+        """
+        from .config.configuration import Configuration
+        from .config.ref import InstanceRef
+        from .origin import temporary_folder
+
+        temporary = temporary_folder() if folder is None else None
+        root = Path(folder if temporary is None else temporary.name).absolute()  # type: ignore[arg-type]
+        root.mkdir(parents=True, exist_ok=True)
+        configuration = Configuration(InstanceRef(root=str(root), config=dict(overrides or {})))
+        return cls._configured(configuration, temporary=temporary)
+
+    @classmethod
+    def _configured(cls, configuration: Configuration, *, temporary: TemporaryDirectory[str] | None = None) -> Self:
+        storage = configuration.storage()
+        log = open_storage(configuration, storage, read_only=configuration.ref.read_only)
+        origin = Origin(configuration=configuration, temporary=temporary)
+        return cls(log, views=storage.views, origin=origin)
+
+    @property
+    def instance_type(self) -> InstanceType:
+        """Whether it outlives this process."""
+        from .config.ref import InstanceType
+
+        return InstanceType.EPHEMERAL if self.is_ephemeral else InstanceType.PERSISTENT
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """Whether its log is gone with this process."""
+        return is_memory(self._log)
+
+    def get_ref(self) -> InstanceRef:
+        """What opens this instance in another process: `Instance.from_ref`. Pickles, and is JSON.
+
+        Raises UsageError for an ephemeral instance, and one that was made of a log.
+        """
+        return self._origin.ref(self._log)
+
+    @property
+    def root_directory(self) -> Path:
+        """The folder of local files, absolute. Raises UsageError if there is none.
+
+        That of foldlog.yaml; by URL, the one that the folder of a SQLite log lies in, else FOLDLOG_HOME; a temporary
+        one if the instance is ephemeral.
+        """
+        root = self._origin.known_root(self._log)
+        if root is None:
+            error = UsageError(f"the instance of {self._log.backend.url} has no folder on this machine")
+            error.remedy = "Set FOLDLOG_HOME, or pass root=FOLDER to Instance.from_url."
+            raise error
+        return root
+
+    @property
+    def _configuration(self) -> Configuration:
+        return self._origin.configuration(self._log)
 
     @property
     def log(self) -> EventLog:
@@ -84,14 +219,17 @@ class Instance(RetentionUpkeep, AssetQuestions, Upkeep):
         with self._lock:
             writer, self._writer = self._writer, None
             views, self._views = self._views, None
-        if writer is not None:
-            try:
-                writer.close()
-            except FoldlogError as error:  # each append's own caller was told; a log line has none
-                logger.debug("an append had failed before the instance was closed: %s", error)
-        if views is not None:
-            views.close()
-        self._log.close()
+        with ExitStack() as last_first:
+            last_first.callback(self._origin.close)
+            last_first.callback(self._log.close)
+            last_first.callback(self._shelf.close)  # raises what a part raises; the rest is closed all the same
+            if views is not None:
+                last_first.callback(views.close)
+            if writer is not None:
+                try:
+                    writer.close()
+                except FoldlogError as error:  # each append's own caller was told; a log line has none
+                    logger.debug("an append had failed before the instance was closed: %s", error)
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,9 @@ ERRORS = "foldlog.engine.errors"
 EVENTS = "foldlog.engine.events"
 LOG = "foldlog.engine.log"
 PORT = "foldlog.engine.log.port"
+CONFIG = "foldlog.engine.config"
+PAYLOAD = "foldlog.engine.payload"
+PARTS = (CONFIG, "foldlog.engine.artifacts", "foldlog.engine.coordination")
 WIRED = ("foldlog.engine", "foldlog.backends", "foldlog.serdes")  #: what the wiring places put together
 
 MAY_NAME = {  # layer -> what it may import beside itself and the standard library; one line for each layer
@@ -26,7 +29,13 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
     "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2"),  # no runs, no views
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy"),  # no backend: an engine is passed in
+    "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", "yaml"),
+    "engine/artifacts": (CONFIG, ERRORS),
+    "engine/coordination": (EVENTS, LOG, CONFIG, ERRORS, "foldlog.engine.artifacts", "foldlog.engine.views"),
     "engine/open": (*WIRED, "sqlalchemy"),
+    "engine/urls": (),
+    "engine/origin": (LOG, CONFIG, ERRORS, "foldlog.engine.urls"),
+    "engine/payload": (EVENTS, LOG, ERRORS, "foldlog.serdes", "msgpack"),
     "engine/facade": (
         EVENTS,
         LOG,
@@ -34,6 +43,8 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
         "foldlog.engine.views",
         "foldlog.engine.reporting",
         "foldlog.engine.retention",
+        PAYLOAD,
+        *PARTS,
     ),
     "engine/instance": (*WIRED, "sqlalchemy"),
     "engine/reporting": (EVENTS, LOG, ERRORS),  # what a program reports goes to the log and nowhere else

@@ -34,11 +34,13 @@ COMMANDS = {
     "backup": ("backup", "Copy a log that is in use to a folder."),
     "retention": ("retention", "Let old runs, log messages and ticks go."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),
+    "config": ("config", "Check the configuration file of an instance."),
     "bench": ("bench", "Measure foldlog against the raw driver on this machine."),
 }
 EPILOG = """\b
-Which log: --url, else FOLDLOG_URL, else $FOLDLOG_HOME/history,
-else ./history. For example:
+Which log: --url, else FOLDLOG_URL, else what foldlog.yaml in
+FOLDLOG_HOME says, else $FOLDLOG_HOME/history, else ./history.
+For example:
   sqlite:///./history             a folder, relative
   sqlite:////var/lib/app/history  a folder, absolute (four slashes)
   postgresql://user@host/name     a database

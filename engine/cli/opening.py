@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import FoldlogError, ReadOnlyError, UnavailableError, UsageError
@@ -31,20 +32,18 @@ NO_LOG = (
 @contextmanager
 def existing_log(target: Target, *, write: bool = False, look_only: bool = False) -> Iterator[EventLog]:
     """The log, which must exist. `write`: no falling back to reading; `look_only`: reading, whatever one may do."""
-    from ..open import open_log
-
     _require(target)
     if look_only:
-        with open_log(target.url, read_only=True) as log:
+        with _log(target, read_only=True) as log:
             yield log
         return
     try:
-        log = open_log(target.url)
+        log = _log(target)
     except (ReadOnlyError, UnavailableError):
         if write:
             raise
         say(_AS_OF, err=True)
-        log = open_log(target.url, read_only=True)
+        log = _log(target, read_only=True)
     with log:
         yield log
 
@@ -52,16 +51,14 @@ def existing_log(target: Target, *, write: bool = False, look_only: bool = False
 @contextmanager
 def existing_instance(target: Target, *, write: bool = False) -> Iterator[Instance]:
     """The instance on a log that must exist. `write`: no falling back to reading."""
-    from ..instance import Instance
-
     _require(target)
     try:
-        instance = Instance.from_url(target.url)
+        instance = _instance(target)
     except (ReadOnlyError, UnavailableError):
         if write:
             raise
         say(_AS_OF, err=True)
-        instance = _reading_instance(target.url)
+        instance = _reading_instance(target)
     with instance:
         _warn_of_waiting(instance)
         yield instance
@@ -75,16 +72,32 @@ def _warn_of_waiting(instance: Instance) -> None:
             say(f"taking in {behind:,} events first", err=True)
 
 
-def _reading_instance(url: str) -> Instance:
+def _log(target: Target, *, read_only: bool = False) -> EventLog:
+    from ..open import open_log, open_storage
+
+    if target.configuration is None:
+        return open_log(target.url, read_only=read_only)
+    return open_storage(target.configuration, target.configuration.storage(), read_only=read_only)
+
+
+def _instance(target: Target, *, read_only: bool = False) -> Instance:
+    from ..instance import Instance
+
+    if target.configuration is None:
+        return Instance.from_url(target.url, read_only=read_only)
+    return Instance.from_ref(replace(target.configuration.ref, read_only=read_only))
+
+
+def _reading_instance(target: Target) -> Instance:
     """An instance that writes nothing; where nobody has kept views of this release, it folds its own in memory."""
     from ..instance import Instance
 
-    instance = Instance.from_url(url, read_only=True)
+    instance = _instance(target, read_only=True)
     try:
         instance.position  # noqa: B018  # opens the views
     except ReadOnlyError:
         instance.close()
-        instance = Instance.from_url(url, read_only=True, views="memory://")
+        instance = Instance(_log(target, read_only=True), views="memory://")
     return instance
 
 
@@ -93,17 +106,17 @@ _AS_OF = "foldlog: this user may not write to the log: the answer is as of what 
 
 def _require(target: Target) -> None:
     """Raise UsageError, with what to do, if there is no log at the URL."""
-    from ..open import open_log
-
     if target.url.partition(":")[0].lower() == "memory":
         error = UsageError(f"{target.url}: a log in memory lives in one process, so no command can look at it")
         error.remedy = "Give the log a place, as sqlite:///./history."
         raise error
     try:
-        open_log(target.url, read_only=True).close()
+        _log(target, read_only=True).close()
     except UsageError as error:
         error.remedy = NO_LOG
-        if ":" not in target.url:
+        if target.configuration is not None:
+            error.remedy += f" It is named by `storage` in {target.source}."
+        elif ":" not in target.url:
             error.remedy = f"If that is the folder of a log, write sqlite:///{target.url}."
         elif target.source != "--url":
             error.remedy += f" This URL is {'the default' if target.source == 'default' else f'from {target.source}'}."

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import click
+
+if TYPE_CHECKING:
+    from ..config.configuration import Configuration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,7 +23,8 @@ class Target(NamedTuple):
     """The log that a command works on, and who said so."""
 
     url: str
-    source: str  #: `--url`, `FOLDLOG_URL`, `FOLDLOG_HOME` or `default`
+    source: str  #: `--url`, `FOLDLOG_URL`, `FOLDLOG_HOME`, the configuration file, or `default`
+    configuration: Configuration | None = None  #: what opens it, if a configuration file names it
 
     @property
     def shown(self) -> str:
@@ -38,7 +42,10 @@ class Target(NamedTuple):
 
 
 def target(given: str | None) -> Target:
-    """The log that the command line names, or the environment, or the default: the folder ./history."""
+    """The log that the command line names, or the environment, or the default: the folder ./history.
+
+    Raises UsageError for a configuration file in FOLDLOG_HOME that is wrong.
+    """
     if given is not None:
         if not given:  # as from --url "$UNSET": the default could be another log than was meant
             raise click.UsageError("--url is empty; leave it out for the default log")
@@ -46,8 +53,21 @@ def target(given: str | None) -> Target:
     if url := os.environ.get("FOLDLOG_URL"):
         return Target(url, "FOLDLOG_URL")
     if home := os.environ.get("FOLDLOG_HOME"):
-        return Target(sqlite_url(Path(home) / "history"), "FOLDLOG_HOME")
+        return _configured(Path(home)) or Target(sqlite_url(Path(home) / "history"), "FOLDLOG_HOME")
     return Target("sqlite:///./history", "default")
+
+
+def _configured(home: Path) -> Target | None:
+    """The log that foldlog.yaml in the folder names, if there is that file."""
+    from ..config.home import file_in
+
+    if (file := file_in(home)) is None:
+        return None
+    from ..config.configuration import Configuration
+
+    configuration = Configuration.read(file)
+    storage = configuration.storage()
+    return Target(storage.url or storage.shown, str(file), configuration)
 
 
 def sqlite_url(folder: Path) -> str:

@@ -1,0 +1,70 @@
+"""Where in a configuration something stands, and the error that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..errors import UsageError
+
+Path = tuple[str | int, ...]  #: keys and list indexes, from the top
+
+
+class Source(NamedTuple):
+    """A file that was read, and the line of each key in it, from 1."""
+
+    file: str
+    lines: dict[Path, int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A key or a value: its path, and the file it was read from, if any."""
+
+    path: Path = ()
+    source: Source | None = field(default=None, repr=False)
+
+    def at(self, *keys: str | int) -> Place:
+        """The place of something inside this one."""
+        return Place((*self.path, *keys), self.source)
+
+    @property
+    def line(self) -> int | None:
+        """Its line in the file; that of what it is inside, if it has none of its own."""
+        if self.source is None:
+            return None
+        for length in range(len(self.path), -1, -1):
+            if (line := self.source.lines.get(self.path[:length])) is not None:
+                return line
+        return None
+
+    @property
+    def where(self) -> str:
+        """`FILE:LINE`, `FILE`, or nothing, when it was read from no file."""
+        if self.source is None:
+            return ""
+        return self.source.file if self.line is None else f"{self.source.file}:{self.line}"
+
+    @property
+    def name(self) -> str:
+        """`run_coordinator.config.tag_concurrency_limits[0].key`."""
+        shown = ""
+        for key in self.path:
+            shown += f"[{key}]" if isinstance(key, int) else f".{key}" if shown else str(key)
+        return shown
+
+    def fault(self, problem: str, remedy: str | None = None) -> UsageError:
+        """The error that something here is wrong."""
+        error = UsageError(": ".join(part for part in (self.where, self.name, problem) if part))
+        error.remedy = remedy or "Correct the line; docs/config.md has the whole file by example."
+        return error
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What an unknown name was probably meant to be, as the end of a message; else nothing."""
+    from difflib import get_close_matches
+
+    by_fold = {one.lower().replace("-", "_"): one for one in known}
+    close = get_close_matches(name.lower().replace("-", "_"), by_fold, n=1, cutoff=0.6)
+    return f"; did you mean {by_fold[close[0]]!r}?" if close else ""

@@ -1,0 +1,316 @@
+"""What users of orchestrators expect of an instance, a row each, by its number in the inventory of such features."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foldlog import (
+    ConfigurableClass,
+    ConfigurableClassData,
+    Instance,
+    InstanceRef,
+    InstanceType,
+    LocalArtifactStorage,
+    QueuedRunCoordinator,
+    UsageError,
+)
+from foldlog.engine.artifacts import NoOpComputeLogManager
+from foldlog.engine.config import EnvFileSecretsLoader, integer
+from foldlog.engine.coordination import DaemonScheduler, ProcessRunLauncher
+from foldlog.engine.payload import DebugRunPayload
+
+REPORT = """
+import sys
+from foldlog import Instance
+with Instance.get() as instance, instance.run("job", run_id=sys.argv[1]) as run:
+    run.materialize("raw/orders", metadata={"rows": 5})
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOLDLOG_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def this_module_can_be_named(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def configure(home: Path, content: str) -> None:
+    (home / "foldlog.yaml").write_text(content)
+
+
+def report(run_id: str) -> None:
+    """A program of its own, which knows FOLDLOG_HOME and nothing else."""
+    subprocess.run([sys.executable, "-P", "-c", REPORT, run_id], check=True)
+
+
+class Extra(ConfigurableClass):
+    """A class of the user's."""
+
+    def __init__(self, size):
+        self.size = size
+
+    @classmethod
+    def config_schema(cls):
+        return {"size": integer(default=1)}
+
+
+# -- the instance and its configuration -------------------------------------------------------------------------------
+
+
+def test_row_001_one_instance_for_all_processes(home):
+    with Instance.get() as instance:
+        report("run-1")
+        report("run-2")
+        assert sorted(record.run.run_id for record in instance.get_run_records()) == ["run-1", "run-2"]
+        assert instance.get_latest_materialization_event("raw/orders").run_id == "run-2"
+
+
+def test_row_002_the_home_selects_the_instance(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("FOLDLOG_HOME", str(tmp_path / name))
+        report(f"of-{name}")
+        with Instance.get() as instance:
+            assert [record.run.run_id for record in instance.get_run_records()] == [f"of-{name}"]
+            assert instance.root_directory == tmp_path / name
+
+
+def test_row_003_plug_ins_by_module_class_and_config(home):
+    configure(
+        home,
+        """
+        compute_logs: {module: foldlog.engine.artifacts, class: NoOpComputeLogManager}
+        run_coordinator: {module: foldlog, class: QueuedRunCoordinator, config: {max_concurrent_runs: 4}}
+        run_launcher:
+          module: foldlog.engine.coordination
+          class: ProcessRunLauncher
+          config: {command: [worker, "{run_id}"]}
+        """,
+    )
+    with Instance.get() as instance:
+        assert isinstance(instance.compute_log_manager, NoOpComputeLogManager)
+        assert isinstance(instance.run_launcher, ProcessRunLauncher)
+        assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
+        assert instance.run_coordinator.max_concurrent_runs == 4
+
+
+def test_row_004_the_file_then_the_home_then_an_answer_instead_of_nothing(home, monkeypatch):
+    with Instance.get() as instance:
+        assert instance.log.backend.url == f"sqlite:///{home}/history"
+    configure(home, "storage: sqlite:///elsewhere")
+    with Instance.get() as instance:
+        assert instance.log.backend.url == f"sqlite:///{home}/elsewhere"
+    monkeypatch.delenv("FOLDLOG_HOME")
+    with pytest.raises(UsageError, match="FOLDLOG_HOME is not set"):
+        Instance.get()
+    with Instance.get(fallback_ephemeral=True) as instance:
+        assert instance.is_ephemeral
+
+
+def test_row_005_the_layout_of_a_home(home):
+    with Instance.get() as instance:
+        with (
+            instance.run("job", run_id="run-1"),
+            instance.compute_log_manager.capture_logs(["run-1", "compute_logs", "s"]),
+        ):
+            os.write(1, b"x")
+        schedules = instance.scheduler.get_logs_path("nightly")
+        instance.scheduler.start_schedule("nightly")
+    assert (home / "history/order.db").exists()
+    assert len(list((home / "history/runs").glob("*/run-1.db"))) == 1
+    assert (home / "history/system.db").exists()
+    assert (home / "storage/run-1/compute_logs/s.out").read_bytes() == b"x"
+    assert home / "storage" in schedules.parents
+
+
+def test_row_007_an_ephemeral_instance(tmp_path):
+    with Instance.ephemeral(folder=tmp_path, overrides={"run_queue": {}}) as instance:
+        with instance.run("job", run_id="run-1"):
+            pass
+        assert instance.get_run_by_id("run-1").is_success
+        assert instance.root_directory == tmp_path
+        assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
+    with Instance.ephemeral() as instance:
+        assert instance.get_run_by_id("run-1") is None
+        folder = instance.root_directory
+    assert not folder.exists()
+
+
+def test_row_008_runs_of_elsewhere_are_preloaded(tmp_path):
+    with Instance.local_temp(tmp_path) as production:
+        with pytest.raises(ZeroDivisionError), production.run("job", run_id="bad"):
+            1 / 0  # noqa: B018
+        data = production.export_run("bad").to_bytes()
+    with Instance.ephemeral(preload=[DebugRunPayload.from_bytes(data)]) as instance:
+        record = instance.get_run_record_by_id("bad")
+        assert (record.run.is_failure, record.failure_class) == (True, "ZeroDivisionError")
+        assert [r.event.type for r in instance.logs("bad").records] == ["RUN_CREATED", "RUN_START", "RUN_FAILURE"]
+
+
+def test_row_009_a_temporary_instance_that_persists(tmp_path):
+    with Instance.local_temp(tmp_path, {"storage": "sqlite:///mine"}) as instance, instance.run("job", run_id="run-1"):
+        assert instance.instance_type is InstanceType.PERSISTENT
+    with Instance.local_temp(tmp_path, {"storage": "sqlite:///mine"}) as instance:
+        assert instance.get_run_by_id("run-1").is_success
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_row_010_get(home):
+    report("run-1")
+    with Instance.get() as one, Instance.get() as other:
+        assert one.get_run_by_id("run-1") == other.get_run_by_id("run-1")
+
+
+def test_row_011_configurable_classes():
+    data = ConfigurableClassData("test_checklist", "Extra", {"size": 3})
+    part = data.rehydrate(Extra)
+    assert (part.size, part.inst_data) == (3, data)
+    assert ConfigurableClassData("test_checklist", "Extra").rehydrate(Extra).size == 1
+    with pytest.raises(UsageError, match="'3' was given; wanted a whole number"):
+        ConfigurableClassData("test_checklist", "Extra", {"size": "3"}).rehydrate(Extra)
+
+
+def test_row_012_configurable_class_data():
+    data = ConfigurableClassData("acme.parts", "Extra", {"size": 3, "password": "hidden", "key": {"env": "KEY"}})
+    document = data.to_dict()
+    assert document["module"] == "acme.parts"
+    assert ConfigurableClassData.from_dict(json.loads(json.dumps(document))) == data
+    assert "hidden" not in repr(data)
+    assert "KEY" in repr(data)
+    for wrong in ({}, {"module": "m"}, {"module": "m", "class": "C", "args": {}}, {"module": 1, "class": "C"}):
+        with pytest.raises(UsageError, match="a class is written as"):
+            ConfigurableClassData.from_dict(wrong)
+
+
+EVERY_PART = """
+storage: sqlite:///log
+local_artifacts: {class: LocalArtifactStorage, config: {base_dir: files}}
+compute_logs: {class: LocalComputeLogManager, config: {base_dir: printed, polling_timeout_s: 0.5}}
+run_coordinator: {class: QueuedRunCoordinator, config: {max_concurrent_runs: 4}}
+run_launcher: {class: ProcessRunLauncher, config: {command: [worker]}}
+scheduler: {class: DaemonScheduler, config: {max_catchup_runs: 9}}
+secrets: {class: EnvFileSecretsLoader, config: {path: s.env}}
+"""
+TELL = """
+import sys
+from foldlog import Instance, InstanceRef
+with Instance.from_ref(InstanceRef.from_environment()) as i:
+    print(i.log.backend.url, i.local_artifact_storage, i.compute_log_manager, i.compute_log_manager.polling_timeout_s,
+          i.run_coordinator.max_concurrent_runs, i.run_launcher._command, i.scheduler.max_catchup_runs,
+          i.secrets_loader.load(), sep="|")
+"""
+
+
+def test_row_013_a_reference_carries_every_part_to_children(home, tmp_path_factory):
+    configure(home, EVERY_PART)
+    (home / "s.env").write_text("A=b")
+    with Instance.get() as instance:
+        env = os.environ | {"FOLDLOG_INSTANCE_REF": instance.get_ref().to_json()}
+    env.pop("FOLDLOG_HOME")
+    command, cwd = [sys.executable, "-P", "-c", TELL], tmp_path_factory.mktemp("elsewhere")
+    told = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=True).stdout
+    assert told.strip().split("|") == [
+        f"sqlite:///{home}/log",
+        f"<LocalArtifactStorage {home}/files>",
+        f"<LocalComputeLogManager {home}/printed>",
+        "0.5",
+        "4",
+        "['worker']",
+        "9",
+        "{'A': 'b'}",
+    ]
+
+
+def test_row_014_local_artifact_storage(home):
+    configure(home, "local_artifacts: {class: LocalArtifactStorage, config: {base_dir: /srv/files}}")
+    with Instance.get() as instance:
+        assert isinstance(instance.local_artifact_storage, LocalArtifactStorage)
+        assert instance.local_artifact_storage.base_dir == Path("/srv/files")
+        assert instance.local_artifact_storage.path("run-1", "a", "b") == Path("/srv/files/run-1/files/a/b")
+
+
+# -- one program, many deployments ------------------------------------------------------------------------------------
+
+
+def answers(instance: Instance) -> list[object]:
+    event = instance.get_latest_materialization_event("raw/orders")
+    records = instance.get_run_records()
+    return [
+        [(record.run.run_id, record.run.status, record.storage_id) for record in records],
+        (event.position, event.seq, event.event.fact),
+        [record.event.type for record in instance.log.read().events],
+        instance.verify().ok,
+    ]
+
+
+def test_row_068_local_and_production_differ_in_the_file_alone(home, postgres_url):
+    found = []
+    for storage in ("sqlite:///history", json.dumps(postgres_url)):
+        configure(home, f"storage: {storage}")
+        report("run-1")
+        with Instance.get() as instance:
+            found.append(answers(instance))
+    assert found[0] == found[1]
+    assert found[0][0] == [("run-1", "SUCCESS", 1)]
+
+
+def test_row_073_backends_can_be_exchanged(home, postgres_url):
+    """No lock-in: what one backend holds another answers alike, and the runs of one can be taken to another."""
+    found = {}
+    for storage in ("memory://", "sqlite:///wide", "sqlite:///one?layout=consolidated", postgres_url):
+        configure(home, f"storage: {json.dumps(storage)}")
+        with Instance.get() as instance:
+            with instance.run("job", run_id="run-1") as run:
+                run.materialize("raw/orders", metadata={"rows": 5})
+            found[storage] = answers(instance)
+            payload = instance.export_run("run-1")
+        with Instance.ephemeral(preload=[payload]) as copy:
+            assert answers(copy) == found[storage]
+    assert len(set(map(str, found.values()))) == 1
+
+
+def test_row_110_settings_under_allowed_keys(home):
+    with Instance.get() as instance:
+        assert instance.get_settings("retention") == {}
+        with pytest.raises(UsageError, match="there are no settings 'telemetry'") as caught:
+            instance.get_settings("telemetry")
+        assert caught.value.remedy == "Allowed here: retention."
+    configure(home, "telemetry: {enabled: true}")
+    with pytest.raises(UsageError, match=r"foldlog.yaml:1: telemetry: there is no key"):
+        Instance.get()
+
+
+def test_row_111_secrets_by_default_from_a_file_of_the_home(home, monkeypatch):
+    (home / ".env").write_text("WHERE=sqlite:///hidden\nLIMIT=2\n")
+    configure(home, "storage: {env: WHERE}\nrun_queue: {max_concurrent_runs: {env: LIMIT}}")
+    with Instance.get() as instance:
+        assert instance.log.backend.url == f"sqlite:///{home}/hidden"
+        assert instance.run_coordinator.max_concurrent_runs == 2
+        assert isinstance(instance.secrets_loader, EnvFileSecretsLoader)
+        assert "hidden" not in instance.get_ref().to_json()
+    monkeypatch.setenv("LIMIT", "7")
+    with Instance.get() as instance:
+        assert instance.run_coordinator.max_concurrent_runs == 7
+
+
+def test_row_112_ephemeral_or_persistent(home):
+    with Instance.ephemeral() as instance:
+        assert instance.instance_type is InstanceType.EPHEMERAL
+    with Instance.get() as instance:
+        assert instance.instance_type is InstanceType.PERSISTENT
+        assert isinstance(instance.scheduler, DaemonScheduler)
+        assert isinstance(instance.get_ref(), InstanceRef)
+    assert [str(kind) for kind in InstanceType] == ["EPHEMERAL", "PERSISTENT"]
+
+
+# -- the questions of an instance -------------------------------------------------------------------------------------
