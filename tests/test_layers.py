@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 ERRORS = "foldlog.engine.errors"
 EVENTS = "foldlog.engine.events"
 LOG = "foldlog.engine.log"
+POLICY = "foldlog.engine.retention.policy"
 PORT = "foldlog.engine.log.port"
 CONFIG = "foldlog.engine.config"
 PAYLOAD = "foldlog.engine.payload"
@@ -29,7 +30,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
     "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2"),  # no runs, no views
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy"),  # no backend: an engine is passed in
-    "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", "yaml"),
+    "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", POLICY, "yaml"),
     "engine/artifacts": (CONFIG, ERRORS),
     "engine/coordination": (EVENTS, LOG, CONFIG, ERRORS, "foldlog.engine.artifacts", "foldlog.engine.views"),
     "engine/open": (*WIRED, "sqlalchemy"),

@@ -475,6 +475,22 @@ def test_the_command_plans_and_applies(url: str) -> None:
 def test_the_command_says_what_it_lacks(url: str) -> None:
     nothing = invoke("retention", "plan", "--url", url)
     assert nothing.exit_code == 1
-    assert "what to do: Give --runs-days, --log-days or --tick-days." in nothing.stderr
+    assert "what to do: Give --runs-days, --log-days or --tick-days, or write `retention:`" in nothing.stderr
     for wrong in (("--status", "SUCCESS"), ("--drop-assets",), ("--runs-days", -1), ("--limit", 0, "--log-days", 1)):
         assert invoke("retention", "plan", "--url", url, *wrong).exit_code == 2
+
+
+def test_the_configured_policy_holds_where_no_rule_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOLDLOG_URL", raising=False)
+    monkeypatch.setenv("FOLDLOG_HOME", str(tmp_path))
+    (tmp_path / "foldlog.yaml").write_text("retention: {log_messages: {after_days: 0}}\n")
+    with foldlog.Instance.get() as instance, instance.run("job") as run:
+        for number in range(5):
+            run.log(f"line {number}")
+    form = json.loads(invoke("retention", "plan", "--json").stdout)
+    assert (form["by_class"]["log_messages"]["events"], form["runs"]) == (5, [])
+    (tmp_path / "foldlog.yaml").write_text("retention: {log_messages: {after: 0}}\n")
+    wrong = invoke("retention", "plan")
+    assert wrong.exit_code == 1
+    assert "foldlog.yaml:1" in wrong.stderr
+    assert "after_days" in wrong.stderr

@@ -25,8 +25,13 @@ DAYS = click.FloatRange(0, 36_500)
 
 def configured_policy(target: Target) -> RetentionPolicy:
     """The policy of a deployment's configuration. Raises UsageError where none is configured."""
+    from ..retention import RetentionPolicy
+
+    configured = target.configuration.settings("retention") if target.configuration is not None else {}
+    if configured:
+        return RetentionPolicy.from_mapping(configured)
     error = UsageError("nothing says what may go: no rule was given, and none is configured")
-    error.remedy = "Give --runs-days, --log-days or --tick-days."
+    error.remedy = "Give --runs-days, --log-days or --tick-days, or write `retention:` into foldlog.yaml."
     raise error
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -59,28 +57,20 @@ PARTS: dict[str, Part] = {
 
 
 def _check_retention(value: Any, place: Place, context: Context) -> dict[str, Any]:
-    retention = f"{__package__.rpartition('.')[0]}.retention"
+    from ..retention.policy import RetentionPolicy
+
     resolved = resolve(value, place, context.lookup)
     found = plain_text(resolved)
     if not isinstance(found, Mapping):
         raise place.fault(f"{shown(value)} was given; wanted a mapping, as {{log_messages: {{after_days: 30}}}}")
-    if find_spec(retention) is None:
-        return _check_keys(found, ("runs", "log_messages", "ticks"), place)
     try:
-        import_module(retention).RetentionPolicy.from_mapping(found)
+        RetentionPolicy.from_mapping(found)
     except UsageError as error:
         # It names the key itself, from `retention` on; the line is that of the key.
         text = without(str(error), secrets_in(resolved))
         inner = Place(tuple(text.partition(":")[0].split(".")), place.source)
         raise Place((), Source(inner.where, {}) if inner.where else None).fault(text, error.remedy) from None
     return dict(found)
-
-
-def _check_keys(value: Mapping[str, Any], allowed: tuple[str, ...], place: Place) -> dict[str, Any]:
-    for key in value:
-        if key not in allowed:
-            raise place.at(key).fault(f"there is no key {key!r} here{meant(key, allowed)}", _allowed(allowed))
-    return dict(value)
 
 
 #: key of the file -> what checks its value, and gives it as `get_settings` answers it
