@@ -153,6 +153,28 @@ def cut_trims(tape: Tape, scratch: Path, part: int, wanted: Callable[[Tape, int]
             nothing_left(left / "home", log)
 
 
+def test_an_order_made_anew_takes_what_was_trimmed(scratch: Path) -> None:
+    """P2, P5: the freed records get positions like all others, and the index of types is that of what is left."""
+    from foldlog.backends.sqlite.repair import rebuild_order
+
+    home = scratch / "home"
+    with open_log(url_of(home)) as log:
+        fill(log)
+        log.trim(Retention.LOG, 20)
+        left = log.weigh()
+    for name in ("order.db", "order.db-wal", "order.db-shm"):
+        (home / name).unlink(missing_ok=True)
+    rebuild_order(home)
+    with reopen(home) as log:
+        head = log.catch_up().position
+        assert positions(log) == list(range(1, head + 1))
+        assert log.weigh() == left
+        assert faults(log) == []
+        log.trim(Retention.LOG, head)
+        assert faults(log) == []
+        nothing_left(home, log)
+
+
 # -- retention --------------------------------------------------------------------------------------------------------
 
 
