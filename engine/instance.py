@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Self
 
 from .errors import FoldlogError, UsageError
 from .facade.assets import AssetQuestions
+from .facade.backfills import Backfills
+from .facade.partitions import DynamicPartitions
+from .facade.pools import Pools
+from .facade.queue import QueueQuestions
 from .facade.reporting import Reporting
+from .facade.schedules import Schedules
+from .facade.snapshots import Snapshots, Values
 from .facade.upkeep import Upkeep
 from .log.log import EventLog
 from .log.writer import EventWriter
@@ -34,7 +40,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("foldlog.instance")
 
 
-class Instance(Reporting, AssetQuestions, Upkeep):
+class Instance(
+    Reporting,
+    AssetQuestions,
+    DynamicPartitions,
+    Schedules,
+    Pools,
+    QueueQuestions,
+    Backfills,
+    Snapshots,
+    Values,
+    Upkeep,
+):
     """One deployment. Thread-safe; use it as a context manager, or call `close`."""
 
     def __init__(self, log: EventLog, *, views: str | None = None) -> None:

@@ -264,10 +264,12 @@ def test_a_fold_that_fails_stops_its_view_only() -> None:
 @pytest.mark.parametrize(
     ("topics", "stopped"),
     [
-        (Topic.RUN, {"runs"}),
+        (Topic.RUN, {"runs", "queue", "backfills", "snapshots"}),
         (Topic.STEP, {"steps"}),
         (Topic.ASSET, {"assets", "checks"}),
-        (Topic.SCHEDULE, set()),
+        (Topic.SCHEDULE, {"instigators", "ticks", "values"}),
+        (Topic.POOL, {"pools"}),
+        (Topic.LOG, set()),
         (0, set()),
     ],
 )
