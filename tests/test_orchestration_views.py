@@ -90,7 +90,7 @@ def test_pages_of_dynamic_partitions_say_exactly_whether_there_is_more(instance:
 def test_many_dynamic_partitions_are_looked_up_in_chunks(memory: Instance) -> None:
     names = [f"p{n}" for n in range(2500)]
     memory.add_dynamic_partitions("many", names)
-    assert memory.log.head().position == 3
+    assert memory.log.catch_up().position == 3
     assert memory.get_existing_dynamic_partitions("many", [*names, "no", "p7"]) == set(names)
     assert memory.get_existing_dynamic_partitions("many", []) == set()
 
@@ -101,7 +101,7 @@ def test_adding_again_records_nothing_and_a_retry_brings_nothing_back(memory: In
     key = uuid4()
     memory.add_dynamic_partitions("d", ["a", "b"], key=key)
     memory.add_dynamic_partitions("d", ["b", "a"])
-    assert memory.log.head().position == 1
+    assert memory.log.catch_up().position == 1
     memory.delete_dynamic_partition("d", "a")
     memory.add_dynamic_partitions("d", ["a", "b"], key=key)  # the reply had been lost
     assert memory.get_dynamic_partitions("d") == ["b"]
@@ -111,7 +111,7 @@ def test_adding_again_records_nothing_and_a_retry_brings_nothing_back(memory: In
 def test_a_partition_key_that_no_view_can_hold_is_refused(memory: Instance, key: str) -> None:
     with pytest.raises(UsageError, match="partitions d: key"):
         memory.add_dynamic_partitions("d", ["good", key])
-    assert memory.log.head().position == 0
+    assert memory.log.catch_up().position == 0
 
 
 def test_wrong_arguments_are_told_apart_from_empty_answers(memory: Instance) -> None:
@@ -304,7 +304,7 @@ def test_a_run_key_belongs_to_the_first_run_for_ever(instance: Instance) -> None
     tell(instance, "@ticks", ask("t3", "r3", scheduled_us=5, **at), ask("t4", "r4", scheduled_us=6, **at))
     tell(instance, "@ticks", events.TickSucceeded(tick_id="t5", instigator="n", run_keys=("used",)))
     instance.delete_run("r1")
-    trim(instance, through=instance.log.head().position)
+    trim(instance, through=instance.log.catch_up().position)
     assert instance.get_run_id_of_run_key("n", "k") == "r1"
     assert instance.get_run_id_of_run_key("n", "k", instigator_type="SCHEDULE", scheduled_us=5) == "r3"
     assert instance.get_run_id_of_run_key("n", "k", instigator_type="SCHEDULE", scheduled_us=6) == "r4"
@@ -318,7 +318,7 @@ def test_a_run_key_belongs_to_the_first_run_for_ever(instance: Instance) -> None
 
 def test_trimmed_ticks_are_gone_or_keep_what_is_kept(instance: Instance) -> None:
     some_ticks(instance, 8)
-    trim(instance, through=instance.log.head().position)
+    trim(instance, through=instance.log.catch_up().position)
     assert [tick.tick_id for tick in instance.get_ticks("s")] == ["s6", "s4", "s2", "s0"]
     tick = instance.get_tick("s0")
     assert tick is not None
@@ -473,7 +473,7 @@ def test_a_deleted_run_leaves_no_slot(instance: Instance) -> None:
 def test_trimmed_claims_are_gone_and_a_later_one_has_no_priority(memory: Instance) -> None:
     tell(memory, "@pools", wants("r", "a", 7), has("r", "b"), wants("r", "b", 3))
     memory.set_pool_limit("db", 4)
-    at = memory.log.head().position
+    at = memory.log.catch_up().position
     tell(memory, "@pools", has("r", "a"), wants("r", "c", 1))
     trim(memory, through=at)
     assert [(s.step_key, s.priority, s.requested_us) for s in memory.get_claimed_slots("db")] == [("a", 0, None)]
@@ -679,7 +679,7 @@ def test_a_snapshot_is_kept_once_per_content(instance: Instance) -> None:
     document = {"steps": [{"key": "a", "after": []}], "big": "x" * 5000, "share": 0.5}
     first = instance.add_job_snapshot("job", document)
     assert instance.add_job_snapshot("job", dict(reversed(document.items()))) == first
-    assert instance.log.head().position == 1
+    assert instance.log.catch_up().position == 1
     assert instance.add_job_snapshot("other", document) != first
     assert instance.add_job_snapshot("job", document | {"share": 1}) != instance.add_job_snapshot(
         "job", document | {"share": 1.0}
@@ -703,7 +703,7 @@ def test_a_snapshot_is_kept_once_per_content(instance: Instance) -> None:
 def test_two_that_add_a_snapshot_at_once_record_it_once(memory: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_place", lambda *_: None)  # both have looked, and neither has found it
     assert memory.add_plan_snapshot({"a": 1}) == memory.add_plan_snapshot({"a": 1})
-    assert memory.log.head().position == 1
+    assert memory.log.catch_up().position == 1
 
 
 def test_values_are_whole_and_the_last_one_stands(instance: Instance) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def apply(instance: Instance, history: list[tuple[Any, ...]], *, live: Store) ->
                 with contextlib.suppress(ShardPurged):
                     instance.log.append(shard, [Event(fact, clock - late * 5000) for fact in some])
             case ("trim", share, shard, retention):
-                trim(instance, through=int(instance.log.head().position * share), shard=shard, retention=retention)
+                trim(instance, through=int(instance.log.catch_up().position * share), shard=shard, retention=retention)
             case ("unknown", topics):
                 instance.log.append("@instance", [unknown(topics)])
 
@@ -266,9 +267,18 @@ def dump(store: Store) -> dict[str, list[tuple[Any, ...]]]:
 
 def built(log: EventLog | Trimmed, *, page: int) -> dict[str, list[tuple[Any, ...]]]:
     """All tables, folded from the start in pages of this size."""
-    with in_memory() as store:
-        Projector(log, store, page=page).catch_up()
-        return _without_empty(dump(store))
+    store = scratch()
+    with store.database.write() as connection:
+        for projection in PROJECTIONS:
+            store.empty(connection, projection, store.checkpoints(connection)[projection.name])
+    Projector(log, store, page=page).catch_up()
+    return _without_empty(dump(store))
+
+
+@cache
+def scratch() -> Store:
+    """Tables that are emptied before each use: to make them anew takes longer than to fold a history."""
+    return Store(Database.in_memory(), PROJECTIONS)
 
 
 def _without_empty(found: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:

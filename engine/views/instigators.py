@@ -32,9 +32,9 @@ RUNNING, STOPPED, DECLARED = "RUNNING", "STOPPED", "DECLARED_IN_CODE"
 class InstigatorRow(NamedTuple):
     """A schedule or a sensor."""
 
-    instigator_type: str  #: SCHEDULE or SENSOR
     code_location: str  #: empty: of none
     name: str
+    instigator_type: str  #: SCHEDULE or SENSOR
     first_position: int
     last_position: int
     updated_us: int
@@ -56,7 +56,11 @@ class InstigatorRow(NamedTuple):
 
 
 INSTIGATORS: Final = Table(
-    "instigators_v1", InstigatorRow, key=3, indexes=(("instigator_type", "status", "code_location", "name"),)
+    "instigators_v1",
+    InstigatorRow,
+    key=3,
+    # The type leads in both, and not in the key: SQLite would go by the key, and look at every status.
+    indexes=(("instigator_type", "code_location", "name"), ("instigator_type", "status", "code_location", "name")),
 )
 
 _SWITCHED: Final[dict[type[Fact], tuple[str, str]]] = {
@@ -71,7 +75,7 @@ _TICKED: Final[dict[type[Fact], str]] = {TickRequested: "REQUESTED", TickSucceed
 
 
 def instigator_key(instigator_type: str, code_location: str | None, name: str) -> tuple[str, str, str]:
-    """How the tables name a schedule or a sensor."""
+    """How the tables name a schedule or a sensor: type, code location, name."""
     kind = SENSOR if instigator_type == "AUTOMATION" else keyed(instigator_type)
     return kind, keyed(code_location or ""), keyed(name)
 
@@ -132,10 +136,12 @@ def _first(key: tuple[str, str, str], record: Taken) -> InstigatorRow:
 
 def _key(fact: Any) -> tuple[str, str, str]:
     if type(fact) in _TICKED:
-        return instigator_key(fact.instigator_type, fact.code_location, fact.instigator)
-    schedule = getattr(fact, "schedule", None)
-    kind, name = (SENSOR, fact.sensor) if schedule is None else (SCHEDULE, schedule)
-    return instigator_key(kind, fact.code_location, name)
+        kind, name = fact.instigator_type, fact.instigator
+    else:
+        schedule = getattr(fact, "schedule", None)
+        kind, name = (SENSOR, fact.sensor) if schedule is None else (SCHEDULE, schedule)
+    kind, code_location, name = instigator_key(kind, fact.code_location, name)
+    return code_location, name, kind
 
 
 def keys(record: Taken) -> Iterator[tuple[Table, Key]]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -60,6 +60,29 @@ class Stop(NamedTuple):
     reason: str
 
 
+T = TypeVar("T")
+
+
+class Lazily(Mapping[Table, T]):
+    """What is made of a table when it is first asked for: most programs ask about few of them."""
+
+    def __init__(self, tables: Iterable[Table], make: Callable[[Table], T]) -> None:
+        self._make = make
+        self._made: dict[Table, T | None] = dict.fromkeys(tables)
+
+    def __getitem__(self, table: Table) -> T:
+        made = self._made[table]
+        if made is None:  # two threads may both make it; either will do
+            made = self._made[table] = self._make(table)
+        return made
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
 class Lost(Exception):
     """Somebody else has moved the checkpoint; what was about to be written is void."""
 
@@ -73,17 +96,16 @@ class Store:
         self.read_only = read_only
         self._made: dict[sa.Table, Statements] = {}
         self._declared: dict[tuple[str, int], dict[Table, sa.Table]] = {}
-        self._live = {p.name: {table: table.declare(1) for table in p.tables} for p in projections}
-        self._all = {table: declared for tables in self._live.values() for table, declared in tables.items()}
+        self._live = Lazily((table for p in projections for table in p.tables), lambda table: table.declare(1))
         self._prepare()
 
     def close(self) -> None:
         self.database.close()
 
     @property
-    def tables(self) -> dict[Table, sa.Table]:
+    def tables(self) -> Mapping[Table, sa.Table]:
         """The live tables, to query."""
-        return self._all
+        return self._live
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -91,7 +113,7 @@ class Store:
         with self.database.read() as connection:
             if not self.database.is_sqlite:
                 # A switch in the middle would show the new tables with only what was in them as the snapshot began.
-                names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._all.values())
+                names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._live)
                 connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
             yield connection
 
@@ -114,8 +136,9 @@ class Store:
 
     def rows(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str = LIVE) -> Rows:
         """The tables of a view, for folding."""
-        declared = self._live[projection.name] if slot == LIVE else self.built(projection, at.generation)
-        return Rows(connection, {table: self._statements(table, one) for table, one in declared.items()}, at.digests)
+        declared = self._live if slot == LIVE else self.built(projection, at.generation)
+        statements = Lazily(projection.tables, lambda table: self._statements(table, declared[table]))
+        return Rows(connection, statements, at.digests)
 
     def _statements(self, table: Table, declared: sa.Table) -> Statements:
         if declared not in self._made:
@@ -187,8 +210,8 @@ class Store:
 
     def empty(self, connection: sa.Connection, projection: Projection, old: Checkpoint) -> None:
         """Take every row out of the live tables, and begin again before the first event."""
-        for table in self._live[projection.name].values():
-            connection.execute(table.delete())
+        for table in projection.tables:
+            connection.execute(self._live[table].delete())
         self.move(connection, projection, old, Checkpoint(old.generation + 1, 0, "", {}, None))
 
     # -- making them --------------------------------------------------------------------------------------------
@@ -230,7 +253,7 @@ class Store:
         found = self.checkpoints(connection)
         for projection in self.projections:
             if projection.name not in found:
-                _create(connection, self._live[projection.name].values())
+                _create(connection, [self._live[table] for table in projection.tables])
                 self._drop_people(connection, projection)  # of an older version
                 self._create_people(connection, projection)
                 self._insert(connection, projection, Checkpoint(1, 0, "", {}, None), slot=LIVE)
