@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ..events.key import AssetKey
 from .backfills import PARTITIONS, RUNS, BackfillRow
 from .orchestration_records import BackfillPartition, BackfillRecord
-from .paging import any_of
+from .paging import any_of, behind
 from .table import Table, keyed, text_of
 
 Tables = Mapping[Table, sa.Table]
@@ -73,14 +73,14 @@ def run_ids(connection: sa.Connection, tables: Tables, backfill_id: str, *, afte
 
 def _members(connection: sa.Connection, source: sa.Table, backfill_id: str, after: str | None, limit: int) -> list[Any]:
     of, name = source.primary_key.columns
-    query = sa.select(source).where(of == keyed(backfill_id)).order_by(source.c.position, source.c.item).limit(limit)
+    order = source.c.position, source.c.item
+    mine = of == keyed(backfill_id)
+    query = sa.select(source).where(mine).order_by(*order).limit(limit)
     if after is not None:
-        at = connection.execute(
-            sa.select(source.c.position, source.c.item).where(of == keyed(backfill_id), name == keyed(after))
-        ).first()
-        if at is None:
+        further = behind(connection, query, order, (mine, name == keyed(after)))
+        if further is None:
             return []
-        query = query.where(sa.tuple_(source.c.position, source.c.item) > sa.tuple_(*map(sa.literal, at)))
+        query = further
     return list(connection.execute(query))
 
 

@@ -33,6 +33,17 @@ def any_of(
     return query.order_by(*by).limit(limit)  # type: ignore[no-any-return]
 
 
+def behind(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    order: Sequence[sa.ColumnElement[Any]],
+    where: Sequence[sa.ColumnElement[bool]],
+) -> sa.Select[Any] | None:
+    """`query` from behind the row that `where` names, in ascending `order`; None if there is no such row."""
+    at = connection.execute(sa.select(*order).where(*where)).first()
+    return None if at is None else query.where(sa.tuple_(*order) > sa.tuple_(*map(sa.literal, at)))
+
+
 def chunks(items: Collection[T]) -> Iterator[list[T]]:
     """`items` in lists that one statement can hold, each item once, in their order."""
     once = list(dict.fromkeys(items))

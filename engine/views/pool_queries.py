@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ..events.run import RunStatus
 from .orchestration_records import PoolRecord, SlotRecord
-from .paging import chunks
+from .paging import behind, chunks
 from .pools import CLAIMED, POOLS, SLOTS, WAITING, SlotRow
 from .runs import RUNS
 from .table import Table, keyed
@@ -46,21 +46,17 @@ def slots(
     `after`: behind the step of this run id and key; nothing if it is not among them.
     """
     source = tables[SLOTS]
-    status = WAITING if waiting else CLAIMED
-    query = sa.select(source).where(source.c.pool == keyed(name), source.c.status == status, _counting(tables))
+    served = source.c.status == (WAITING if waiting else CLAIMED)
+    order = source.c.rank, source.c.place
+    query = sa.select(source).where(source.c.pool == keyed(name), served, _counting(tables))
     if after is not None:
-        key = [keyed(text) for text in (*after, name)]
-        at = connection.execute(
-            sa.select(source.c.rank, source.c.place).where(
-                *(column == value for column, value in zip(source.primary_key.columns, key, strict=True)),
-                source.c.status == status,
-            )
-        ).first()
-        if at is None:
+        run_id, step_key = map(keyed, after)
+        step = source.c.run_id == run_id, source.c.step_key == step_key, source.c.pool == keyed(name), served
+        further = behind(connection, query, order, step)
+        if further is None:
             return []
-        query = query.where(sa.tuple_(source.c.rank, source.c.place) > sa.tuple_(*map(sa.literal, at)))
-    rows = connection.execute(query.order_by(source.c.rank, source.c.place).limit(limit))
-    return [_slot(SlotRow._make(row)) for row in rows]
+        query = further
+    return [_slot(SlotRow._make(row)) for row in connection.execute(query.order_by(*order).limit(limit))]
 
 
 def _counts(connection: sa.Connection, tables: Tables, names: Collection[str]) -> dict[tuple[str, str], int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ..events.event import Topic
@@ -24,7 +25,7 @@ from ..events.tombstone import HistoryTrimmed, RunDeleted
 from .projection import Projection, Taken, select_all
 from .rows import Rows
 from .table import Key, Table, keyed, number
-from .trimming import each_below, trimmed_through
+from .trimming import blank, trimmed_through
 
 SHARD: Final = "@pools"
 CLAIMED, WAITING = "CLAIMED", "WAITING"
@@ -79,9 +80,9 @@ STEP_POOLS: Final = Table("pool_steps_v1", StepPoolsRow, key=2)
 
 _STEP_ENDS: Final = (StepSucceeded, StepFailed, StepUpForRetry, StepSkipped)
 _RUN_ENDS: Final = (RunSucceeded, RunFailed, RunCanceled)
-_BLANK: Final[dict[str, dict[str, None]]] = {
-    "requested_position": dict.fromkeys(("requested_position", "requested_us", "priority")),
-    "claimed_position": dict.fromkeys(("claimed_position", "claimed_us")),
+_DETAILS: Final = {
+    "requested_position": ("requested_us", "priority"),
+    "claimed_position": ("claimed_us",),
 }
 
 
@@ -113,9 +114,10 @@ def fold(rows: Rows, record: Taken) -> None:
         case HistoryTrimmed():
             through = trimmed_through(record, fact, SHARD)
             if through is not None:
-                _trim(rows, through)
+                put, drop = partial(_put, rows), lambda row: _drop(rows, row[:3])
+                blank(rows, SLOTS, _DETAILS, through, settled=settled, put=put, drop=drop)
         case PoolSlotRequested() | PoolSlotClaimed() if record.shard == SHARD:
-            _put(rows, fold_slot(rows.get(SLOTS, _key(fact)) or _first(_key(fact)), record))
+            _put(rows, fold_slot(rows.get(SLOTS, _key(fact)) or SlotRow(*_key(fact)), record))
         case PoolSlotFreed() if record.shard == SHARD:
             _free(rows, fact)
 
@@ -127,18 +129,16 @@ def fold_slot(row: SlotRow, record: Taken) -> SlotRow:
         row = row._replace(requested_position=record.position, requested_us=now, priority=number(fact.priority))
     else:
         row = row._replace(claimed_position=record.position, claimed_us=now)
-    return _settled(row)
+    return settled(row) or row
 
 
-def _settled(row: SlotRow) -> SlotRow:
-    """The row with the columns that are made from the others."""
+def settled(row: SlotRow) -> SlotRow | None:
+    """The row with the columns that are made from the others; None when nothing is known any more."""
     place = row.requested_position if row.requested_position is not None else row.claimed_position
+    if place is None:
+        return None
     status = WAITING if row.claimed_position is None else CLAIMED
-    return row._replace(status=status, rank=-(row.priority or 0), place=place or 0)
-
-
-def _first(key: tuple[str, str, str]) -> SlotRow:
-    return SlotRow(*key)
+    return row._replace(status=status, rank=-(row.priority or 0), place=place)
 
 
 def _key(fact: Any) -> tuple[str, str, str]:
@@ -195,21 +195,6 @@ def _free(rows: Rows, fact: PoolSlotFreed) -> None:
         _free_step(rows, run_id, keyed(fact.step_key))
     else:
         _drop(rows, (run_id, keyed(fact.step_key), pool))
-
-
-def _trim(rows: Rows, through: int) -> None:
-    """Blank what facts up to there told, and drop the rows of which nothing else is known."""
-    for column, blank in _BLANK.items():
-
-        def change(row: SlotRow, blank: dict[str, None] = blank) -> None:
-            changes: dict[str, Any] = dict(blank)
-            left = row._replace(**changes)
-            if left.requested_position is None and left.claimed_position is None:
-                _drop(rows, row[:3])
-            else:
-                _put(rows, _settled(left))
-
-        each_below(rows, SLOTS, column, through, change)
 
 
 def keys(record: Taken) -> Iterator[tuple[Table, Key]]:

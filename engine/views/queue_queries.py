@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from .orchestration_records import PausedLocation, QueuedRun, QueueStatus
+from .paging import behind
 from .queue import ADMITTED, IN_PROGRESS, PAUSED, QUEUE, QUEUED, QueueRow
 from .table import Table, keyed
 
@@ -21,14 +22,13 @@ def queued(connection: sa.Connection, source: sa.Table, *, after: str | None, li
 
     `after`: behind this run; nothing if it does not wait.
     """
-    query = sa.select(source).where(source.c.state == QUEUED).order_by(source.c.rank, source.c.place).limit(limit)
+    waits, order = source.c.state == QUEUED, (source.c.rank, source.c.place)
+    query = sa.select(source).where(waits).order_by(*order).limit(limit)
     if after is not None:
-        at = connection.execute(
-            sa.select(source.c.rank, source.c.place).where(source.c.run_id == keyed(after), source.c.state == QUEUED)
-        ).first()
-        if at is None:
+        further = behind(connection, query, order, (source.c.run_id == keyed(after), waits))
+        if further is None:
             return []
-        query = query.where(sa.tuple_(source.c.rank, source.c.place) > sa.tuple_(*map(sa.literal, at)))
+        query = further
     return [_record(QueueRow._make(row)) for row in connection.execute(query)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ..events.event import Topic
@@ -19,7 +20,7 @@ from .instigators import instigator_key
 from .projection import Projection, Taken, select_all
 from .rows import Rows
 from .table import Key, Table, keyed, number, number_or_none, whole, words
-from .trimming import each_below, trimmed_through
+from .trimming import blank, trimmed_through
 
 SHARD: Final = "@ticks"
 NO_TIME: Final = ""  #: of a run key that belongs to no time of a schedule
@@ -102,9 +103,9 @@ _TOLD: Final = tuple(
     (TickRow._fields.index(f"{name}_position"), TickRow._fields.index(f"{name}_us"), status)
     for name, status in _STATUS.items()
 )
-_BLANK: Final[dict[str, dict[str, None]]] = {
-    "started_position": dict.fromkeys(("started_position", "started_us", "started_scheduled_us", "attempt")),
-    "skipped_position": dict.fromkeys(("skipped_position", "skipped_us", "skipped_scheduled_us", "skip_reason")),
+_DETAILS: Final = {
+    "started_position": ("started_us", "started_scheduled_us", "attempt"),
+    "skipped_position": ("skipped_us", "skipped_scheduled_us", "skip_reason"),
 }
 
 
@@ -116,7 +117,8 @@ def fold(rows: Rows, record: Taken) -> None:
     if isinstance(fact, HistoryTrimmed):
         through = trimmed_through(record, fact, SHARD)
         if through is not None:
-            _trim(rows, through)
+            put, drop = partial(rows.put, TICKS), lambda row: rows.delete(TICKS, row[:4])
+            blank(rows, TICKS, _DETAILS, through, settled=settled, put=put, drop=drop)
         return
     if record.run_id is not None or (isinstance(fact, TickStarted | TickSkipped) and record.shard != SHARD):
         return
@@ -179,21 +181,6 @@ def _failed(fact: TickFailed) -> dict[str, Any]:
         "error_class": words(error.class_name) if error else None,
         "error_message": words(error.message) if error else None,
     }
-
-
-def _trim(rows: Rows, through: int) -> None:
-    """Blank what facts up to there told, and drop the rows of which nothing else is known."""
-    for column, blank in _BLANK.items():
-
-        def change(row: TickRow, blank: dict[str, None] = blank) -> None:
-            changes: dict[str, Any] = dict(blank)
-            left = settled(row._replace(**changes))
-            if left is None:
-                rows.delete(TICKS, row[:4])
-            else:
-                rows.put(TICKS, left)
-
-        each_below(rows, TICKS, column, through, change)
 
 
 def _run_keys_of(record: Taken) -> Iterator[RunKeyRow]:

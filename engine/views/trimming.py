@@ -7,14 +7,14 @@ with the position of the latest such fact: what is trimmed is blanked, and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ..events.event import Retention
 from ..events.tombstone import HistoryTrimmed
 from .projection import Taken
 from .rows import Rows
-from .table import Table
+from .table import Row, Table
 
 CHUNK: Final = 1000  #: rows that are held at once
 
@@ -26,11 +26,27 @@ def trimmed_through(record: Taken, fact: HistoryTrimmed, shard: str) -> int | No
     return min(fact.through_position, record.position)  # what came later was there to stay
 
 
-def each_below(rows: Rows, table: Table, column: str, through: int, change: Callable[[Any], None]) -> None:
-    """Hand over all rows whose `column` is at most `through`, a bounded number at a time.
+def blank(
+    rows: Rows,
+    table: Table,
+    columns: Mapping[str, Sequence[str]],
+    through: int,
+    *,
+    settled: Callable[[Any], Row | None],
+    put: Callable[[Any], None],
+    drop: Callable[[Any], None],
+) -> None:
+    """Take from all rows what details up to `through` told, a bounded number of rows at a time.
 
-    `change` must take the row out of this set. An index begins with the column.
+    `columns`: the position of a kind of detail, which an index begins with, and all that this kind told.
+    `settled`: the row with what is made from its columns made anew; None if nothing else is known of it.
     """
-    while found := rows.select(table, order=(column,), below={column: through + 1}, limit=CHUNK):
-        for row in found:
-            change(row)
+    for position, told in columns.items():
+        nothing = dict.fromkeys((position, *told))
+        while found := rows.select(table, order=(position,), below={position: through + 1}, limit=CHUNK):
+            for row in found:
+                left = settled(row._replace(**nothing))
+                if left is None:
+                    drop(row)
+                else:
+                    put(left)
