@@ -482,6 +482,32 @@ def test_trimmed_claims_are_gone_and_a_later_one_has_no_priority(memory: Instanc
     check_after_a_trim(memory)
 
 
+def test_a_log_without_pools_costs_no_look_at_their_tables(memory: Instance) -> None:
+    for number in range(3):
+        ends = [Event(events.StepSucceeded(), START_US, step_key=f"s{n}") for n in range(300)]
+        memory.log.append(f"r{number}", [Event(events.RunCreated(job_name="job"), START_US), *ends])
+    with memory.views.store.database.read() as connection:
+        driver: Any = connection.connection.driver_connection
+    seen: list[str] = []
+    driver.set_trace_callback(seen.append)
+    memory.views.projector.catch_up()
+    driver.set_trace_callback(None)
+    assert any("INTO steps_v1" in statement for statement in seen), "nothing was folded"
+    looks = [statement for statement in seen if "pool_" in statement and "foldlog_views" not in statement]
+    assert looks == ["SELECT 1 FROM pool_steps_v1 LIMIT 1"]
+
+
+def test_a_row_that_was_put_into_an_empty_table_is_found_and_not_run_into(memory: Instance) -> None:
+    memory.get_values(["a"])
+    with memory.views.store.database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO program_values_v1 VALUES ('a', x'31', 1, 1), ('b', x'31', 1, 1)")
+    memory.set_values({"a": "2"})
+    assert memory.get_values(["a", "b"]) == {"a": "2", "b": "1"}
+    assert any("name='b'" in problem for problem in memory.verify("values").problems())
+    memory.rebuild("values")
+    assert memory.get_values(["a", "b"]) == {"a": "2"}
+
+
 # -- the queue --------------------------------------------------------------------------------------------------
 
 
