@@ -61,6 +61,7 @@ class MemoryBackend:
         self._lock = threading.Condition()
         self._log_id = uuid4()
         self._shards: dict[str, _Shard] = {}
+        self._appended = 0  #: appends ever recorded
         self._timeline: list[Placed] = []
         self._ends: list[int] = []  #: last position of each placed receipt, for bisection
         self._epochs = [Epoch(1, 0, GENESIS, self._clock_us(), "created")]
@@ -102,6 +103,7 @@ class MemoryBackend:
         shard.keys[receipt.key] = receipt
         shard.state = ShardState.OPEN
         self._shards[name] = shard
+        self._appended += 1
         return receipt
 
     def read_shard(
@@ -144,6 +146,10 @@ class MemoryBackend:
                 self._ends.append(entry.last_position)
             self._lock.notify_all()
             return True
+
+    def mark(self) -> bytes:
+        with self._lock:
+            return b"%d" % self._appended
 
     def head(self) -> Head:
         with self._lock:

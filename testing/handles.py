@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from ..engine.errors import AppendKeyConflict, ConflictError, FoldlogError
-from ..engine.log.port import ANY, NEW, Backend, Receipt
+from ..engine.log.port import ANY, NEW, Backend, CanTell, Receipt
 from ..engine.log.sequencer import Sequencer
 from .store import Store, SuiteBase, bodies, held, put, sequence, timeline
 
@@ -41,6 +41,19 @@ class HandleTests(SuiteBase):
         sequence(other)
         assert backend.head() == other.head()
         assert timeline(backend) == timeline(other) != []
+
+    def test_a_mark_tells_of_every_append(self, backend: Backend, other: Backend) -> None:
+        """P8: who trusts a mark misses no acknowledged append, whichever handle made it; looking alone changes none."""
+        if not isinstance(backend, CanTell):
+            pytest.skip("this backend is asked for its head")
+        marks = [backend.mark()]
+        for number in range(4):
+            put((backend, other)[number % 2], f"run-{number // 2}", b"x")
+            marks.append(backend.mark())
+            assert marks[-1] not in marks[:-1]
+            sequence((other, backend)[number % 2])
+            timeline(backend)
+            assert backend.mark() == marks[-1]
 
     def test_a_stale_handle_appends_behind_the_other(self, backend: Backend, other: Backend) -> None:
         """P2: seq is where the shard ends, not where this handle last saw it end."""

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import foldlog
 from foldlog import events
 from foldlog.engine.cli.main import COMMANDS, cli
+from foldlog.engine.views.runs import RUNS
 
 FOLDLOG = (sys.executable, "-P", "-m", "foldlog")
 
@@ -438,6 +439,39 @@ def test_rebuild_and_verify_answer_with_digests(url):
     assert "\r" not in text.stdout + text.stderr, "no progress bar in a pipe"
     assert [view["name"] for view in answer("rebuild", "--view", "runs", "--url", url)["views"]] == ["runs"]
     assert "runs" in call("rebuild", "--view", "rnus", "--url", url, code=1).stderr
+
+
+def test_a_rebuild_can_be_taken_back_and_its_leftovers_dropped(url, tmp_path):
+    import sqlite3
+
+    with foldlog.Instance.from_url(url) as instance:
+        instance.get_run_records()
+    assert "no earlier generation" in call("rebuild", "--view", "runs", "--roll-back", "--url", url, code=1).stderr
+    with sqlite3.connect(tmp_path / "history/views.db") as db:
+        db.execute(f"UPDATE {RUNS.name} SET job_name = 'odd'")
+    call("rebuild", "--view", "runs", "--url", url)
+    call("verify", "--url", url)
+    assert "rolled back runs" in call("rebuild", "--view", "runs", "--roll-back", "--url", url).stdout
+    assert "odd" in call("verify", "--url", url, code=3).stdout
+    assert answer("rebuild", "--view", "runs", "--roll-back", "--url", url) == {"roll_back": ["runs"]}
+    call("verify", "--url", url)
+    assert answer("rebuild", "--drop-old", "--url", url)["drop_old"] != []
+    assert "nothing to drop" in call("rebuild", "--drop-old", "--url", url).stdout
+    assert answer("rebuild", "--cancel", "--url", url) == {"cancel": []}
+    assert "--view" in call("rebuild", "--roll-back", "--url", url, code=2).stderr
+    assert "--afresh" in call("rebuild", "--afresh", "--cancel", "--url", url, code=2).stderr
+
+
+def test_a_stopped_view_is_told_of_until_it_goes_on(url):
+    from test_views_histories import unknown
+
+    with foldlog.open_log(url) as log:
+        log.append("@instance", [unknown(int(foldlog.events.Topic.STEP))])
+    done = call("retry", "--url", url, code=3)
+    assert "steps stopped at position" in done.stdout
+    assert "OF_THE_FUTURE" in done.stdout
+    found = json.loads(call("retry", "--view", "runs", "--json", "--url", url).stdout)
+    assert (found["ok"], [view["name"] for view in found["views"]]) == (True, ["runs"])
 
 
 def test_verify_names_a_row_that_was_altered(url, tmp_path):

@@ -18,10 +18,16 @@ from foldlog import AssetKey, CorruptLogError, Event, HistoryDiverged, Instance,
 from foldlog.engine import events
 from foldlog.engine.events import Topic
 from foldlog.engine.views import assets, run_queries, steps
+from foldlog.engine.views.checkpoints import LATER
 from foldlog.engine.views.database import Database
+from foldlog.engine.views.projection import select_all
 from foldlog.engine.views.projector import Projector
+from foldlog.engine.views.question import Question
+from foldlog.engine.views.rebuild import Builder
 from foldlog.engine.views.registry import PROJECTIONS
-from foldlog.engine.views.store import BUILDING, Lost, Store
+from foldlog.engine.views.runs import RUNS
+from foldlog.engine.views.store import BUILDING, PREVIOUS, Lost, Store
+from foldlog.engine.views.table import Table
 from foldlog.engine.views.views import Views
 
 
@@ -207,6 +213,30 @@ def test_the_checkpoint_moves_past_what_concerns_no_view(instance: Instance) -> 
     with in_memory() as store:  # sees only a purged range and the tombstone
         Projector(instance.log, store, page=2).catch_up()
         assert {at.position for at in store.checkpoints().values()} == {instance.log.head().position}
+
+
+def test_a_question_whose_sql_is_made_once_sees_what_was_acknowledged(instance: Instance) -> None:
+    by_status = Question(
+        "runs",
+        lambda tables: (
+            sa.select(tables[RUNS].c.run_id, tables[RUNS].c.job_name)
+            .where(tables[RUNS].c.status == sa.bindparam("status"), tables[RUNS].c.ignored_ends == 0)
+            .order_by(tables[RUNS].c.created_position)
+            .limit(sa.bindparam("most"))
+        ),
+    )
+    seen: list[str] = []
+    for number in range(3):
+        seen += some_runs(instance, 1)
+        found = instance.views.ask(by_status, status="SUCCESS", most=2)
+        assert [tuple(row) for row in found] == [(run_id, "job-0") for run_id in seen[:2]], number
+    assert instance.views.ask(by_status, status="FAILURE", most=9) == []
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: len(instance.views.ask(by_status, status="SUCCESS", most=9)), range(40)))
+    assert answers == [3] * 40
+    instance.rebuild()
+    some_runs(instance, 1)
+    assert len(instance.views.ask(by_status, status="SUCCESS", most=9)) == 4
 
 
 # -- what stops a view ------------------------------------------------------------------------------------------
@@ -414,7 +444,9 @@ def test_an_altered_digest_is_found(instance: Instance) -> None:
     some_runs(instance)
     instance.get_run_records()
     alter(instance, "UPDATE {}foldlog_views SET digests = '{}'".replace("'{}'", "'{ }'"))
-    assert [view.ok for view in instance.verify().views] == [False] * 4
+    found = instance.verify().views
+    assert [view.ok for view in found] == [view.rows == 0 for view in found]
+    assert [view.ok for view in found][:4] == [False] * 4
     assert "checkpoint's digest was altered" in instance.verify().problems()[0]
 
 
@@ -447,28 +479,200 @@ def test_writers_and_deletions_go_on_while_views_are_verified_and_rebuilt(url: s
         assert instance.verify().problems() == []
 
 
-def test_a_rebuild_can_be_cancelled_and_tells_how_far_it_is(instance: Instance) -> None:
+def test_an_interrupted_rebuild_goes_on_where_it_stood(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     some_runs(instance)
     instance.get_run_records()
     before = dump(instance.views.store)
+    monkeypatch.setattr("foldlog.engine.views.rebuild.PAGE", 5)
+    told: list[tuple[str, int, int]] = []
 
-    def stop(view: str, position: int, head: int) -> None:
-        assert (view, position, head) == ("runs", instance.log.head().position, instance.log.head().position)
+    def stop(*report: Any) -> None:
+        told.append(report)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        instance.rebuild("runs", progress=stop)
+    head = instance.log.head().position
+    assert told == [("runs", 5, head), ("runs", 10, head), ("runs", 15, head)]
+    assert dump(instance.views.store) == before
+    assert instance.views.store.checkpoints(slot=BUILDING)["runs"].position == 15
+    instance.rebuild(progress=lambda *report: told.append(report))  # of all: the others catch up first
+    assert [position for _, position, _ in told[3:6]] == [5, 10, 15]
+    assert instance.views.store.checkpoints(slot=BUILDING) == {}
+    assert instance.verify().ok
+
+
+def test_an_interrupted_rebuild_can_be_dropped(instance: Instance) -> None:
+    some_runs(instance)
+
+    def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         instance.rebuild("runs", progress=stop)
-    assert dump(instance.views.store) == before
+    assert instance.views.cancel_rebuild() == ["runs"]
+    assert instance.views.cancel_rebuild() == []
     assert instance.views.store.checkpoints(slot=BUILDING) == {}
+    with pytest.raises(sa.exc.DBAPIError, match="runs_v1_g2"):
+        alter(instance, "SELECT count(*) FROM {}runs_v1_g2")
+    instance.rebuild()
+    assert instance.verify().ok
 
 
-def test_what_a_killed_rebuild_leaves_is_dropped_by_the_next(instance: Instance) -> None:
+def test_half_built_tables_of_other_code_are_not_gone_on_with(instance: Instance) -> None:
+    some_runs(instance)
+    store = instance.views.store
+    with store.database.write() as connection:
+        left = store.generations.begin(connection, PROJECTIONS[0])
+    alter(instance, "UPDATE {}foldlog_views SET code = 'another', position = 3 WHERE slot = 'building'")
+    with store.database.write() as connection:
+        begun = store.generations.begin(connection, PROJECTIONS[0])
+    assert (begun.position, begun.generation) == (0, left.generation + 1)
+
+
+def test_two_processes_that_rebuild_at_once_take_turns(instance: Instance) -> None:
+    some_runs(instance, 10)
+    instance.get_run_records()
+    store = instance.views.store
+    with store.database.write() as connection:
+        begun = {p.name: store.generations.begin(connection, p) for p in PROJECTIONS}
+    ahead, behind = (Builder(instance.log, store, begun, slot=BUILDING, page=7) for _ in range(2))
+    ahead.step()
+    with pytest.raises(Lost):
+        behind.step()
+    with ThreadPoolExecutor(3) as pool:
+        reached = set(pool.map(lambda _: instance.rebuild(), range(3)))
+    assert reached == {instance.log.head().position}
+    assert instance.verify().ok
+    assert store.checkpoints(slot=BUILDING) == {}
+
+
+def test_a_rebuild_keeps_what_it_replaced_for_a_way_back(instance: Instance) -> None:
+    some_runs(instance)
+    instance.get_run_records()
+    with pytest.raises(UsageError, match="no earlier generation of view runs"):
+        instance.views.roll_back("runs")
+    alter(instance, "UPDATE {}runs_v1 SET status = 'FAILURE'")
+    instance.rebuild("runs")
+    assert {record.run.status for record in instance.get_run_records()} == {"SUCCESS"}
+    some_runs(instance, 1)
+    instance.views.roll_back("runs")
+    assert sorted(str(record.run.status) for record in instance.get_run_records()) == ["FAILURE"] * 3 + ["SUCCESS"]
+    instance.views.roll_back("runs")  # and back again
+    assert {record.run.status for record in instance.get_run_records()} == {"SUCCESS"}
+    assert instance.verify().ok
+    assert "runs" in instance.views.store.checkpoints(slot=PREVIOUS)
+    assert instance.views.drop_old() != []
+    assert instance.views.drop_old() == []
+    assert instance.views.store.checkpoints(slot=PREVIOUS) == {}
+    instance.rebuild()
+    instance.rebuild()
+    assert instance.verify().ok
+
+
+def test_a_stopped_view_goes_on_when_it_is_tried_again() -> None:
+    with Instance.ephemeral() as instance:
+        some_runs(instance, 1)
+        broken = True
+
+        def fold(rows: Any, record: Any) -> None:
+            if broken and record.event.type == "STEP_SUCCESS":
+                poisoned()
+            steps.fold(rows, record)
+
+        bad = steps.PROJECTION._replace(fold=fold)
+        views = Views(
+            instance.log, Database.in_memory(), projections=[bad if p.name == "steps" else p for p in PROJECTIONS]
+        )
+        (status,) = views.retry("steps")
+        assert "ZeroDivisionError" in (status.stopped or "")
+        broken = False
+        with pytest.raises(ViewStopped) as caught, views.asking("steps"):
+            pass
+        assert "foldlog retry --view steps" in caught.value.remedy
+        (status,) = views.retry("steps")
+        assert (status.stopped, status.lag) == (None, 0)
+        with views.asking("steps"):
+            pass
+
+
+# -- old and new versions -----------------------------------------------------------------------------------------
+
+
+def next_version(*, factor: int) -> list[Any]:
+    """The projections of a later release, in which `steps` has another fold and so tables of its own."""
+    table = Table("steps_v9", steps.StepRow, key=2)
+
+    def fold(rows: Any, record: Any) -> None:
+        key = (record.run_id or "", record.event.step_key or "")
+        row = rows.get(table, key) or steps.StepRow(*key, "NEW", 0, 0, 0, None, None, None, None)
+        rows.put(table, row._replace(attempts=row.attempts + factor))
+
+    later = steps.PROJECTION._replace(
+        version=9, tables=(table,), fold=fold, keys=lambda _: (), people={"steps": select_all(table)}
+    )
+    return [later if p.name == "steps" else p for p in PROJECTIONS]
+
+
+def test_old_and_new_versions_go_on_side_by_side(instance: Instance) -> None:
+    some_runs(instance, 2)
+    old = instance.views
+    instance.get_run_records()
+    database = old.store.database
+    later = Views(instance.log, database, projections=next_version(factor=10))
+    people = f"SELECT DISTINCT status FROM {database.prefix}steps"
+
+    def shown() -> set[str]:
+        with database.read() as connection:
+            return set(connection.execute(sa.text(people)).scalars())
+
+    assert shown() == {"SUCCESS"}  # the new tables are there and empty; people go on seeing the old ones
+    with later.asking("steps"):
+        pass
+    assert shown() == {"NEW"}
+    some_runs(instance, 1)
+    with old.asking("steps") as (connection, tables):  # the old process goes on
+        assert len(connection.execute(sa.select(tables[steps.STEPS])).all()) == 3
+    with later.asking("steps") as (connection, tables):
+        assert len(connection.execute(sa.text(people)).all()) == 1
+    assert {view.lag for view in (*old.status(), *later.status())} == {0}
+    assert instance.verify().ok
+    dropped = later.drop_old()
+    assert dropped == ["steps_v1"]
+    fresh = Store(database, PROJECTIONS)  # an old process that comes back makes its tables anew
+    assert fresh.checkpoints()["steps"].position == 0
+    assert shown() == {"NEW"}
+    if not instance.log.backend.url.startswith("sqlite"):
+        return
+    with Instance.from_url(instance.log.backend.url) as again:
+        assert again.verify().ok
+
+
+def test_the_registry_of_the_first_release_is_extended(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/h"
+    with Instance.from_url(url) as instance:
+        some_runs(instance)
+        instance.get_run_records()
+        at = instance.position
+    with sqlite3.connect(tmp_path / "h" / "views.db") as db:
+        for name in LATER:
+            db.execute(f"ALTER TABLE foldlog_views DROP COLUMN {name}")
+    with Instance.from_url(url) as instance:
+        assert instance.position == at
+        assert instance.get_runs_count() == 3
+        assert instance.verify().ok
+        instance.rebuild()
+        assert instance.views.drop_old() != []
+
+
+def test_what_a_killed_rebuild_leaves_is_gone_on_with_by_the_next(instance: Instance) -> None:
     some_runs(instance)
     instance.get_run_records()
     store = instance.views.store
     with store.database.write() as connection:
         for projection in PROJECTIONS:
-            store.start_build(connection, projection)
+            store.generations.begin(connection, projection)
     instance.rebuild()
     instance.rebuild("assets")
     assert store.checkpoints(slot=BUILDING) == {}

@@ -30,6 +30,7 @@ COMMANDS = {
     "ticks": ("ticks", "List the ticks of schedules and sensors, the newest first."),
     "tail": ("tail", "Print the end of the timeline, and follow it with -f."),
     "rebuild": ("rebuild", "Throw views away and fold them from the log again."),
+    "retry": ("retry", "Let views that have stopped try again."),
     "verify": ("verify", "Prove that the views are what the log says."),
     "doctor": ("doctor", "Look for damage in a log, and say what to do."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),
@@ -44,7 +45,7 @@ else ./history. For example:
 
 \b
 Exit codes: 0 done, 1 failed (the message says what to do),
-2 wrong usage, 3 verify or doctor found something, 130 interrupted.
+2 wrong usage, 3 verify, retry or doctor found something, 130 interrupted.
 
 \b
 Begin with:

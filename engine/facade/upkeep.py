@@ -16,12 +16,40 @@ if TYPE_CHECKING:
 class Upkeep(Facade):
     """What an operator does with an instance."""
 
-    def rebuild(self, view: str | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> int:
+    def rebuild(
+        self,
+        view: str | None = None,
+        *,
+        progress: Callable[[str, int, int], None] | None = None,
+        afresh: bool = False,
+    ) -> int:
         """Fold a view, or all of them, anew from the log, and switch at once. The position that was reached.
 
+        Interrupted, the next call goes on from there, unless `afresh`. What is replaced is kept for `roll_back_view`.
         `progress`: called now and then with the view, the position reached and that of the head.
+
+        Raises ViewStopped if a fold cannot take in an event; that view keeps its live tables, the others are switched.
         """
-        return self.views.rebuild(view, progress=progress)
+        return self.views.rebuild(view, progress=progress, afresh=afresh)
+
+    def cancel_rebuild(self, view: str | None = None) -> list[str]:
+        """Drop what an interrupted rebuild has left; the views that had anything."""
+        return self.views.cancel_rebuild(view)
+
+    def roll_back_view(self, view: str) -> int:
+        """Put back what the last rebuild of a view has replaced, once it has caught up; the position it has reached.
+
+        Raises UsageError if nothing is kept, ViewStopped if it cannot catch up.
+        """
+        return self.views.roll_back(view)
+
+    def drop_old_views(self, view: str | None = None) -> list[str]:
+        """Free what rebuilds have replaced and older versions have left; the names of the tables that went."""
+        return self.views.drop_old(view)
+
+    def retry_view(self, view: str | None = None) -> list[ViewStatus]:
+        """Try again the event at which a view, or any, has stopped; where each stands after that."""
+        return self.views.retry(view)
 
     def verify(
         self, view: str | None = None, *, progress: Callable[[str, int, int], None] | None = None

@@ -18,7 +18,7 @@ from ..events.event import Event, Record
 from .cursor import Cursor, accept, cursor_at
 from .follow import Follower
 from .names import check_shard_name, is_system_shard
-from .port import ANY, LIMITS, MAX_SEQ, Append, Backend, Expect, Expected, Head, Receipt, Shard, Stored
+from .port import ANY, LIMITS, MAX_SEQ, Append, Backend, CanTell, Expect, Expected, Head, Receipt, Shard, Stored
 from .sequencer import Sequencer
 from .writer import EventWriter
 
@@ -97,6 +97,7 @@ class EventLog:
         self.read_only = read_only
         self._codec = codec
         self._sequencer = Sequencer(backend)
+        self._tell = backend.mark if isinstance(backend, CanTell) else None
         self._closed = False
         self._writers: WeakSet[EventWriter] = WeakSet()
 
@@ -248,6 +249,12 @@ class EventLog:
         """The end of the timeline, without sequencing first."""
         self._check_open()
         return self.backend.head()
+
+    def mark(self) -> bytes | None:
+        """What is another value as soon as an append was acknowledged since, by whichever process; None where that
+        cannot be told without asking for the head. Equal marks: nobody has to look for news."""
+        self._check_open()
+        return self._tell() if self._tell is not None else None
 
     def cursor(self, position: int | None = None) -> Cursor:
         """The cursor right behind a position of the timeline; behind the head by default."""

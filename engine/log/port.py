@@ -27,6 +27,7 @@ __all__ = [
     "Backend",
     "CanGroup",
     "CanRepair",
+    "CanTell",
     "CanWait",
     "Epoch",
     "Expect",
@@ -234,6 +235,15 @@ class CanWait(Protocol):
     """Optional: sleep until the timeline may have grown. Readers of other backends poll."""
 
     def wait(self, *, timeout_us: int) -> None: ...
+
+
+@runtime_checkable
+class CanTell(Protocol):
+    """Optional: tell, in microseconds, that nothing has happened. Of other backends the head is asked for."""
+
+    def mark(self) -> bytes | None:
+        """A value that is another one as soon as an append has been acknowledged since, in whatever process; None if
+        that cannot be told."""
 
 
 @runtime_checkable

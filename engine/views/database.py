@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +41,15 @@ _REMEDIES: dict[int, type[FoldlogError]] = {
 class Database:
     """One database, with a bounded pool. Thread-safe."""
 
-    def __init__(self, engine: sa.Engine, *, shown: str, schema: str | None = None, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        shown: str,
+        schema: str | None = None,
+        path: Path | None = None,
+        connect: Callable[[], sqlite3.Connection] | None = None,
+    ) -> None:
         self.engine = engine.execution_options(schema_translate_map={None: schema}) if schema else engine
         self.shown = shown  #: for messages: where it is, without credentials
         self.schema = schema
@@ -48,6 +57,9 @@ class Database:
         # One connection for all threads: they must take turns.
         self._turn = threading.RLock() if isinstance(engine.pool, StaticPool) else nullcontext()
         self._own = True
+        self._connect = connect or (lambda: _open(":memory:"))
+        self._idle: deque[sqlite3.Connection] = deque()  #: for `fetch`
+        self._closed = False
 
     @classmethod
     def in_memory(cls) -> Database:
@@ -58,11 +70,11 @@ class Database:
     @classmethod
     def in_file(cls, path: Path, *, read_only: bool = False, scratch: bool = False) -> Database:
         """A SQLite file, made if need be. `scratch`: nobody else opens it, and it need not outlive a crash."""
-        if read_only:
-            engine = _sqlite(lambda: _open_for_reading(path))
-        else:
-            engine = _sqlite(lambda: _open_for_writing(path, scratch=scratch))
-        return cls(engine, shown=str(path), path=path)
+
+        def connect() -> sqlite3.Connection:
+            return _open_for_reading(path) if read_only else _open_for_writing(path, scratch=scratch)
+
+        return cls(_sqlite(connect), shown=str(path), path=path, connect=connect)
 
     @classmethod
     def borrowed(cls, engine: sa.Engine, *, schema: str, shown: str) -> Database:
@@ -119,8 +131,48 @@ class Database:
                 raise
         self._tidy()
 
+    def fetch(self, text: str, values: Any) -> list[Any]:
+        """All rows of one SELECT in the driver's own words: a statement is a snapshot by itself.
+
+        On a connection that is kept for this: checking one out, beginning and ending cost more than the answer.
+        """
+        if not self.is_sqlite:
+            with self._translated(), self.engine.connect() as connection:
+                return list(connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(text, values))
+        try:
+            db = self._idle.pop()
+        except IndexError:
+            db = self._opened()
+        try:
+            with self._turn:
+                rows = db.execute(text, values).fetchall()
+        except BaseException as error:
+            if self.path is not None:
+                db.close()
+            if isinstance(error, sqlite3.Error) and (known := self._remedy(error)) is not None:
+                raise known from error
+            raise
+        if not self._closed:
+            self._idle.append(db)
+        return rows
+
+    def _opened(self) -> sqlite3.Connection:
+        """A connection for `fetch`; in memory the only one there is."""
+        with self._translated(), self._turn, self.engine.connect() as connection:
+            if self.path is None:
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                return driver
+        with self._translated():
+            return self._connect()
+
     def close(self) -> None:
         """Close every connection that is its own. Idempotent."""
+        self._closed = True
+        while self._idle:
+            db = self._idle.pop()
+            if self.path is not None:
+                db.close()
         if self._own:
             self.engine.dispose()
 

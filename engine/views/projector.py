@@ -9,6 +9,7 @@ Not here: a view's tables and fold (runs.py and its like), building one anew (re
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -17,13 +18,16 @@ from ..events.event import Opaque
 from ..log.cursor import CHAIN_BYTES, Cursor
 from ..log.log import EventLog, RawPage
 from ..log.port import Head, Stored
+from .checkpoints import Checkpoint, Lost, Stop
+from .making import show
 from .projection import Projection, Taken
 from .rows import Rows
-from .store import Checkpoint, Lost, Stop, Store
+from .store import Store
 
 logger = logging.getLogger("foldlog.views")
 
 UNKNOWN = "this process does not know"
+TRUST_S = 1.0  #: how long a mark is taken for all there is to know; writers that died leave news without one
 PAGE = 2000  #: events in one transaction: bounds the memory, and how long others wait for the write lock
 
 
@@ -37,11 +41,24 @@ class Projector:
         self._page = page
         self._seen: dict[str, Checkpoint] = {}  #: as this process last saw them
         self._stops: dict[str, Stop] = {}  #: what this process has tried in vain
+        self._quiet: tuple[bytes | None, float] = (
+            None,
+            0.0,
+        )  #: the mark it stands at, and how long that holds
 
     def catch_up(self) -> None:
         """Take in all that was acknowledged before this call. What stops a view does not show here: see `check`."""
         if self._store.read_only:
             return
+        mark = self._log.mark()  # before the look: what is acknowledged during it is looked for the next time
+        quiet, until = self._quiet
+        if mark is not None and mark == quiet and time.monotonic() < until:
+            return
+        self._catch_up()
+        # A view that is stopped may be helped over by another process, of which no mark tells.
+        self._quiet = (None if self._stops else mark), time.monotonic() + TRUST_S
+
+    def _catch_up(self) -> None:
         head = self._log.catch_up()
         if self._is_at(head, self._store.projections):
             return
@@ -51,10 +68,23 @@ class Projector:
                 head = self._log.catch_up()  # another process went on; if not, reading the log tells what is wrong
             behind = [p for p in self._going(seen) if not _covers(seen[p.name], head)]
             if not behind:
+                self._show(seen)
                 return
             # Views that stand at one place share the page; as a rule that is all of them.
             cursor = min((seen[p.name] for p in behind), key=lambda at: at.position).cursor
             self._step([p for p in behind if seen[p.name].cursor == cursor], cursor)
+
+    def _show(self, seen: Mapping[str, Checkpoint]) -> None:
+        """A newer version of a view that has caught up takes the stable names from the older one."""
+        waiting = [p for p in self._store.projections if not seen[p.name].shown and p.name not in self._stops]
+        if not waiting:
+            return
+        with self._store.database.write() as connection:
+            held = self._store.checkpoints(connection, lock=True)
+            for projection in waiting:
+                if not held[projection.name].shown:
+                    show(self._store, connection, projection)
+        self._seen = self._store.checkpoints()
 
     def check(self, name: str) -> None:
         """Raise ViewStopped if a view stands before an event that it cannot take in."""
@@ -63,9 +93,11 @@ class Projector:
         if stop is not None:
             raise view_stopped(name, stop)
 
-    def retry(self) -> None:
-        """Try again what views have stopped at, with the next catch-up."""
-        self._stops.clear()
+    def retry(self, name: str | None = None) -> None:
+        """Try again what a view, or any, has stopped at, with the next catch-up."""
+        for one in [name] if name is not None else list(self._stops):
+            self._stops.pop(one, None)
+        self._quiet = None, 0.0
 
     # -- one page -----------------------------------------------------------------------------------------------
 
@@ -98,7 +130,9 @@ class Projector:
                     position = stop.position - 1
                     reached = self._log.cursor(position)
                 rows.flush()
-                new = Checkpoint(old.generation, position, reached if position else "", rows.digests, stop)
+                new = old._replace(
+                    position=position, cursor=reached if position else "", digests=rows.digests, stopped=stop
+                )
                 self._store.move(connection, projection, old, new)
         for name, stop in stops.items():
             if name not in self._stops:
@@ -194,7 +228,10 @@ def view_stopped(name: str, stop: Stop) -> ViewStopped:
             "the view then goes on by itself."
         )
     else:
-        error.remedy = f"Correct the fold of view {name}, then run `foldlog rebuild --view {name}`."
+        error.remedy = (
+            f"Correct the fold of view {name}, then `foldlog retry --view {name}` goes on from there; "
+            f"`foldlog rebuild --view {name}` folds anew what it had taken in before."
+        )
     return error
 
 

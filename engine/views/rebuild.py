@@ -1,19 +1,22 @@
 """Fold views anew from the start of the log, beside the live ones, and switch at once.
 
-Promises: readers and writers go on with the live tables until the switch, which is one transaction; killed or
-cancelled (an exception out of `progress`) before it, nothing has changed. Memory does not grow with the log.
-Not here: the fold of a page (projector.py), the tables (store.py).
+Promises: readers and writers go on with the live tables until the switch, which is one transaction. Interrupted or
+killed before it, nothing has changed for them, and the next rebuild goes on where this one stood. Any number of
+processes may rebuild at once: they take turns. What a fold cannot take in ends the rebuild of its view alone.
+Memory does not grow with the log.
+Not here: the fold of a page (projector.py), the tables (store.py, generations.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import FoldlogError, UnavailableError
-from ..log.log import EventLog
+from ..errors import HistoryDiverged, UnavailableError, UsageError, ViewStopped
+from ..log.log import EventLog, RawPage
+from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost
 from .projection import Projection
 from .projector import deal, fold_page, view_stopped
-from .store import BUILDING, LIVE, Checkpoint, Lost, Store
+from .store import Store
 
 PAGE = 10_000  #: events in one transaction: the most a read gives
 
@@ -21,7 +24,7 @@ Progress = Callable[[str, int, int], None]  #: view, position reached, position 
 
 
 class Builder:
-    """Folds pages into tables that are nobody else's."""
+    """Folds pages into tables beside the live ones, the views that are behind first, until all stand at one place."""
 
     def __init__(
         self,
@@ -30,84 +33,178 @@ class Builder:
         checkpoints: Mapping[str, Checkpoint],
         *,
         slot: str,
-        page: int = PAGE,
+        page: int | None = None,
     ) -> None:
         self._log = log
         self._store = store
-        self._slot = slot
-        self._page = page
+        self.slot = slot  #: where the tables are
+        self._page = page or PAGE
         self._projections = [p for p in store.projections if p.name in checkpoints]
-        self.at = dict(checkpoints)  #: all of them at one place
+        self.at = dict(checkpoints)
+        self.stopped: list[ViewStopped] = []  #: what ended the build of a view
 
     @property
     def position(self) -> int:
-        return next(iter(self.at.values())).position
+        """All views that are being built have taken in what is up to here."""
+        return min((at.position for at in self.at.values()), default=0)
+
+    @property
+    def building(self) -> list[Projection]:
+        """The views that are being built."""
+        return [p for p in self._projections if p.name in self.at]
+
+    def is_live(self, live: Checkpoint, at: Checkpoint) -> bool:
+        """Whether what was built has been put in place, by whoever; a later rebuild may have replaced it since."""
+        return live.generation == at.generation or (self.slot == BUILDING and live.generation > at.generation)
 
     def step(self, *, up_to: int | None = None) -> bool:
-        """Fold the next page; whether there is more. `up_to`: no event past that position."""
-        limit = self._page if up_to is None else min(self._page, up_to - self.position)
+        """Fold the next page; whether there is more. `up_to`: no event past that position.
+
+        Raises Lost if another process has moved a checkpoint meanwhile.
+        """
+        if not self.at:
+            return False
+        cursor = min(self.at.values(), key=lambda at: at.position).cursor
+        group = [p for p in self.building if self.at[p.name].cursor == cursor]
+        ahead = [at.position for at in self.at.values() if at.cursor != cursor]
+        bounds = [end - self.position for end in (up_to, *ahead) if end is not None]
+        limit = min(self._page, *bounds) if bounds else self._page
         if limit <= 0:
             return False
-        old = self.at
         # A page of all types holds one record a position, so that `limit` ends it exactly.
-        page = self._log.read_raw(after=next(iter(old.values())).cursor or None, limit=limit)
+        page = self._log.read_raw(after=cursor or None, limit=limit)
         if page.cursor.position == self.position:
             return False
-        hands = deal(self._log, self._projections, page.stored)
-        new = {}
-        with self._store.database.write() as connection:
-            for projection in self._projections:
-                before = old[projection.name]
-                rows = self._store.rows(connection, projection, before, slot=self._slot)
-                stop = fold_page(projection, rows, hands[projection.name])
-                if stop is not None:
-                    raise view_stopped(projection.name, stop)
-                rows.flush()
-                after = Checkpoint(before.generation, page.cursor.position, page.cursor, rows.digests, None)
-                self._store.move(connection, projection, before, after, slot=self._slot)
-                new[projection.name] = after
-        self.at = new
+        try:
+            self.at.update(self._take(group, page))
+        except _Failed as failed:
+            self._give_up(failed)
+            return True
         return not page.at_head and self.position != up_to
 
+    def _take(self, group: Sequence[Projection], page: RawPage) -> dict[str, Checkpoint]:
+        hands = deal(self._log, group, page.stored)
+        new = {}
+        with self._store.database.write() as connection:
+            held = self._store.checkpoints(connection, slot=self.slot, lock=True)
+            for projection in group:
+                before = self.at[projection.name]
+                if held.get(projection.name) != before:  # the tables may have been switched or dropped
+                    raise Lost
+                rows = self._store.rows(connection, projection, before, slot=self.slot)
+                stop = fold_page(projection, rows, hands[projection.name])
+                if stop is not None:
+                    raise _Failed(view_stopped(projection.name, stop), projection)
+                rows.flush()
+                after = before._replace(position=page.cursor.position, cursor=page.cursor, digests=rows.digests)
+                self._store.move(connection, projection, before, after, slot=self.slot)
+                new[projection.name] = after
+        return new
 
-def rebuild(log: EventLog, store: Store, projections: Sequence[Projection], *, progress: Progress | None) -> int:
+    def _give_up(self, failed: _Failed) -> None:
+        """Go on without a view whose fold has failed."""
+        self.stopped.append(failed.error)
+        at = self.at.pop(failed.projection.name)
+        if self.slot == PREVIOUS:
+            return  # kept, for code that can take the event in
+        with self._store.database.write() as connection:
+            self._store.generations.drop(connection, failed.projection, at, slot=self.slot)
+
+
+class _Failed(Exception):
+    def __init__(self, error: ViewStopped, projection: Projection) -> None:
+        self.error = error
+        self.projection = projection
+
+
+def rebuild(
+    log: EventLog, store: Store, projections: Sequence[Projection], *, progress: Progress | None, afresh: bool = False
+) -> int:
     """Build these views and switch to them; the position that was reached.
 
-    Raises ViewStopped if a fold cannot take in an event, UnavailableError if another rebuild took over.
+    `afresh`: not from where an interrupted rebuild stands. Raises ViewStopped, after the switch of the others, if a
+    fold cannot take in an event; UnavailableError if another process has cancelled the rebuild.
     """
-    with store.database.write() as connection:
-        builds = {p.name: store.start_build(connection, p) for p in projections}
-    builder = Builder(log, store, builds, slot=BUILDING)
-    name = projections[0].name if len(projections) == 1 else "all"
     try:
-        while True:
+        builder = _begin(log, store, projections, afresh)
+        reached = _build(builder, log, store, projections, progress)
+    except HistoryDiverged:  # what an interrupted rebuild left is of another history
+        builder = _begin(log, store, projections, True)
+        reached = _build(builder, log, store, projections, progress)
+    if builder.stopped:
+        raise builder.stopped[0]
+    return reached
+
+
+def roll_back(log: EventLog, store: Store, projection: Projection) -> int:
+    """Let the tables that the last rebuild has replaced catch up, then put them in the place of the live ones; the
+    position that was reached. Raises UsageError if none are kept, ViewStopped if they cannot catch up."""
+    kept = store.checkpoints(slot=PREVIOUS)
+    if projection.name not in kept:
+        raise UsageError(f"there is no earlier generation of view {projection.name} to go back to")
+    builder = Builder(log, store, {projection.name: kept[projection.name]}, slot=PREVIOUS)
+    # Who has asked a view once never sees it go back: what is put in place stands no earlier than what was there.
+    reached = _build(builder, log, store, [projection], None)
+    if builder.stopped:
+        raise builder.stopped[0]
+    return reached
+
+
+def cancel(store: Store, projections: Sequence[Projection]) -> list[str]:
+    """Drop what interrupted rebuilds have left; the views that had any."""
+    with store.database.write() as connection:
+        left = store.checkpoints(connection, slot=BUILDING, lock=True)
+        for projection in projections:
+            if projection.name in left:
+                store.generations.drop(connection, projection, left[projection.name], slot=BUILDING)
+    return [p.name for p in projections if p.name in left]
+
+
+def _begin(log: EventLog, store: Store, projections: Sequence[Projection], afresh: bool) -> Builder:
+    with store.database.write() as connection:
+        builds = {p.name: store.generations.begin(connection, p, afresh=afresh) for p in projections}
+    return Builder(log, store, builds, slot=BUILDING)
+
+
+def _build(
+    builder: Builder, log: EventLog, store: Store, projections: Sequence[Projection], progress: Progress | None
+) -> int:
+    name = projections[0].name if len(projections) == 1 else "all"
+    while True:
+        try:
             more = builder.step()
             if progress is not None:
                 progress(name, builder.position, max(log.head().position, builder.position))
-            if not more and _switched(store, projections, builder):
+            if not more and _switched(store, builder):
                 return builder.position
-    except Lost:
-        raise UnavailableError(f"another rebuild of view {name} has begun; this one was given up") from None
-    except BaseException:
-        _give_up(store, projections, builds)
-        raise
+        except Lost:
+            if _done_by_another(store, builder):
+                return min(store.checkpoints()[p.name].position for p in projections)
 
 
-def _switched(store: Store, projections: Sequence[Projection], builder: Builder) -> bool:
-    """Put the built tables in place, unless the live ones have moved on meanwhile."""
+def _done_by_another(store: Store, builder: Builder) -> bool:
+    """Another process builds the same: go on where it stands. True if it has switched already."""
+    with store.database.read() as connection:
+        built, live = (store.checkpoints(connection, slot=slot) for slot in (builder.slot, LIVE))
+    for name, at in builder.at.items():
+        there = built.get(name)
+        if there is not None and there.generation == at.generation:
+            builder.at[name] = there
+        elif not builder.is_live(live[name], at):
+            raise UnavailableError(f"the rebuild of view {name} was cancelled, or begun afresh, by another process")
+    return all(builder.is_live(live[name], at) for name, at in builder.at.items())
+
+
+def _switched(store: Store, builder: Builder) -> bool:
+    """Put the built tables in place, unless the live ones have moved on meanwhile. Raises Lost if another process has
+    moved the built ones."""
     with store.database.write() as connection:
         live = store.checkpoints(connection, slot=LIVE, lock=True)
-        if any(live[p.name].position > builder.position for p in projections):
+        built = store.checkpoints(connection, slot=builder.slot, lock=True)
+        if any(built.get(p.name) != builder.at[p.name] for p in builder.building):
+            raise Lost
+        if any(live[p.name].position > builder.position for p in builder.building):
             return False
-        for projection in projections:
-            store.switch(connection, projection, live[projection.name], builder.at[projection.name])
+        for projection in builder.building:
+            store.generations.switch(connection, projection, builder.slot)
     return True
-
-
-def _give_up(store: Store, projections: Sequence[Projection], builds: Mapping[str, Checkpoint]) -> None:
-    try:
-        with store.database.write() as connection:
-            for projection in projections:
-                store.drop_build(connection, projection, builds[projection.name])
-    except FoldlogError:
-        pass  # the next rebuild drops them

@@ -18,11 +18,12 @@ import sqlalchemy as sa
 
 from ..errors import UnavailableError
 from ..events.tombstone import HistoryTrimmed, RunDeleted
+from .checkpoints import LIVE, Checkpoint
 from .database import Database
 from .projection import Projection
 from .rebuild import Builder, Progress
 from .rows import Digest
-from .store import LIVE, Checkpoint, Store
+from .store import Store
 from .table import DIGEST_BITS, Key, Row, Table
 from .views import Views
 
@@ -139,6 +140,8 @@ def _compare(
         while builder.step(up_to=up_to):
             if progress is not None:
                 progress(name, builder.position, up_to)
+        if builder.stopped:
+            raise builder.stopped[0]
 
     build(min(views.store.checkpoints()[p.name].position for p in group))
     # The live views have moved on since. The snapshot is held only for what is left, and for reading the rows.

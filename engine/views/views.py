@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,6 +18,7 @@ from ..log.log import EventLog
 from .database import Database
 from .projection import Projection
 from .projector import Projector
+from .question import Question
 from .registry import PROJECTIONS
 from .store import Store
 from .table import Table
@@ -70,6 +71,13 @@ class Views:
         with self.store.reading() as connection:
             yield connection, self.store.tables
 
+    def ask(self, question: Question, **given: Any) -> list[Any]:
+        """The rows that answer a question, which show every append acknowledged before the call. Raises ViewStopped if
+        its view cannot get there."""
+        self.projector.catch_up()
+        self.projector.check(question.view)
+        return self.store.fetch(question, given)
+
     def status(self) -> list[ViewStatus]:
         """Where each view stands, without catching up first."""
         head = self.log.head().position
@@ -85,19 +93,57 @@ class Views:
             found.append(ViewStatus(projection.name, projection.version, at.position, lag, count, stopped))
         return found
 
-    def rebuild(self, view: str | None = None, *, progress: Progress | None = None) -> int:
+    def rebuild(self, view: str | None = None, *, progress: Progress | None = None, afresh: bool = False) -> int:
         """Fold a view, or all, anew from the start, beside the live tables, and switch at once; see rebuild.py.
 
-        The position that was reached. Readers and writers go on meanwhile. Raises ViewStopped if the fold cannot take
-        in an event; the live tables stay then.
+        The position that was reached. Readers and writers go on meanwhile. Interrupted (also by an exception out of
+        `progress`), the next call goes on from there, unless `afresh`. What was replaced is kept: `roll_back`.
+        Raises ViewStopped if a fold cannot take in an event; the live tables of that view stay then.
         """
         from .rebuild import rebuild
 
-        if self.store.read_only:
-            raise ReadOnlyError("the instance was opened with read_only=True; its views cannot be rebuilt")
-        reached = rebuild(self.log, self.store, self.named(view), progress=progress)
-        self.projector.retry()
+        self._check_writing("rebuilt")
+        reached = rebuild(self.log, self.store, self.named(view), progress=progress, afresh=afresh)
+        self.projector.retry(view)
         return reached
+
+    def cancel_rebuild(self, view: str | None = None) -> list[str]:
+        """Drop what interrupted rebuilds have left; the views that had any."""
+        from .rebuild import cancel
+
+        self._check_writing("changed")
+        return cancel(self.store, self.named(view))
+
+    def roll_back(self, view: str) -> int:
+        """Put back the tables that the last rebuild of a view has replaced, once they have caught up; the position.
+
+        Raises UsageError if there are none.
+        """
+        from .rebuild import roll_back
+
+        self._check_writing("rolled back")
+        (projection,) = self.named(view)
+        return roll_back(self.log, self.store, projection)
+
+    def drop_old(self, view: str | None = None) -> list[str]:
+        """Drop the tables that rebuilds have replaced, and those of older versions; their names.
+
+        There is no way back to them then, and processes of an older release that are still at work make theirs anew.
+        """
+        self._check_writing("dropped")
+        with self.store.database.write() as connection:
+            return [name for p in self.named(view) for name in self.store.generations.drop_old(connection, p)]
+
+    def retry(self, view: str | None = None) -> list[ViewStatus]:
+        """Try again what a view, or any, has stopped at; where each stands after that."""
+        wanted = {projection.name for projection in self.named(view)}
+        self.projector.retry(view)
+        self.projector.catch_up()
+        return [one for one in self.status() if one.name in wanted]
+
+    def _check_writing(self, deed: str) -> None:
+        if self.store.read_only:
+            raise ReadOnlyError(f"the instance was opened with read_only=True; its views cannot be {deed}")
 
     def named(self, view: str | None) -> list[Projection]:
         """The projection of a view, or all. Raises UsageError for a name that is none."""

@@ -1,0 +1,156 @@
+"""The registry of projections: for each view and version how far it has got, and the digests of its tables.
+
+One row a view, version and slot: `live` is what questions are answered from, `building` a rebuild beside it, `previous`
+what the last rebuild replaced. Rows of older releases lack the columns that came later; those may be NULL.
+Not here: when they move (projector.py, rebuild.py), the tables they speak of (store.py, generations.py).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from .projection import Projection
+from .rows import Digest
+
+LIVE: Final = "live"
+BUILDING: Final = "building"
+PREVIOUS: Final = "previous"
+
+REGISTRY: Final = sa.Table(
+    "foldlog_views",
+    sa.MetaData(),
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("slot", sa.String(20), primary_key=True),
+    sa.Column("generation", sa.BigInteger, nullable=False),  #: raised by each rebuild
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("cursor", sa.Text, nullable=False),  #: log id, epoch, position, chain; empty before the first event
+    sa.Column("digests", sa.Text, nullable=False),  #: JSON: table -> [digest in hex, number of rows]
+    sa.Column("stopped_position", sa.BigInteger),  #: of the event it could not take in
+    sa.Column("stopped_type", sa.Text),
+    sa.Column("stopped_reason", sa.Text),
+    sa.Column("code", sa.Text),  #: hash of the module that began to fold it
+    sa.Column("tables", sa.Text),  #: JSON: the names of its tables, for whoever drops a version it does not know
+    sa.Column("shown", sa.Integer),  #: 1: the SQL views for people show it; 0: not yet, or not any more
+)
+LATER: Final = ("code", "tables", "shown")  #: columns that the first release did not have
+
+
+class Stop(NamedTuple):
+    """The event that a view could not take in, and why."""
+
+    position: int
+    type: str
+    reason: str
+
+
+class Checkpoint(NamedTuple):
+    """Where one view stands."""
+
+    generation: int
+    position: int
+    cursor: str
+    digests: dict[str, Digest]
+    stopped: Stop | None
+    shown: bool = True
+    code: str = ""
+
+
+class Lost(Exception):
+    """Somebody else has moved the checkpoint; what was about to be written is void."""
+
+
+def read(
+    connection: sa.Connection, projections: dict[str, int], *, slot: str, lock: bool = False
+) -> dict[str, Checkpoint]:
+    """By view, of the versions given. `lock`: and nobody moves them before this transaction ends.
+
+    A lock takes all rows of the slot, in one order, and a transaction that needs several slots goes live, building,
+    previous: two that took single rows, each in its own order, would wait for each other.
+    """
+    query = sa.select(REGISTRY).where(REGISTRY.c.slot == slot).order_by(REGISTRY.c.name, REGISTRY.c.version)
+    if lock:
+        query = query.with_for_update()
+    return {row.name: _checkpoint(row) for row in connection.execute(query) if projections.get(row.name) == row.version}
+
+
+def insert(connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str) -> None:
+    """A row for a view that has none in this slot."""
+    connection.execute(
+        REGISTRY.insert().values(
+            name=projection.name,
+            version=projection.version,
+            slot=slot,
+            tables=json.dumps([table.name for table in projection.tables]),
+            code=at.code,
+            shown=int(at.shown),
+            **_place(at),
+        )
+    )
+
+
+def move(connection: sa.Connection, projection: Projection, old: Checkpoint, new: Checkpoint, *, slot: str) -> None:
+    """Set the checkpoint, if it is where it was read. Raises Lost if it is not."""
+    done = connection.execute(
+        REGISTRY.update()
+        .where(at(projection, slot))
+        .where(REGISTRY.c.generation == old.generation)
+        .where(REGISTRY.c.cursor == old.cursor)
+        .values(**_place(new))
+    )
+    if done.rowcount != 1:
+        raise Lost
+
+
+def relabel(connection: sa.Connection, projection: Projection, slot: str, to: str) -> None:
+    """Put the row of a slot into another one, which must be free."""
+    connection.execute(REGISTRY.update().where(at(projection, slot)).values(slot=to))
+
+
+def delete(connection: sa.Connection, projection: Projection, slot: str, generation: int) -> None:
+    """Take the row of a slot away."""
+    connection.execute(REGISTRY.delete().where(at(projection, slot), REGISTRY.c.generation == generation))
+
+
+def at(projection: Projection, slot: str) -> sa.ColumnElement[bool]:
+    """The one row of a view's version and slot."""
+    columns = REGISTRY.c
+    return sa.and_(columns.name == projection.name, columns.version == projection.version, columns.slot == slot)
+
+
+def fingerprint(projection: Projection) -> str:
+    """A hash of the module that has the fold: half-built tables of other code are not gone on with."""
+    module = sys.modules.get(projection.fold.__module__)
+    try:
+        source = inspect.getsource(module) if module else ""
+    except (OSError, TypeError):  # a program that ships no sources
+        source = ""
+    return blake2b(f"{projection.version}{source}".encode(), digest_size=8).hexdigest()
+
+
+def _place(at: Checkpoint) -> dict[str, Any]:
+    stop = at.stopped or (None, None, None)
+    return {
+        "generation": at.generation,
+        "position": at.position,
+        "cursor": at.cursor,
+        "digests": json.dumps({name: [digest.hex(), digest.rows] for name, digest in sorted(at.digests.items())}),
+        "stopped_position": stop[0],
+        "stopped_type": stop[1],
+        "stopped_reason": stop[2],
+    }
+
+
+def _checkpoint(row: Any) -> Checkpoint:
+    digests = {name: Digest(int(total, 16), count) for name, (total, count) in json.loads(row.digests).items()}
+    stopped = None
+    if row.stopped_position is not None:
+        stopped = Stop(row.stopped_position, row.stopped_type or "", row.stopped_reason or "")
+    shown = row.shown is None or bool(row.shown)
+    return Checkpoint(row.generation, row.position, row.cursor, digests, stopped, shown, row.code or "")
