@@ -24,9 +24,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .errors import FoldlogError, UsageError
 from .facade.assets import AssetQuestions
+from .facade.backfills import Backfills
 from .facade.export import Export
+from .facade.partitions import DynamicPartitions
 from .facade.parts import Parts, Shelf
+from .facade.pools import Pools
+from .facade.queue import QueueQuestions
 from .facade.retention import RetentionUpkeep
+from .facade.schedules import Schedules
+from .facade.snapshots import Snapshots, Values
 from .facade.upkeep import Upkeep
 from .log.log import EventLog
 from .log.writer import EventWriter
@@ -45,7 +51,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger("foldlog.instance")
 
 
-class Instance(RetentionUpkeep, AssetQuestions, Upkeep, Export, Parts):
+class Instance(
+    RetentionUpkeep,
+    AssetQuestions,
+    DynamicPartitions,
+    Schedules,
+    Pools,
+    QueueQuestions,
+    Backfills,
+    Snapshots,
+    Values,
+    Upkeep,
+    Export,
+    Parts,
+):
     """One deployment. Thread-safe; use it as a context manager, or call `close`."""
 
     def __init__(self, log: EventLog, *, views: str | None = None, origin: Origin | None = None) -> None:

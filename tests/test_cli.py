@@ -264,6 +264,72 @@ def test_assets_are_listed_and_shown(url):
     assert "there is no asset 'raw'" in call("assets", "raw", "--url", url, code=1).stderr
 
 
+# -- schedules and partitions -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ticking(url):
+    """A log with ticks of two instigators, and partitions of a definition."""
+    with foldlog.Instance.from_url(url) as instance:
+        instance.add_dynamic_partitions("customers", ["acme", "x\x1b[31my", "zeta"])
+        runs = (events.RunRequested(run_id="r1", run_key="k1"),)
+        error = events.ErrorInfo(class_name="lib.Broken", message="no answer")
+        facts = [
+            events.TickRequested(tick_id="t1", instigator="nightly", runs=runs),
+            events.TickSucceeded(tick_id="t1", instigator="nightly", run_ids=("r1",), run_keys=("k1",)),
+            events.TickSkipped(tick_id="t2", instigator="files", reason="nothing new"),
+            events.TickFailed(tick_id="t3", instigator="nightly", error=error),
+        ]
+        for number, fact in enumerate(facts):
+            instance.log.append("@ticks", [foldlog.Event(fact, 1_700_000_000_000_000 + number * 1000)])
+    return url
+
+
+def test_ticks_are_listed_newest_first(ticking):
+    shown = invoke("ticks", "--url", ticking).stdout.splitlines()
+    assert [row.split()[:3] for row in shown[1:]] == [
+        ["t3", "nightly", "FAILURE"],
+        ["t2", "files", "SKIPPED"],
+        ["t1", "nightly", "SUCCESS"],
+    ]
+    assert "Broken: no answer" in shown[1]
+    assert "nothing new" in shown[2]
+    told = answer("ticks", "nightly", "--url", ticking, "--status", "success")
+    assert [tick["run_ids"] for tick in told["ticks"]] == [["r1"]]
+    first = invoke("ticks", "--url", ticking, "--limit", 1)
+    assert "--after t3 goes on" in first.stderr
+    told = answer("ticks", "--url", ticking, "--after", "t3", "--limit", 1)
+    assert ([tick["tick_id"] for tick in told["ticks"]], told["more"]) == (["t2"], True)
+    assert invoke("ticks", "nobody", "--url", ticking).stdout == "no ticks\n"
+
+
+def test_ticks_since_a_moment(ticking):
+    def ids(since):
+        return [tick["tick_id"] for tick in answer("ticks", "--url", ticking, "--since", since)["ticks"]]
+
+    assert ids("2h") == []
+    assert ids("2023-11-14T22:13:20.001500+00:00") == ["t3", "t2"]
+    assert ids("2023-11-14") == ["t3", "t2", "t1"]
+    done = invoke("ticks", "--url", ticking, "--since", "yesterday")
+    assert done.exit_code == 2
+    assert "as 90s, 30min, 2h or 3d" in done.stderr
+
+
+def test_partitions_of_a_definition_and_of_an_asset(ticking):
+    assert invoke("partitions", "customers", "--url", ticking).stdout == "acme\nx\\x1b[31my\nzeta\n"
+    page = answer("partitions", "customers", "--url", ticking, "--limit", 2)
+    assert (page["partitions"], page["more"]) == (["acme", "x\x1b[31my"], True)
+    page = answer("partitions", "customers", "--url", ticking, "--after", page["cursor"])
+    assert (page["partitions"], page["more"], page["cursor"]) == (["zeta"], False, None)
+    assert invoke("partitions", "nobody", "--url", ticking).stdout == "no partitions\n"
+    (one,) = answer("partitions", "--asset", "raw/orders", "--url", ticking)["partitions"]
+    assert (one["partition"], one["status"]) == ("2026-11-20", "MATERIALIZED")
+    assert "MATERIALIZED" in invoke("partitions", "--asset", "raw/orders", "--url", ticking).stdout
+    assert invoke("partitions", "--url", ticking).exit_code == 2
+    assert invoke("partitions", "customers", "--asset", "a", "--url", ticking).exit_code == 2
+    assert invoke("partitions", "--asset", "a//b", "--url", ticking).exit_code == 2
+
+
 # -- tail -------------------------------------------------------------------------------------------------------------
 
 
@@ -590,12 +656,15 @@ def test_the_manual_has_every_option(name):
 
 
 @pytest.mark.skipif(not DOCS.exists(), reason="the manual is not installed with foldlog")
-def test_the_manual_has_every_field(url):
+def test_the_manual_has_every_field(ticking):
+    url = ticking
     manual = DOCS.read_text(encoding="utf-8")
     answers = {
         "status": answer("status", "--url", url),
         "runs": [answer("runs", "--url", url), answer("runs", "2", "--url", url)["steps"]],
         "assets": [answer("assets", "--url", url), answer("assets", "raw/orders", "--url", url)],
+        "ticks": answer("ticks", "--url", url),
+        "partitions": answer("partitions", "customers", "--url", url),
         "tail": [dict.fromkeys(one) for one in lines("--url", url)],
         "rebuild": answer("rebuild", "--url", url),
         "verify": answer("verify", "--url", url),

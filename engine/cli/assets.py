@@ -43,7 +43,7 @@ def command(target: Target, key: str | None, prefix: str | None, limit: int, aft
     if key is not None and (prefix or after):
         raise click.UsageError("KEY names one asset; --prefix and --after choose among all")
     for name, text in (("KEY", key), ("--prefix", prefix), ("--after", after)):
-        _check_key(name, text)
+        check_key(name, text)
     with existing_instance(target) as instance:
         if key is not None:
             show_asset(instance, key, as_json=as_json)
@@ -58,7 +58,8 @@ def command(target: Target, key: str | None, prefix: str | None, limit: int, aft
         say(f"There are more: --after {records[-1].asset_key} goes on, --limit shows more at once.", err=True)
 
 
-def _check_key(name: str, text: str | None) -> None:
+def check_key(name: str, text: str | None) -> None:
+    """Raise click.BadParameter for a text that is no asset key."""
     from ..events.key import AssetKey
 
     try:
@@ -154,14 +155,16 @@ def show_asset(instance: Instance, key: str, *, as_json: bool = False) -> None:
             {
                 **asset_form(record),
                 "metadata": jsonable(_metadata(whole)),
-                "partitions": [_partition_form(one) for one in partitions],
+                "partitions": [partition_form(one) for one in partitions],
                 "checks": [_check_form(one) for one in checks],
             }
         )
         return
     say(f"asset {clean(str(record.asset_key))}: {_state(record).text}", "bold")
     _print_latest(record, whole)
-    _print_partitions(partitions)
+    if partitions:
+        say()
+        print_partitions(partitions)
     _print_checks(checks)
 
 
@@ -200,13 +203,13 @@ def _print_latest(record: AssetRecord, whole: EventRecord | None) -> None:
         table(("metadata", "value"), [[name, metadata_text(value)] for name, value in metadata.items()])
 
 
-def _print_partitions(partitions: list[PartitionRecord]) -> None:
+def print_partitions(partitions: list[PartitionRecord]) -> None:
+    """A table of the partitions of one asset, if it has any."""
     rows: list[list[Cell]] = [
         [one.partition, Styled(one.status, _COLOURS.get(one.status, "")), when(one.timestamp_us), _run(one.run_id)]
         for one in partitions
     ]
     if rows:
-        say()
         table(("partition", "status", "since", "run"), rows)
 
 
@@ -220,7 +223,8 @@ def _print_checks(checks: list[CheckRecord]) -> None:
         table(("check", "partition", "status", "since"), rows)
 
 
-def _partition_form(one: PartitionRecord) -> dict[str, Any]:
+def partition_form(one: PartitionRecord) -> dict[str, Any]:
+    """A partition of an asset as JSON."""
     return {
         "partition": one.partition,
         "status": one.status,

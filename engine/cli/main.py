@@ -26,6 +26,8 @@ COMMANDS = {
     "status": ("status", "Show what a log holds and how far its views are."),
     "runs": ("runs", "List runs, or show what happened in one."),
     "assets": ("assets", "List assets, or show one with its metadata and partitions."),
+    "partitions": ("partitions", "List dynamic partitions, or the partitions of an asset."),
+    "ticks": ("ticks", "List the ticks of schedules and sensors, the newest first."),
     "tail": ("tail", "Print the end of the timeline, and follow it with -f."),
     "rebuild": ("rebuild", "Throw views away and fold them from the log again."),
     "retry": ("retry", "Let views that have stopped try again."),

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import assets, checks, runs, steps
+from . import (
+    assets,
+    backfills,
+    checks,
+    instigators,
+    partitions,
+    pools,
+    queue,
+    runs,
+    snapshots,
+    steps,
+    ticks,
+    values,
+)
 from .projection import Projection
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (
@@ -12,4 +25,12 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     steps.PROJECTION,
     assets.PROJECTION,
     checks.PROJECTION,
+    partitions.PROJECTION,
+    instigators.PROJECTION,
+    ticks.PROJECTION,
+    pools.PROJECTION,
+    queue.PROJECTION,
+    backfills.PROJECTION,
+    snapshots.PROJECTION,
+    values.PROJECTION,
 )

@@ -39,6 +39,7 @@ class Rows:
         self._stored: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
         self._now: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
         self._digests = dict(digests)
+        self._empty: dict[Table, bool] = {}  #: of tables without rows by their digest, whether that is so
 
     # -- for folds ----------------------------------------------------------------------------------------------
 
@@ -72,25 +73,28 @@ class Rows:
         *,
         limit: int | None = None,
         newest_first: bool = False,
+        order: Sequence[str] | None = None,
         above: Mapping[str, int] | None = None,
         below: Mapping[str, int] | None = None,
         **equal: Any,
     ) -> list[Any]:
         """The rows whose columns equal the given values, in order of their key. There must be an index for it.
 
-        `above`, `below`: columns that must be greater or smaller than a number. What was changed before is written
-        first.
+        `order`: columns to go by instead of the key. `above`, `below`: columns that must be greater or smaller than a
+        number. What was changed before is written first.
         """
         self.flush()
+        if self._is_empty(table):
+            return []
         source = self._tables[table].table
         where = [
             source.c[name] == value if value is not None else source.c[name].is_(None) for name, value in equal.items()
         ]
         where += [source.c[name] > value for name, value in (above or {}).items()]
         where += [source.c[name] < value for name, value in (below or {}).items()]
-        keys = [source.c[name] for name in table.columns[: table.key]]
-        order = [column.desc() for column in keys] if newest_first else keys
-        query = sa.select(source).where(*where).order_by(*order).limit(limit)
+        columns = [source.c[name] for name in order or table.columns[: table.key]]
+        by = [column.desc() for column in columns] if newest_first else columns
+        query = sa.select(source).where(*where).order_by(*by).limit(limit)
         return [table.row._make(row) for row in self._connection.execute(query)]
 
     # -- for the projector --------------------------------------------------------------------------------------
@@ -120,9 +124,18 @@ class Rows:
             return
         stored = self._stored[table]
         stored.update(dict.fromkeys(keys))
+        if self._is_empty(table):  # of a feature that nobody uses; else each key would be looked up in vain
+            return
         make = table.row._make
         for row in self._tables[table].select(self._connection, keys):
             stored[tuple(row[: table.key])] = make(row)
+
+    def _is_empty(self, table: Table) -> bool:
+        if self._digests.get(table.name, Digest()).rows:
+            return False
+        if table not in self._empty:  # rows put there by hand are to be found, and not to be run into
+            self._empty[table] = self._tables[table].is_empty(self._connection)
+        return self._empty[table]
 
     def _write(self, table: Table, changes: dict[Key, Row | None]) -> None:
         stored = self._stored[table]

@@ -30,7 +30,7 @@ from ..events.run import (
 from ..events.tombstone import RunDeleted
 from .projection import Projection, Taken, select_all
 from .rows import Rows
-from .table import Key, Table, keyed, words
+from .table import Key, Table, keyed, keyed_or_none, words
 
 
 class RunRow(NamedTuple):
@@ -130,8 +130,8 @@ def fold_run(row: RunRow, event: Event[Any], position: int, *, is_first: bool) -
             return row._replace(
                 job_name=keyed(fact.job_name),
                 status=str(fact.status) if is_first else row.status,
-                parent_run_id=_keyed_or_none(fact.parent_run_id),
-                root_run_id=_keyed_or_none(fact.root_run_id),
+                parent_run_id=keyed_or_none(fact.parent_run_id),
+                root_run_id=keyed_or_none(fact.root_run_id),
             )
         case RunStarted() if row.started_us is None and not over:
             row = row._replace(started_us=now)
@@ -193,10 +193,6 @@ def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
         if isinstance(fact, RunCreated | RunTagsAdded):
             for key in fact.tags:
                 yield TAGS, (run_id, keyed(key))
-
-
-def _keyed_or_none(text: str | None) -> str | None:
-    return None if text is None else keyed(text)
 
 
 PROJECTION: Final = Projection(

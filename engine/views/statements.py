@@ -46,6 +46,10 @@ class Statements:
         for some in _chunks(keys):
             yield from connection.exec_driver_sql(self._select + self._is_one_of(len(some)), _flat(some)).all()
 
+    def is_empty(self, connection: sa.Connection) -> bool:
+        """Whether the table has no row at all."""
+        return connection.exec_driver_sql(f"SELECT 1 FROM {self._name} LIMIT 1").first() is None
+
     def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """New rows."""
         if self._sqlite:

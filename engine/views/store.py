@@ -18,6 +18,7 @@ from . import checkpoints
 from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost, Stop
 from .database import Database
 from .generations import Generations
+from .lazily import Lazily
 from .making import prepare
 from .projection import Projection
 from .question import Prepared, Question, prepare as prepare_question
@@ -38,8 +39,7 @@ class Store:
         self._made: dict[sa.Table, Statements] = {}
         self._prepared: dict[Question, Prepared] = {}
         self._versions = {p.name: p.version for p in projections}
-        self._live = {p.name: {table: table.declare(1) for table in p.tables} for p in projections}
-        self._all = {table: declared for tables in self._live.values() for table, declared in tables.items()}
+        self._live = Lazily((table for p in projections for table in p.tables), lambda table: table.declare(1))
         self.generations = Generations(self)
         prepare(self)
 
@@ -47,13 +47,13 @@ class Store:
         self.database.close()
 
     @property
-    def tables(self) -> dict[Table, sa.Table]:
+    def tables(self) -> Mapping[Table, sa.Table]:
         """The live tables, to query."""
-        return self._all
+        return self._live
 
     def tables_of(self, projection: Projection) -> dict[Table, sa.Table]:
         """The live tables of one view."""
-        return self._live[projection.name]
+        return {table: self._live[table] for table in projection.tables}
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -61,7 +61,7 @@ class Store:
         with self.database.read() as connection:
             if not self.database.is_sqlite:
                 # A switch in the middle would show the new tables with only what was in them as the snapshot began.
-                names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._all.values())
+                names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._live)
                 connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
             yield connection
 
@@ -79,7 +79,7 @@ class Store:
         prepared = self._prepared.get(question)
         if prepared is None:
             dialect, schema = self.database.engine.dialect, self.database.schema
-            prepared = self._prepared[question] = prepare_question(question, self._all, dialect, schema)
+            prepared = self._prepared[question] = prepare_question(question, self._live, dialect, schema)
         return self.database.fetch(prepared.text, prepared.values(given))
 
     def move(
@@ -90,8 +90,9 @@ class Store:
 
     def rows(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str = LIVE) -> Rows:
         """The tables of a view, for folding."""
-        declared = self.tables_of(projection) if slot == LIVE else self.generations.built(projection, at.generation)
-        return Rows(connection, {table: self._statements(table, one) for table, one in declared.items()}, at.digests)
+        declared = self._live if slot == LIVE else self.generations.built(projection, at.generation)
+        statements = Lazily(projection.tables, lambda table: self._statements(table, declared[table]))
+        return Rows(connection, statements, at.digests)
 
     def _statements(self, table: Table, declared: sa.Table) -> Statements:
         if declared not in self._made:

@@ -97,9 +97,29 @@ def words(text: str | None) -> str | None:
     return text.replace("\x00", "\u2400")
 
 
+def whole(text: str | None) -> bytes | None:
+    """A program's own text, such as a cursor, to the last character: it is handed back, so nothing is cut."""
+    return None if text is None else text.encode("utf-8", "surrogatepass")
+
+
+def text_of(data: bytes | None) -> str | None:
+    """What `whole` kept. A driver may hand it out as another kind of buffer."""
+    return None if data is None else bytes(data).decode("utf-8", "surrogatepass")
+
+
+def keyed_or_none(text: str | None) -> str | None:
+    """`keyed`, of what may be missing."""
+    return None if text is None else keyed(text)
+
+
 def number(value: int) -> int:
     """`value` as a database can hold it; facts may hold larger ones."""
     return max(-MAX_INT, min(value, MAX_INT))
+
+
+def number_or_none(value: int | None) -> int | None:
+    """`number`, of what may be missing."""
+    return None if value is None else number(value)
 
 
 def plain_json(values: dict[str, Any]) -> str | None:
