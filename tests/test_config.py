@@ -553,6 +553,10 @@ def test_what_is_written_out_is_not_shown_either(config):
     with pytest.raises(UsageError) as caught:
         strict(password=[SECRET]).rehydrate(Strict)
     assert SECRET not in str(caught.value)
+    for field in (integer(), one_of("a", "b"), list_of(integer())):
+        with pytest.raises(UsageError, match=r"^api_key") as caught:
+            check_section({"api_key": field}, {"api_key": SECRET}, Place(), Context())
+        assert SECRET not in str(caught.value)
 
 
 def test_the_check_shows_no_secret(home, monkeypatch):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .fields import Field
 from .place import Place, meant
-from .values import FromEnv, Lookup, resolve, shown
+from .values import SECRET_KEY, FromEnv, Lookup, resolve, shown
 
 
 class Context(NamedTuple):
@@ -82,7 +82,7 @@ def _bounded(field: Field, value: Any, place: Place, context: Context) -> Any:
 
 def _word(field: Field, value: Any, place: Place, context: Context) -> str:
     if value not in field.allowed:
-        given = shown(value, secret=field.secret)
+        given = shown(value, secret=_is_secret(field, place))
         raise place.fault(f"{given} is not one of {', '.join(field.allowed)}{meant(value, field.allowed)}")
     return str.__str__(value)
 
@@ -123,7 +123,11 @@ def _from_text(field: Field, value: Any, place: Place) -> Any:
 
 
 def _unfit(field: Field, value: Any, place: Place) -> Exception:
-    return place.fault(f"{shown(value, secret=field.secret)} was given; wanted {wanted(field)}")
+    return place.fault(f"{shown(value, secret=_is_secret(field, place))} was given; wanted {wanted(field)}")
+
+
+def _is_secret(field: Field, place: Place) -> bool:
+    return field.secret or any(isinstance(key, str) and SECRET_KEY.search(key) for key in place.path)
 
 
 def wanted(field: Field) -> str:
