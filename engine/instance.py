@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from .errors import FoldlogError, UsageError
 from .facade.assets import AssetQuestions
+from .facade.events import EventQuestions
 from .facade.reporting import Reporting
 from .facade.upkeep import Upkeep
 from .log.log import EventLog
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("foldlog.instance")
 
 
-class Instance(Reporting, AssetQuestions, Upkeep):
+class Instance(Reporting, AssetQuestions, EventQuestions, Upkeep):
     """One deployment. Thread-safe; use it as a context manager, or call `close`."""
 
     def __init__(self, log: EventLog, *, views: str | None = None) -> None:

@@ -380,7 +380,7 @@ def test_verify_names_a_row_that_was_altered(url, tmp_path):
     with foldlog.Instance.from_url(url) as instance:
         instance.get_run_records()
     with sqlite3.connect(tmp_path / "history/views.db") as db:
-        db.execute("UPDATE runs_v1 SET job_name = 'forged' WHERE run_id LIKE '1%'")
+        db.execute("UPDATE runs_v2 SET job_name = 'forged' WHERE run_id LIKE '1%'")
     done = call("verify", "--url", url, code=3)
     assert "forged" in done.stdout
     assert "nightly" in done.stdout
@@ -389,7 +389,7 @@ def test_verify_names_a_row_that_was_altered(url, tmp_path):
     found = json.loads(call("verify", "--json", "--url", url, code=3).stdout)
     assert found["ok"] is False
     (one,) = [one for view in found["views"] for one in view["differences"]]
-    assert (one["table"], one["column"], one["live"], one["rebuilt"]) == ("runs_v1", "job_name", "forged", "nightly")
+    assert (one["table"], one["column"], one["live"], one["rebuilt"]) == ("runs_v2", "job_name", "forged", "nightly")
     call("rebuild", "--view", "runs", "--url", url)
     call("verify", "--url", url)
 

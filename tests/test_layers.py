@@ -25,7 +25,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
     "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2"),  # no runs, no views
-    "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy"),  # no backend: an engine is passed in
+    "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/open": (*WIRED, "sqlalchemy"),
     "engine/facade": (EVENTS, LOG, ERRORS, "foldlog.engine.views", "foldlog.engine.reporting"),
     "engine/instance": (*WIRED, "sqlalchemy"),

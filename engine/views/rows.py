@@ -95,11 +95,15 @@ class Rows:
 
     # -- for the projector --------------------------------------------------------------------------------------
 
-    def fetch(self, wanted: Iterable[tuple[Table, Key]]) -> None:
-        """Load rows that a page will ask for, many in one statement."""
+    def fetch(self, wanted: Iterable[tuple[Table, Key, bool]]) -> None:
+        """Load rows that a page will ask for, many in one statement. The third tells that the run is new: there is
+        nothing to load from tables that are keyed by it."""
         by_table: dict[Table, dict[Key, None]] = {}
-        for table, key in wanted:
-            by_table.setdefault(table, {})[key] = None
+        for table, key, fresh in wanted:
+            if fresh and table.of_run:
+                self._stored[table].setdefault(key, None)
+            else:
+                by_table.setdefault(table, {})[key] = None
         for table, keys in by_table.items():
             self._load(table, [key for key in keys if key not in self._stored[table]])
 
