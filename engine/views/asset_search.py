@@ -103,7 +103,7 @@ class _Search:
             lead = events.c.position.in_(query.ids)
             yield [self._select(lead, *self._of_asset(loosely=True), *self._of_partitions(names), *where)]
         elif self._key is not None and names is not None and (len(names) == 1 or query.type != _PLANNED):
-            of_asset = self._of_asset()
+            of_asset = list(self._of_asset())
             arms = [self._select(*of_asset, events.c.partition == name, *where, first_only=False) for name in names]
             for start in range(0, len(arms), ARMS):
                 yield arms[start : start + ARMS]

@@ -50,11 +50,11 @@ def ids(
     connection: sa.Connection, tables: Tables, filters: RunsFilter, *, cursor: str | None = None, limit: int
 ) -> list[str]:
     """Up to `limit` run ids, the newest first."""
-    search = Search(connection, tables, filters)
-    behind = None if cursor is None else search.place_of(cursor, "storage_id")
+    search, order = Search(connection, tables, filters), order_of(None, filters)
+    behind = None if cursor is None else search.place_of(cursor, order)
     if cursor is not None and behind is None:
         return []
-    rows = search.page(order="storage_id", ascending=False, behind=behind, limit=limit, ids_only=True)
+    rows = search.page(order=order, ascending=False, behind=behind, limit=limit, ids_only=True)
     return [row.run_id for row in rows]
 
 
