@@ -49,7 +49,7 @@ def instance() -> Iterator[Instance]:
 def fill(instance: Instance, n: int) -> None:
     """One run, with something in every table of the views."""
     key, step = AssetKey(("a", str(n % 3))), f"s{n % 4}"
-    tags = {"all": "x", "some": f"v{n % 5}", "one": f"n{n}"} | ({"dagster/backfill": "b"} if n % 7 == 0 else {})
+    tags = {"all": "x", "some": f"v{n % 5}", "one": f"n{n}"} | ({"foldlog/backfill": "b"} if n % 7 == 0 else {})
     end = (events.RunSucceeded(), events.RunFailed(), events.RunCanceled())[n % 3]
     check: dict[str, Any] = {"asset_key": key, "check_name": "c"}
     tell(

@@ -73,7 +73,7 @@ def some_runs(instance: Instance) -> None:
     for n, life in enumerate(lives):
         tags = {"parity": "odd" if n % 2 else "even", "number": str(n)}
         if n in (1, 4):
-            tags["dagster/backfill"] = "b1"
+            tags["dagster/backfill" if n == 1 else "foldlog/backfill"] = "b1"
         born = created(
             f"job-{n % 2}",
             tags=tags,
@@ -205,8 +205,8 @@ def test_a_run_has_what_it_was_created_with(instance: Instance) -> None:
 
 def test_tags_of_runs(instance: Instance) -> None:
     some_runs(instance)
-    assert instance.get_run_tag_keys() == ["dagster/backfill", "number", "parity"]
-    assert instance.get_run_tag_keys(cursor="dagster/backfill", limit=1) == ["number"]
+    assert instance.get_run_tag_keys() == ["dagster/backfill", "foldlog/backfill", "number", "parity"]
+    assert instance.get_run_tag_keys(cursor="foldlog/backfill", limit=1) == ["number"]
     assert instance.get_run_tags(["parity", "none", "number"], limit=4) == [
         ("parity", ["even", "odd"]),
         ("number", ["0", "1", "2", "3"]),
@@ -219,7 +219,7 @@ def test_tags_of_runs(instance: Instance) -> None:
     assert run.tags == {"parity": "changed", "new": "x"}
     instance.remove_run_tags("r1", ["dagster/backfill"])
     assert ids(instance.get_run_records(RunsFilter(exclude_subruns=True))) == ["r5", "r3", "r2", "r1", "r0"]
-    instance.add_run_tags("r1", {"dagster/backfill": "b2"})
+    instance.add_run_tags("r1", {"foldlog/backfill": "b2"})
     assert ids(instance.get_run_records(RunsFilter(exclude_subruns=True))) == ["r5", "r3", "r2", "r0"]
     for call in (lambda: instance.add_run_tags("none", {"a": "b"}), lambda: instance.remove_run_tags("none", ["a"])):
         with pytest.raises(UsageError, match="there is no run none"):

@@ -38,7 +38,7 @@ partitions = st.none() | st.sampled_from(["p0", "p1"])
 metadata = st.dictionaries(texts, st.none() | st.booleans() | st.integers(-5, 2**63) | st.floats() | texts, max_size=2)
 errors = st.none() | st.builds(events.ErrorInfo, class_name=texts, message=texts)
 attempts = st.integers(1, 3) | st.just(2**64 - 1)
-tag_keys = texts | st.just("dagster/backfill")
+tag_keys = texts | st.sampled_from(["foldlog/backfill", "dagster/backfill"])
 tags = st.dictionaries(tag_keys, texts, max_size=2)
 
 run_facts = st.one_of(
@@ -219,6 +219,7 @@ def told_of_changes(log: EventLog) -> set[tuple[int, str]]:
 # -- tests ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(400)
 @settings(max_examples=100)
 @given(histories)
 def test_live_views_are_the_rebuilt_ones(history: list[tuple[Any, ...]]) -> None:

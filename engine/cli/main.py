@@ -26,6 +26,7 @@ COMMANDS = {
     "status": ("status", "Show what a log holds and how far its views are."),
     "runs": ("runs", "List runs, or show what happened in one."),
     "assets": ("assets", "List assets, or show one with its metadata and partitions."),
+    "log": ("log", "Print the events of one run."),
     "tail": ("tail", "Print the end of the timeline, and follow it with -f."),
     "rebuild": ("rebuild", "Throw views away and fold them from the log again."),
     "verify": ("verify", "Prove that the views are what the log says."),

@@ -99,8 +99,10 @@ EVENTS: Final = Table(
 EVENT_TAGS: Final = Table(
     "asset_event_tags_v2", EventTagRow, key=2, indexes=(("asset_key", "key", "value", "position"),)
 )
-ASSETS: Final = Table("assets_v2", AssetRow, key=1)
-PARTITIONS: Final = Table("asset_partitions_v2", PartitionRow, key=2, indexes=(("asset_key", "status", "partition"),))
+ASSETS: Final = Table("assets_v2", AssetRow, key=1, hot=True)
+PARTITIONS: Final = Table(
+    "asset_partitions_v2", PartitionRow, key=2, indexes=(("asset_key", "status", "partition"),), hot=True
+)
 
 _MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name
 _PLANNED, _FAILED = AssetMaterializationPlanned.KIND.name, AssetFailedToMaterialize.KIND.name

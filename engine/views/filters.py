@@ -111,7 +111,7 @@ class RunsFilter(_Checked):
     updated_before_us: int | None = None
     created_after_us: int | None = None
     created_before_us: int | None = None
-    exclude_subruns: bool = False  #: leave out the runs of backfills: those with the tag `dagster/backfill`
+    exclude_subruns: bool = False  #: leave out the runs of backfills, by their tag `foldlog/backfill`
 
     def __post_init__(self) -> None:
         self._texts("run_ids")

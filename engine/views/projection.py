@@ -32,7 +32,8 @@ class Taken(NamedTuple):
     @property
     def run_id(self) -> str | None:
         """The run whose shard this is; None in a system shard."""
-        return None if is_system_shard(self.shard) else self.shard
+        shard = self.shard
+        return None if is_system_shard(shard) else shard
 
 
 class Projection(NamedTuple):

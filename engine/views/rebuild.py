@@ -13,6 +13,7 @@ from ..errors import FoldlogError, UnavailableError
 from ..log.log import EventLog
 from .projection import Projection
 from .projector import deal, fold_page, view_stopped
+from .rows import AtHand
 from .store import BUILDING, LIVE, Checkpoint, Lost, Store
 
 PAGE = 10_000  #: events in one transaction: the most a read gives
@@ -37,6 +38,7 @@ class Builder:
         self._slot = slot
         self._page = page
         self._projections = [p for p in store.projections if p.name in checkpoints]
+        self._at_hand = AtHand() if all(not at.cursor for at in checkpoints.values()) else None
         self.at = dict(checkpoints)  #: all of them at one place
 
     @property
@@ -58,7 +60,7 @@ class Builder:
         with self._store.database.write() as connection:
             for projection in self._projections:
                 before = old[projection.name]
-                rows = self._store.rows(connection, projection, before, slot=self._slot)
+                rows = self._store.rows(connection, projection, before, slot=self._slot, at_hand=self._at_hand)
                 stop = fold_page(projection, rows, hands[projection.name])
                 if stop is not None:
                     raise view_stopped(projection.name, stop)

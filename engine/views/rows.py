@@ -28,15 +28,47 @@ class Digest(NamedTuple):
         return f"{self.total:032x}"
 
 
+class AtHand:
+    """Rows of hot tables, from page to page, for a writer who is alone with tables that began empty.
+
+    While all rows are at hand, a key that is not has no row, and nothing is looked up. Past the bound they are let go,
+    and each page looks up what it needs.
+    """
+
+    MOST = 20_000  #: rows of one table; about 10 MB
+
+    def __init__(self) -> None:
+        self.rows: dict[Table, dict[Key, Row | None]] = {}
+        self.whole: set[Table] = set()
+
+    def of(self, table: Table) -> dict[Key, Row | None]:
+        """What is at hand of a table; all of it, if the table is in `whole`."""
+        rows = self.rows.get(table)
+        if rows is None:
+            rows = self.rows[table] = {}
+            self.whole.add(table)
+        elif len(rows) > self.MOST:
+            rows.clear()
+            self.whole.discard(table)
+        return rows
+
+
 class Rows:
     """The tables of one view, as of the page that is being folded."""
 
     def __init__(
-        self, connection: sa.Connection, tables: Mapping[Table, Statements], digests: Mapping[str, Digest]
+        self,
+        connection: sa.Connection,
+        tables: Mapping[Table, Statements],
+        digests: Mapping[str, Digest],
+        at_hand: AtHand | None = None,
     ) -> None:
         self._connection = connection
         self._tables = tables
-        self._stored: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
+        self._stored: dict[Table, dict[Key, Row | None]] = {
+            table: at_hand.of(table) if at_hand and table.hot else {} for table in tables
+        }
+        self._whole = at_hand.whole if at_hand else frozenset[Table]()
         self._now: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
         self._digests = dict(digests)
 
@@ -124,6 +156,8 @@ class Rows:
             return
         stored = self._stored[table]
         stored.update(dict.fromkeys(keys))
+        if table in self._whole:
+            return
         make = table.row._make
         for row in self._tables[table].select(self._connection, keys):
             stored[tuple(row[: table.key])] = make(row)

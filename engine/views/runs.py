@@ -7,7 +7,7 @@ Not here: questions (run_queries.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 from ..events.errorinfo import ErrorInfo
@@ -45,7 +45,7 @@ class RunRow(NamedTuple):
     job_snapshot_id: str | None
     plan_snapshot_id: str | None
     code_location: str | None
-    backfill_id: str | None  #: the value of its tag `dagster/backfill`
+    backfill_id: str | None  #: by its tag, one of `BACKFILL_TAGS`
     created_us: int
     updated_us: int
     enqueued_us: int | None  #: the first time; so are the next two
@@ -122,7 +122,8 @@ CHANGES: Final = Table(
     indexes=(("type", "position"), ("type", "job_name", "position"), ("run_id", "position")),
 )
 
-BACKFILL_TAG: Final = "dagster/backfill"  #: names the backfill that a run belongs to
+#: each names the backfill that a run belongs to; the second is what histories from elsewhere have
+BACKFILL_TAGS: Final = ("foldlog/backfill", "dagster/backfill")
 
 _ENDS: Final[dict[type[Fact], RunStatus]] = {
     RunSucceeded: RunStatus.SUCCESS,
@@ -157,15 +158,13 @@ def fold(rows: Rows, record: Taken) -> None:
         case RunCreated() | RunTagsAdded():
             for key, value in fact.tags.items():
                 rows.put(TAGS, TagRow(run_id, keyed(key), keyed(value), after.created_position))
-            if BACKFILL_TAG in fact.tags:
-                after = after._replace(backfill_id=keyed(fact.tags[BACKFILL_TAG]))
+            after = _with_backfill(rows, after, fact.tags)
             if isinstance(fact, RunCreated):
                 rows.put(BIRTHS, BirthRow(run_id, record.seq, record.position, record.body))
         case RunTagsRemoved():
             for key in fact.keys:
                 rows.delete(TAGS, (run_id, keyed(key)))
-            if BACKFILL_TAG in fact.keys:
-                after = after._replace(backfill_id=None)
+            after = _with_backfill(rows, after, fact.keys)
         case _:
             rows.add(CHANGES, _change(run_id, after.job_name, record))
     rows.put(RUNS, after)
@@ -244,6 +243,14 @@ def _first(run_id: str, record: Taken) -> RunRow:
         ignored_ends=0,
         ignored_status=None,
     )
+
+
+def _with_backfill(rows: Rows, row: RunRow, changed: Collection[str]) -> RunRow:
+    """The row after some of the run's tags have changed."""
+    if not any(key in changed for key in BACKFILL_TAGS):
+        return row
+    tags: list[TagRow | None] = [rows.get(TAGS, (row.run_id, key)) for key in BACKFILL_TAGS]
+    return row._replace(backfill_id=next((tag.value for tag in tags if tag is not None), None))
 
 
 def _change(run_id: str, job_name: str, record: Taken) -> ChangeRow:

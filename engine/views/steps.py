@@ -8,7 +8,7 @@ Not here: questions (step_queries.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..events.event import Event, Fact, Topic
 from ..events.step import (
@@ -60,6 +60,8 @@ STEPS: Final = Table("steps_v2", StepRow, key=2, indexes=(("run_id", "first_posi
 ATTEMPTS: Final = Table("step_attempts_v2", AttemptRow, key=3, of_run=True)
 
 _UNHEARD: Final = ("STARTED", None, None, None, None)  #: an attempt of which nothing was heard before
+R = TypeVar("R", StepRow, AttemptRow)
+
 _ENDED: Final = frozenset(("SUCCESS", "FAILURE", "SKIPPED"))
 _ENDS: Final[dict[type[Fact], str]] = {
     StepUpForRetry: "UP_FOR_RETRY",
@@ -99,17 +101,23 @@ def fold_step(row: StepRow, event: Event[Any], position: int) -> StepRow:
     fact = event.fact
     if not _counts(row, fact):
         return row._replace(last_position=position)
-    now = event.timestamp_us
-    attempts = row.attempts if isinstance(fact, StepSkipped) else _attempt(row, fact)
-    row = row._replace(last_position=position, attempts=attempts, status=_ENDS.get(type(fact), "STARTED"))
-    match fact:
-        case StepStarted() | StepRestarted():
-            return row._replace(started_us=now if row.started_us is None else row.started_us, ended_us=None)
-        case StepUpForRetry():
-            return _with_error(row, fact.error)
-        case StepFailed():
-            row = _with_error(row, fact.error)
-    return row._replace(ended_us=now)
+    now, status = event.timestamp_us, _ENDS.get(type(fact))
+    if status is None:
+        started_us = now if row.started_us is None else row.started_us
+        return row._replace(
+            status="STARTED",
+            attempts=_attempt(row, fact),
+            last_position=position,
+            started_us=started_us,
+            ended_us=None,
+        )
+    row = row._replace(
+        status=status,
+        attempts=row.attempts if isinstance(fact, StepSkipped) else _attempt(row, fact),
+        last_position=position,
+        ended_us=row.ended_us if isinstance(fact, StepUpForRetry) else now,
+    )
+    return _with_error(row, getattr(fact, "error", None))
 
 
 def fold_attempt(row: AttemptRow, event: Event[Any]) -> AttemptRow:
@@ -117,11 +125,7 @@ def fold_attempt(row: AttemptRow, event: Event[Any]) -> AttemptRow:
     status = _ENDS.get(type(event.fact))
     if status is None:
         return row._replace(status="STARTED", started_us=event.timestamp_us, ended_us=None)
-    row = row._replace(status=status, ended_us=event.timestamp_us)
-    error = getattr(event.fact, "error", None)
-    if error is None:
-        return row
-    return row._replace(error_class=words(error.class_name), error_message=words(error.message))
+    return _with_error(row._replace(status=status, ended_us=event.timestamp_us), getattr(event.fact, "error", None))
 
 
 def _counts(row: StepRow, fact: Any) -> bool:
@@ -138,7 +142,7 @@ def _attempt(row: StepRow, fact: Any) -> int:
     return max(row.attempts, number(getattr(fact, "attempt", 0)))
 
 
-def _with_error(row: StepRow, error: Any) -> StepRow:
+def _with_error(row: R, error: Any) -> R:
     if error is None:
         return row
     return row._replace(error_class=words(error.class_name), error_message=words(error.message))

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ..errors import FoldlogError, ReadOnlyError, UnavailableError
 from .database import Database
 from .projection import Projection
-from .rows import Digest, Rows
+from .rows import AtHand, Digest, Rows
 from .statements import Statements
 from .table import Table
 
@@ -112,10 +112,19 @@ class Store:
             row.name: _checkpoint(row) for row in connection.execute(query) if versions.get(row.name) == row.version
         }
 
-    def rows(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str = LIVE) -> Rows:
-        """The tables of a view, for folding."""
+    def rows(
+        self,
+        connection: sa.Connection,
+        projection: Projection,
+        at: Checkpoint,
+        *,
+        slot: str = LIVE,
+        at_hand: AtHand | None = None,
+    ) -> Rows:
+        """The tables of a view, for folding. `at_hand`: of a writer who is alone with them since they were empty."""
         declared = self._live[projection.name] if slot == LIVE else self.built(projection, at.generation)
-        return Rows(connection, {table: self._statements(table, one) for table, one in declared.items()}, at.digests)
+        statements = {table: self._statements(table, one) for table, one in declared.items()}
+        return Rows(connection, statements, at.digests, at_hand)
 
     def _statements(self, table: Table, declared: sa.Table) -> Statements:
         if declared not in self._made:

@@ -39,7 +39,7 @@ _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":
 class Table:
     """A table by its row class."""
 
-    __slots__ = ("_declared", "columns", "indexes", "key", "name", "of_run", "row")
+    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "name", "of_run", "row")
 
     def __init__(
         self,
@@ -49,12 +49,14 @@ class Table:
         key: int,
         indexes: Sequence[tuple[str, ...]] = (),
         of_run: bool = False,
+        hot: bool = False,
     ) -> None:
         self.name = name  #: with the version of its view, as `runs_v1`
         self.row = row  #: a NamedTuple of text, integers and bytes, each of which may be None outside the key
         self.key = key  #: how many of its first fields are the primary key
         self.indexes = indexes
         self.of_run = of_run  #: its keys begin with a run id, and only events of that run's shard make rows there
+        self.hot = hot  #: events of many runs change the same rows; a rebuild keeps them at hand from page to page
         self.columns: tuple[str, ...] = row._fields
         self._declared: dict[str, sa.Table] = {}  # making one takes a millisecond, as long as a question
 
