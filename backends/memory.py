@@ -182,6 +182,20 @@ class MemoryBackend:
                             return found
             return found
 
+    def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
+        with self._lock:
+            found: list[Stored] = []
+            for entry in reversed(self._timeline):
+                shard = self._shards[entry.receipt.shard]
+                for seq in range(entry.receipt.last_seq, entry.receipt.first_seq - 1, -1):
+                    position = entry.position + seq - entry.receipt.first_seq
+                    record = shard.records[seq - 1]
+                    if record is not None and record.type in types and (before is None or position < before):
+                        found.append(Stored(entry.receipt.shard, seq, position, record))
+                        if len(found) == limit:
+                            return found
+            return found
+
     def placed(self, *, after: int, limit: int) -> list[Placed]:
         with self._lock:
             start = bisect_right(self._ends, after)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .errors import FoldlogError, UsageError
 from .facade.assets import AssetQuestions
 from .facade.backfills import Backfills
+from .facade.events import EventQuestions
 from .facade.export import Export
 from .facade.partitions import DynamicPartitions
 from .facade.parts import Parts, Shelf
@@ -54,6 +55,7 @@ logger = logging.getLogger("foldlog.instance")
 class Instance(
     RetentionUpkeep,
     AssetQuestions,
+    EventQuestions,
     DynamicPartitions,
     Schedules,
     Pools,

@@ -175,8 +175,8 @@ def _farewell(home: Home, seconds: float, proved: bool) -> None:
     say(f"Done in {seconds:.1f} s. What to try next:", "bold")
     for command in (
         "runs --status FAILURE",
-        "assets reports/seattle",
-        "assets weather/raw",
+        "assets show reports/seattle",
+        "assets show weather/raw",
         "tail -n 30",
         "verify",
     ):

@@ -150,6 +150,10 @@ class Pair:
         after, limit = self.dice.randint(0, 60), self.dice.choice([1, 3, 10, PLENTY])
         types = self.some_types()
         self.ask(f"read {after} {limit} {types}", lambda it: it.read(after=after, limit=limit, types=types))
+        some = types or frozenset(KINDS)
+        for before in (None, after):
+            told = f"read_back {before} {limit} {some}"
+            self.ask(told, methodcaller("read_back", before=before, limit=limit, types=some))
         self.ask(f"placed {after} {limit}", lambda it: it.placed(after=after, limit=limit))
 
     def some_types(self) -> frozenset[str] | None:

@@ -140,6 +140,7 @@ class PurgeTests(SuiteBase):
                 assert timeline(handle, page=page) == wanted
                 for kind in ("ASSET", "STEP", "MARK"):
                     typed = timeline(handle, page=page, types=frozenset([kind]))
+                    assert handle.read_back(before=None, limit=PLENTY, types=frozenset([kind])) == typed[::-1]
                     assert typed == [item for item in wanted if item.record and item.record.type == kind]
             for after in range(9):
                 assert handle.read(after=after, limit=2, types=None) == wanted[after : after + 2]

@@ -148,6 +148,9 @@ class TimelineTests(SuiteBase):
             for after in range(12):
                 rest = [item for item in wanted if item.position is not None and item.position > after]
                 assert backend.read(after=after, limit=page, types=frozenset(types)) == rest[:page]
+                back = [item for item in wanted[::-1] if item.position is not None and item.position < after]
+                assert backend.read_back(before=after, limit=page, types=frozenset(types)) == back[:page]
+            assert backend.read_back(before=None, limit=page, types=frozenset(types)) == wanted[::-1][:page]
 
     def test_a_rare_type_is_found_among_many(self, backend: Backend) -> None:
         """P5: the filter bounds the page, not how far it looks."""
@@ -158,6 +161,9 @@ class TimelineTests(SuiteBase):
         found = backend.read(after=0, limit=5, types=frozenset(["RARE"]))
         assert [item.position for item in found] == [151, 851]
         assert backend.read(after=151, limit=1, types=frozenset(["RARE"])) == found[1:]
+        assert backend.read_back(before=None, limit=5, types=frozenset(["RARE"])) == found[::-1]
+        assert backend.read_back(before=851, limit=5, types=frozenset(["RARE"])) == found[:1]
+        assert backend.read_back(before=852, limit=1, types=frozenset(["RARE"])) == found[1:]
 
     def test_the_timeline_outlives_its_writer(self, store: Store) -> None:
         """P1: order, positions and head are durable."""

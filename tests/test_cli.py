@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -223,45 +224,130 @@ def test_runs_are_listed_for_scripts(url):
     assert invoke("runs", "--tag", "team", "--url", url).exit_code == 2
 
 
+def test_the_old_form_is_answered_with_the_new_one(url):
+    assert "write `foldlog runs show 2` to see one" in call("runs", "2", "--url", url, code=2).stderr
+    assert "write `foldlog assets show raw/orders`" in call("assets", "raw/orders", "--url", url, code=2).stderr
+    assert answer("runs", "list", "--url", url) == answer("runs", "--url", url)
+    assert answer("assets", "list", "--url", url) == answer("assets", "--url", url)
+    for group in ("runs", "assets"):
+        help = call(group, "--help").stdout
+        assert "list" in help
+        assert "show" in help
+        for name in ("list", "show"):
+            assert f"foldlog {group} {name}" in call(group, name, "--help").stdout
+
+
+def test_runs_are_listed_by_time_and_order(url):
+    failed, second, first = answer("runs", "--url", url)["runs"]
+    exact = [datetime.fromtimestamp(run["created_us"] / 1e6, UTC).isoformat() for run in (first, second, failed)]
+
+    def listed(*args):
+        return [run["run_id"] for run in answer("runs", "list", *args, "--url", url)["runs"]]
+
+    everything = [run["run_id"] for run in (failed, second, first)]
+    assert listed("--oldest-first") == everything[::-1]
+    assert listed("--created-since", exact[1]) == everything[:2]
+    assert listed("--created-until", exact[1]) == everything[2:]
+    assert listed("--created-since", "1h", "--updated-since", "2 d") == everything
+    assert listed("--updated-until", "2001-01-01") == []
+    assert listed("--order", "ended", "--oldest-first", "--limit", "1") == [first["run_id"]]
+    assert listed("--no-subruns") == everything
+    assert (
+        "'soon' is no moment; write 2026-11-20" in call("runs", "--created-since", "soon", "--url", url, code=2).stderr
+    )
+
+
+def test_a_run_is_shown_as_it_stood(url):
+    whole = answer("runs", "show", "2", "--url", url)
+    with foldlog.Instance.from_url(url) as instance:
+        instance.log.catch_up()
+        records = instance.log.read_shard(whole["run_id"]).records
+    for record in records:
+        then = answer("runs", "show", "2", "--at", str(record.position), "--url", url)
+        assert then["status"] == ("FAILURE" if record.event.type == "RUN_FAILURE" else then["status"])
+        assert all(one["position"] <= record.position for one in then["failures"])
+    assert then == whole
+    at_birth = answer("runs", "show", "2", "--at", str(records[0].position), "--url", url)
+    assert (at_birth["status"], at_birth["steps"], at_birth["failures"]) == ("NOT_STARTED", [], [])
+    assert "is not on the timeline" in call("runs", "show", "2", "--at", "99999", "--url", url, code=1).stderr
+
+
+def test_the_log_of_a_run_is_printed(url):
+    def lines(*args):
+        return [json.loads(one) for one in call("log", "2", *args, "--json", "--url", url).stdout.splitlines()]
+
+    whole = lines()
+    assert [one["seq"] for one in whole] == list(range(1, len(whole) + 1))
+    assert whole[0]["type"] == "RUN_CREATED"
+    assert {one["type"] for one in lines("--type", "step_start", "--type", "RUN_FAILURE")} == {
+        "STEP_START",
+        "RUN_FAILURE",
+    }
+    assert lines("--step", "extract") == [one for one in whole if one["step_key"] == "extract"] != []
+    assert lines("--level", "error") == [one for one in whole if (one["level"] or 0) >= 40]
+    assert lines("--after", "2") == whole[2:]
+    done = call("log", "2", "--after", "1", "--limit", "1", "--url", url)
+    (line,) = done.stdout.splitlines()
+    assert whole[1]["type"] in line
+    assert "There are more: --after 2 goes on" in done.stderr
+    assert "did you mean STEP_START?" in call("log", "2", "--type", "STEP_STRAT", "--url", url).stderr
+    assert "there is no run '7'" in call("log", "7", "--url", url, code=1).stderr
+
+
+def test_the_log_of_a_run_is_followed(url):
+    command = [*FOLDLOG, "log", "2", "-f", "--json", "--url", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        run_id = json.loads(child.stdout.readline())["run_id"]
+        with foldlog.open_log(url) as log:
+            log.append(run_id, [foldlog.Event.now(foldlog.events.LogMessage(text="late"))])
+        while json.loads(child.stdout.readline())["fact"].get("text") != "late":
+            pass
+        child.send_signal(signal.SIGINT)
+    assert child.returncode == 130
+
+
 def test_one_run_tells_why_it_failed(url):
-    done = call("runs", "2", "--url", url)
+    done = call("runs", "show", "2", "--url", url)
     assert "run 20000000-0000-4000-8000-000000000000 of nightly: FAILURE" in done.stdout
     assert "step extract, attempt 1 failed with ValueError: row 7 is no row" in done.stdout
     assert 'raise ValueError("row 7 is no row")' in done.stdout, "the stack as it was recorded"
-    run = answer("runs", "20000", "--url", url)
+    run = answer("runs", "show", "20000", "--url", url)
     assert [(step["step_key"], step["status"], step["attempts"]) for step in run["steps"]] == [
         ("extract", "FAILURE", 1)
     ]
     error = run["failures"][0]["fact"]["error"]
     assert (error["class_name"], error["message"]) == ("ValueError", "row 7 is no row")
     assert run["assets"] == []
-    made = answer("runs", "1", "--url", url)["assets"][0]["fact"]
+    made = answer("runs", "show", "1", "--url", url)["assets"][0]["fact"]
     assert (made["asset_key"], made["partition"]) == ("raw/orders", "2026-11-20")
     assert made["metadata"] == {"rows": 42, "share": {"type": "float", "value": "nan"}}
 
 
 def test_a_run_that_is_not_there_or_not_alone(url):
-    done = call("runs", "7", "--url", url, code=1)
+    done = call("runs", "show", "7", "--url", url, code=1)
     assert done.stderr.splitlines()[0] == "foldlog: there is no run '7'"
     with foldlog.Instance.from_url(url) as instance:
         report(instance, "2abc")
-    done = call("runs", "2", "--url", url, code=1)
+    done = call("runs", "show", "2", "--url", url, code=1)
     assert "several runs begin with '2'" in done.stderr
-    assert call("runs", "", "--url", url, code=1).stderr
+    assert call("runs", "show", "", "--url", url, code=1).stderr
+    assert "RUN_ID" in call("runs", "show", code=2).stderr
 
 
 def test_assets_are_listed_and_shown(url):
     (asset,) = answer("assets", "--url", url)["assets"]
     assert (asset["asset_key"], asset["state"]) == ("raw/orders", "MATERIALIZED")
     assert asset["materialization"]["partition"] == "2026-11-20"
-    one = answer("assets", "raw/orders", "--url", url)
+    one = answer("assets", "show", "raw/orders", "--url", url)
     assert one["metadata"]["rows"] == 42
     assert [(part["partition"], part["status"]) for part in one["partitions"]] == [("2026-11-20", "MATERIALIZED")]
     assert "raw/orders" in call("assets", "--prefix", "raw", "--url", url).stdout
     assert answer("assets", "--prefix", "ra", "--url", url)["assets"] == []
     for wrong in ("", "raw//orders", "raw/"):
-        assert "an asset key is one or more non-empty texts" in call("assets", wrong, "--url", url, code=2).stderr
-    assert "there is no asset 'raw'" in call("assets", "raw", "--url", url, code=1).stderr
+        done = call("assets", "show", wrong, "--url", url, code=2)
+        assert "an asset key is one or more non-empty texts" in done.stderr
+    assert "there is no asset 'raw'" in call("assets", "show", "raw", "--url", url, code=1).stderr
 
 
 # -- schedules and partitions -----------------------------------------------------------------------------------------
@@ -480,7 +566,7 @@ def test_verify_names_a_row_that_was_altered(url, tmp_path):
     with foldlog.Instance.from_url(url) as instance:
         instance.get_run_records()
     with sqlite3.connect(tmp_path / "history/views.db") as db:
-        db.execute("UPDATE runs_v1 SET job_name = 'forged' WHERE run_id LIKE '1%'")
+        db.execute("UPDATE runs_v2 SET job_name = 'forged' WHERE run_id LIKE '1%'")
     done = call("verify", "--url", url, code=3)
     assert "forged" in done.stdout
     assert "nightly" in done.stdout
@@ -489,7 +575,7 @@ def test_verify_names_a_row_that_was_altered(url, tmp_path):
     found = json.loads(call("verify", "--json", "--url", url, code=3).stdout)
     assert found["ok"] is False
     (one,) = [one for view in found["views"] for one in view["differences"]]
-    assert (one["table"], one["column"], one["live"], one["rebuilt"]) == ("runs_v1", "job_name", "forged", "nightly")
+    assert (one["table"], one["column"], one["live"], one["rebuilt"]) == ("runs_v2", "job_name", "forged", "nightly")
     call("rebuild", "--view", "runs", "--url", url)
     call("verify", "--url", url)
 
@@ -567,7 +653,7 @@ def test_a_killed_writer_loses_nothing_and_is_told_of(url):
     found = answer("doctor", "--url", url)
     assert found["facts"]["dead_writers"] == 1
     assert any("ended without closing" in note for note in found["notes"])
-    run = answer("runs", "killed", "--url", url)
+    run = answer("runs", "show", "killed", "--url", url)
     assert (run["status"], [step["status"] for step in run["steps"]]) == ("STARTED", ["STARTED"])
     assert answer("doctor", "--url", url)["facts"]["dead_writers"] == 0
 
@@ -578,7 +664,7 @@ def test_deleting_a_run_wants_a_word(url):
     assert len(answer("runs", "--url", url)["runs"]) == 3
     assert call("delete-run", "2", "--yes", "--url", url).stdout.startswith("deleted run 20000000-")
     assert len(answer("runs", "--url", url)["runs"]) == 2
-    assert "was deleted" in call("runs", "2", "--url", url, code=1).stderr
+    assert "was deleted" in call("runs", "show", "2", "--url", url, code=1).stderr
     call("delete-run", "9", "--yes", "--url", url, code=1)
     assert json.loads(call("delete-run", "1", "--yes", "--drop-assets", "--json", "--url", url).stdout)["deleted"]
     call("verify", "--url", url)
@@ -650,7 +736,8 @@ def test_the_manual_has_every_option(name):
     section = manual.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     assert section, f"docs/cli.md has no section on {name}"
     command = cli.get_command(click.Context(cli), name)
-    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    parts = [command, *getattr(command, "commands", {}).values()]
+    options = {option for part in parts for one in part.params for option in one.opts if option.startswith("--")}
     missing = [option for option in sorted(options - {"--url"}) if option not in section]
     assert not missing, f"docs/cli.md does not mention {missing} of {name}"
 
@@ -661,8 +748,8 @@ def test_the_manual_has_every_field(ticking):
     manual = DOCS.read_text(encoding="utf-8")
     answers = {
         "status": answer("status", "--url", url),
-        "runs": [answer("runs", "--url", url), answer("runs", "2", "--url", url)["steps"]],
-        "assets": [answer("assets", "--url", url), answer("assets", "raw/orders", "--url", url)],
+        "runs": [answer("runs", "--url", url), answer("runs", "show", "2", "--url", url)["steps"]],
+        "assets": [answer("assets", "--url", url), answer("assets", "show", "raw/orders", "--url", url)],
         "ticks": answer("ticks", "--url", url),
         "partitions": answer("partitions", "customers", "--url", url),
         "tail": [dict.fromkeys(one) for one in lines("--url", url)],

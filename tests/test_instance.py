@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import foldlog
-from foldlog import AssetKey, Event, Instance, RunStatus, ShardPurged, UsageError, events
+from foldlog import AssetKey, Event, Instance, RunsFilter, RunStatus, ShardPurged, UsageError, events
 from foldlog.engine.events import AssetMaterialization, AssetObservation, AssetWiped, UrlMetadata
 from foldlog.engine.facade.reporting import asset_shard
 
@@ -67,8 +67,8 @@ def test_runs_are_listed_by_what_is_asked(instance: Instance) -> None:
     assert ids(instance.get_run_records(tags={"parity": "odd", "number": ["1", "2", "3"]})) == ["run-3", "run-1"]
     assert ids(instance.get_run_records(statuses=[RunStatus.FAILURE, RunStatus.CANCELED])) == ["bad"]
     assert ids(instance.get_run_records(statuses=["SUCCESS"], tags={"parity": "odd"}, limit=1)) == ["run-5"]
-    assert ids(instance.get_run_records(run_ids=["run-3", "run-4", "no"])) == ["run-4", "run-3"]
-    assert instance.get_run_records(run_ids=[]) == []
+    assert ids(instance.get_run_records(RunsFilter(run_ids=["run-3", "run-4", "no"]))) == ["run-4", "run-3"]
+    assert instance.get_run_records(RunsFilter(run_ids=[])) == []
     assert instance.get_runs_count() == 8
     assert instance.get_runs_count(tags={"parity": "odd"}, statuses=["SUCCESS"]) == 3
     run = instance.get_run_by_id("run-1")
@@ -85,7 +85,7 @@ def test_a_limit_out_of_range_is_refused(instance: Instance, limit: int) -> None
 
 
 def test_a_status_that_is_none_is_refused(instance: Instance) -> None:
-    with pytest.raises(ValueError, match="'DONE' is not a valid RunStatus"):
+    with pytest.raises(ValueError, match=r"statuses=.*DONE.*is not a list of statuses"):
         instance.get_run_records(statuses=["DONE"])
 
 

@@ -14,10 +14,20 @@ import pytest
 import sqlalchemy as sa
 from test_views_histories import dump, in_memory, made, unknown
 
-from foldlog import AssetKey, CorruptLogError, Event, HistoryDiverged, Instance, ReadOnlyError, UsageError, ViewStopped
+from foldlog import (
+    AssetKey,
+    CorruptLogError,
+    Event,
+    HistoryDiverged,
+    Instance,
+    ReadOnlyError,
+    RunsFilter,
+    UsageError,
+    ViewStopped,
+)
 from foldlog.engine import events
 from foldlog.engine.events import Topic
-from foldlog.engine.views import assets, run_queries, steps
+from foldlog.engine.views import assets, steps
 from foldlog.engine.views.checkpoints import LATER
 from foldlog.engine.views.database import Database
 from foldlog.engine.views.projection import select_all
@@ -25,6 +35,7 @@ from foldlog.engine.views.projector import Projector
 from foldlog.engine.views.question import Question
 from foldlog.engine.views.rebuild import Builder
 from foldlog.engine.views.registry import PROJECTIONS
+from foldlog.engine.views.run_search import Search
 from foldlog.engine.views.runs import RUNS
 from foldlog.engine.views.store import BUILDING, PREVIOUS, Lost, Store
 from foldlog.engine.views.table import Table
@@ -273,7 +284,7 @@ def test_a_fold_that_fails_stops_its_view_only() -> None:
                 with views.asking("steps"):
                     pass
         with views.asking("runs") as (connection, tables):
-            assert run_queries.count(connection, tables, run_queries.RunQuery()) == 3
+            assert Search(connection, tables, RunsFilter()).count() == 3
         by_name = {view.name: view for view in views.status()}
         assert by_name["steps"].position == first - 1
         assert "ZeroDivisionError" in (by_name["steps"].stopped or "")
@@ -421,18 +432,18 @@ def test_people_can_use_plain_sql(instance: Instance) -> None:
 def test_an_altered_row_is_found_and_named(instance: Instance) -> None:
     ids = some_runs(instance)
     assert instance.verify().ok
-    alter(instance, f"UPDATE {{}}runs_v1 SET status = 'FAILURE' WHERE run_id = '{ids[1]}'")
-    alter(instance, "DELETE FROM {}asset_partitions_v1 WHERE partition = 'p0'")
-    alter(instance, "UPDATE {}steps_v1 SET step_key = 'forged' WHERE run_id = '" + ids[0] + "'")
+    alter(instance, f"UPDATE {{}}runs_v2 SET status = 'FAILURE' WHERE run_id = '{ids[1]}'")
+    alter(instance, "DELETE FROM {}asset_partitions_v2 WHERE partition = 'p0'")
+    alter(instance, "UPDATE {}steps_v2 SET step_key = 'forged' WHERE run_id = '" + ids[0] + "'")
     found = instance.verify()
     assert not found.ok
     assert {(a.table, a.column, a.live, a.rebuilt) for a in found.views[0].altered} == {
-        ("runs_v1", "status", "FAILURE", "SUCCESS")
+        ("runs_v2", "status", "FAILURE", "SUCCESS")
     }
     assert found.views[0].altered[0].key == {"run_id": ids[1]}
     told = "\n".join(found.problems())
-    assert f"runs_v1 run_id='{ids[1]}': status is 'FAILURE', the log says 'SUCCESS'" in told
-    assert "asset_partitions_v1 asset_key='a', partition='p0': the row is missing" in told
+    assert f"runs_v2 run_id='{ids[1]}': status is 'FAILURE', the log says 'SUCCESS'" in told
+    assert "asset_partitions_v2 asset_key='a', partition='p0': the row is missing" in told
     assert "step_key='forged': the log knows no such row" in told
     assert "step_key='load': the row is missing" in told
     assert instance.verify("checks").ok
@@ -514,8 +525,8 @@ def test_an_interrupted_rebuild_can_be_dropped(instance: Instance) -> None:
     assert instance.views.cancel_rebuild() == ["runs"]
     assert instance.views.cancel_rebuild() == []
     assert instance.views.store.checkpoints(slot=BUILDING) == {}
-    with pytest.raises(sa.exc.DBAPIError, match="runs_v1_g2"):
-        alter(instance, "SELECT count(*) FROM {}runs_v1_g2")
+    with pytest.raises(sa.exc.DBAPIError, match="runs_v2_g2"):
+        alter(instance, "SELECT count(*) FROM {}runs_v2_g2")
     instance.rebuild()
     assert instance.verify().ok
 
@@ -553,7 +564,7 @@ def test_a_rebuild_keeps_what_it_replaced_for_a_way_back(instance: Instance) -> 
     instance.get_run_records()
     with pytest.raises(UsageError, match="no earlier generation of view runs"):
         instance.views.roll_back("runs")
-    alter(instance, "UPDATE {}runs_v1 SET status = 'FAILURE'")
+    alter(instance, "UPDATE {}runs_v2 SET status = 'FAILURE'")
     instance.rebuild("runs")
     assert {record.run.status for record in instance.get_run_records()} == {"SUCCESS"}
     some_runs(instance, 1)
@@ -639,7 +650,7 @@ def test_old_and_new_versions_go_on_side_by_side(instance: Instance) -> None:
     assert {view.lag for view in (*old.status(), *later.status())} == {0}
     assert instance.verify().ok
     dropped = later.drop_old()
-    assert dropped == ["steps_v1"]
+    assert dropped == ["steps_v2"]
     fresh = Store(database, PROJECTIONS)  # an old process that comes back makes its tables anew
     assert fresh.checkpoints()["steps"].position == 0
     assert shown() == {"NEW"}

@@ -122,6 +122,9 @@ class PostgresBackend:
     def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
         return self._database.run("reading the timeline", lambda tx: reading.read(tx, after, limit, types))
 
+    def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
+        return self._database.run("reading the timeline back", lambda tx: reading.read_back(tx, before, limit, types))
+
     def placed(self, *, after: int, limit: int) -> list[Placed]:
         return self._database.run("reading placed receipts", lambda tx: ordering.placed(tx, after, limit))
 

@@ -181,6 +181,10 @@ class SqliteBackend:
         self._check_open()
         return self._reader.read(after=after, limit=limit, types=types)
 
+    def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
+        self._check_open()
+        return self._reader.read_back(before=before, limit=limit, types=types)
+
     def read_shard(
         self, shard: str, *, after_seq: int, limit: int, types: frozenset[str] | None, newest_first: bool
     ) -> list[Stored]:

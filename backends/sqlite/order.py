@@ -282,6 +282,25 @@ class OrderFile:
                     found.append(Span(*row))
         return found[:limit]
 
+    def typed_spans_back(self, *, before: int, limit: int, types: frozenset[str]) -> list[Span]:
+        """Placed receipts that begin below `before` and hold an event of one of the types, the newest first, up to
+        `limit`. Of the first, the matches may all lie at `before` or above."""
+        with self._reading():
+            positions: set[int] = set()
+            for id_ in filter(None, [self._type_id(name) for name in sorted(types)]):
+                rows = self.db.execute(
+                    "SELECT position FROM timeline_type WHERE type = ? AND position < ? ORDER BY position DESC LIMIT ?",
+                    (id_, before, limit),
+                ).fetchall()
+                positions.update(position for (position,) in rows)
+            return [
+                Span(*row)
+                for position in sorted(positions, reverse=True)[:limit]
+                for row in self.db.execute(
+                    "SELECT position, shard, first_seq, count FROM timeline WHERE position = ?", (position,)
+                )
+            ]
+
     def _type_id(self, name: str) -> int | None:
         id_ = self._types.get(name)
         if id_ is None:

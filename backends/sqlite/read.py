@@ -15,6 +15,8 @@ from .order import OrderFile, Place, Span
 from .shardfile import checked
 from .unknown import check_unknown
 
+MAX_INT = 2**63 - 1  #: the greatest number that SQLite holds
+
 
 class Reader:
     """The reading half of the backend. Thread-safe."""
@@ -71,6 +73,20 @@ class Reader:
                 break
             # What matched may lie before `after`, or was purged meanwhile: a short page would say that nothing is left.
             after = spans[-1].position + spans[-1].count - 1
+        return found[:limit]
+
+    def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
+        """Up to `limit` records of some types below `before`, the newest first."""
+        found: list[Stored] = []
+        below = MAX_INT if before is None else min(before, MAX_INT)
+        begin = below
+        while len(found) < limit:
+            spans = self._order.typed_spans_back(before=begin, limit=limit, types=types)
+            matches = self._matches(spans[::-1], 0, types)
+            found += [one for one in reversed(matches) if one.position is not None and one.position < below]
+            if len(spans) < limit:
+                break
+            begin = spans[-1].position
         return found[:limit]
 
     def _matches(self, spans: list[Span], after: int, types: frozenset[str]) -> list[Stored]:

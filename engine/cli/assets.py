@@ -1,4 +1,4 @@
-"""`foldlog assets`: the assets there are; `foldlog assets KEY`: one with its metadata, partitions and checks."""
+"""`foldlog assets list`: the assets there are; `foldlog assets show KEY`: one, its metadata, partitions and checks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .forms import jsonable, metadata_text
+from .groups import ListOrShow
 from .opening import existing_instance
 from .options import Target, examples, json_option, log_option
 from .show import Cell, Styled, clean, local, on_terminal, print_json, say, table, when
@@ -20,34 +21,37 @@ MOST = 1000  #: partitions and checks shown of one asset
 _COLOURS = {"MATERIALIZED": "green", "PASSED": "green", "FAILED": "red", "MISSING": "yellow", "IN_PROGRESS": "yellow"}
 
 
-@click.command(
+@click.group(
     "assets",
+    cls=ListOrShow,
+    epilog=examples("foldlog assets", "foldlog assets --prefix raw", "foldlog assets show raw/orders"),
+)
+def command() -> None:
+    """List assets, or show one with its metadata and partitions.
+
+    Without a command, `list`: `foldlog assets --help` shows both, `foldlog assets list --help` the options. A key is
+    written with slashes between its parts, as raw/orders.
+    """
+
+
+@command.command(
+    "list",
     epilog=examples(
-        "foldlog assets",
-        "foldlog assets --prefix raw",
-        "foldlog assets raw/orders",
-        "foldlog assets --json | jq -r '.assets[].asset_key'",
+        "foldlog assets list",
+        "foldlog assets list --prefix raw",
+        "foldlog assets list --json | jq -r '.assets[].asset_key'",
     ),
 )
-@click.argument("key", required=False)
 @click.option("--prefix", metavar="KEY", help="Only assets below this key.")
 @click.option("--limit", type=click.IntRange(1, 9_999), default=100, show_default=True, help="So many at most.")
 @click.option("--after", metavar="KEY", help="Go on behind this key; assets are listed in the order of their keys.")
 @json_option("One JSON document")
 @log_option
-def command(target: Target, key: str | None, prefix: str | None, limit: int, after: str | None, as_json: bool) -> None:
-    """List assets, or show one with its metadata and partitions.
-
-    KEY is written with slashes between its parts, as raw/orders.
-    """
-    if key is not None and (prefix or after):
-        raise click.UsageError("KEY names one asset; --prefix and --after choose among all")
-    for name, text in (("KEY", key), ("--prefix", prefix), ("--after", after)):
+def list_assets(target: Target, prefix: str | None, limit: int, after: str | None, as_json: bool) -> None:
+    """List assets, in the order of their keys."""
+    for name, text in (("--prefix", prefix), ("--after", after)):
         check_key(name, text)
     with existing_instance(target) as instance:
-        if key is not None:
-            show_asset(instance, key, as_json=as_json)
-            return
         records = instance.get_asset_records(prefix=prefix, limit=limit + 1, cursor=after)
     more, records = len(records) > limit, records[:limit]
     if as_json:
@@ -56,6 +60,19 @@ def command(target: Target, key: str | None, prefix: str | None, limit: int, aft
     print_assets(records)
     if more:
         say(f"There are more: --after {records[-1].asset_key} goes on, --limit shows more at once.", err=True)
+
+
+@command.command(
+    "show", epilog=examples("foldlog assets show raw/orders", "foldlog assets show raw/orders --json | jq .metadata")
+)
+@click.argument("key")
+@json_option("One JSON document")
+@log_option
+def show(target: Target, key: str, as_json: bool) -> None:
+    """Show one asset: its metadata, partitions and checks."""
+    check_key("KEY", key)
+    with existing_instance(target) as instance:
+        show_asset(instance, key, as_json=as_json)
 
 
 def check_key(name: str, text: str | None) -> None:
@@ -149,7 +166,7 @@ def show_asset(instance: Instance, key: str, *, as_json: bool = False) -> None:
     (record,) = found
     partitions = instance.get_asset_partitions(key, limit=MOST)
     checks = _latest(instance.get_asset_checks(key, limit=MOST))
-    whole = _whole(instance, record.materialization)
+    whole = instance.get_latest_materialization_event(key) if record.materialization else None
     if as_json:
         print_json(
             {
@@ -174,14 +191,6 @@ def _latest(checks: list[CheckRecord]) -> list[CheckRecord]:
     for one in checks:
         latest.setdefault((one.check_name, one.partition or ""), one)
     return [latest[name] for name in sorted(latest)]
-
-
-def _whole(instance: Instance, made: AssetEvent | None) -> EventRecord | None:
-    """The event that a view's row came from, as it was recorded."""
-    if made is None:
-        return None
-    records = instance.log.read_shard(made.shard, after_seq=made.seq - 1, limit=1).records
-    return records[0] if records and records[0].seq == made.seq else None
 
 
 def _metadata(whole: EventRecord | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "assets": ("assets", "List assets, or show one with its metadata and partitions."),
     "partitions": ("partitions", "List dynamic partitions, or the partitions of an asset."),
     "ticks": ("ticks", "List the ticks of schedules and sensors, the newest first."),
+    "log": ("log", "Print the events of one run."),
     "tail": ("tail", "Print the end of the timeline, and follow it with -f."),
     "rebuild": ("rebuild", "Throw views away and fold them from the log again."),
     "retry": ("retry", "Let views that have stopped try again."),

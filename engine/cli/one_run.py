@@ -19,16 +19,11 @@ MADE = ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION")
 MOST = 1000  #: steps, failures and assets shown of one run
 
 
-def show_run(instance: Instance, run_id: str, *, as_json: bool = False) -> None:
-    """What happened in one run: the views say how it stands, the log says what went wrong."""
-    record = instance.get_run_record_by_id(run_id)
-    if record is None:
-        error = UsageError(f"run {run_id} was deleted, or tells nothing of itself")
-        error.remedy = f"`foldlog tail --run {run_id}` shows what is kept of it."
-        raise error
-    steps = instance.get_run_steps(run_id)
-    trouble = instance.log.read_shard(run_id, types=TROUBLE, limit=MOST).records
-    made = instance.log.read_shard(run_id, types=MADE, limit=MOST).records
+def show_run(instance: Instance, run_id: str, *, position: int | None = None, as_json: bool = False) -> None:
+    """What happened in one run: the views say how it stands, the log says what went wrong. `position`: up to there."""
+    record, steps = _stands(instance, run_id, position)
+    trouble = _events(instance, run_id, TROUBLE, position)
+    made = _events(instance, run_id, MADE, position)
     if as_json:
         print_json(
             {
@@ -46,6 +41,25 @@ def show_run(instance: Instance, run_id: str, *, as_json: bool = False) -> None:
     if trouble:
         say()
     print_trouble(trouble)
+
+
+def _stands(instance: Instance, run_id: str, position: int | None) -> tuple[RunRecord, list[StepRecord]]:
+    if position is not None:
+        then = instance.run_at(run_id, position)
+        return then.record, then.steps
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        error = UsageError(f"run {run_id} was deleted, or tells nothing of itself")
+        error.remedy = f"`foldlog tail --run {run_id}` shows what is kept of it."
+        raise error
+    return record, instance.get_run_steps(run_id)
+
+
+def _events(instance: Instance, run_id: str, types: tuple[str, ...], position: int | None) -> list[EventRecord]:
+    records = instance.log.read_shard(run_id, types=types, limit=MOST).records
+    if position is None:
+        return records
+    return [record for record in records if record.position is not None and record.position <= position]
 
 
 def _print_head(record: RunRecord) -> None:

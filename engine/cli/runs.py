@@ -1,4 +1,4 @@
-"""`foldlog runs`: the runs there are, the newest first; `foldlog runs RUN_ID`: what happened in one."""
+"""`foldlog runs list`: the runs there are, the newest first; `foldlog runs show RUN_ID`: what happened in one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .forms import tags_text
+from .groups import ListOrShow
+from .moments import Moment
 from .opening import existing_instance, find_run
 from .options import Target, examples, json_option, log_option
 from .show import Cell, on_terminal, print_json, say, status, table, took, when
 
 if TYPE_CHECKING:
     from ..events.run import RunStatus
+    from ..views.filters import RunsFilter
     from ..views.records import RunRecord
 
 STATUSES = (
@@ -27,19 +30,37 @@ STATUSES = (
     "CANCELING",
     "CANCELED",
 )
+ORDERS = ("storage_id", "created", "updated", "started", "ended")
 
 
-@click.command(
+@click.group(
     "runs",
+    cls=ListOrShow,
     epilog=examples(
         "foldlog runs",
         "foldlog runs --status FAILURE --job nightly-load",
-        "foldlog runs --tag team=growth --limit 100",
-        "foldlog runs 4f1c",
-        "foldlog runs --json | jq '.runs[].run_id'",
+        "foldlog runs list --tag team=growth --created-since 2026-11-20",
+        "foldlog runs show 4f1c",
+        "foldlog runs show 4f1c --at 1200",
     ),
 )
-@click.argument("run_id", required=False)
+def command() -> None:
+    """List runs, or show what happened in one.
+
+    Without a command, `list`: `foldlog runs --help` shows both, `foldlog runs list --help` the options.
+    """
+
+
+@command.command(
+    "list",
+    epilog=examples(
+        "foldlog runs list",
+        "foldlog runs list --status FAILURE --job nightly-load",
+        "foldlog runs list --tag team=growth --limit 100",
+        "foldlog runs list --updated-since 3h --order updated",
+        "foldlog runs list --json | jq '.runs[].run_id'",
+    ),
+)
 @click.option(
     "--status",
     "statuses",
@@ -49,40 +70,33 @@ STATUSES = (
 )
 @click.option("--job", metavar="NAME", help="Only runs of this job.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only runs with this tag; may be repeated.")
+@click.option("--created-since", type=Moment(), help="Only runs created then or later: 2026-11-20, 3h (ago), ...")
+@click.option("--created-until", type=Moment(), help="Only runs created before.")
+@click.option("--updated-since", type=Moment(), help="Only runs to which something happened then or later.")
+@click.option("--updated-until", type=Moment(), help="Only runs to which the last thing happened before.")
+@click.option("--no-subruns", is_flag=True, help="Without the runs of backfills.")
+@click.option(
+    "--order",
+    type=click.Choice(ORDERS),
+    help="What to order by; by default the time that is bounded, else the order of creation.",
+)
+@click.option("--oldest-first", is_flag=True, help="Begin with the oldest.")
 @click.option("--limit", type=click.IntRange(1, 9_999), default=20, show_default=True, help="So many at most.")
-@click.option("--after", metavar="RUN_ID", help="Go on behind this run, to the older ones.")
+@click.option("--after", metavar="RUN_ID", help="Go on behind this run.")
 @json_option("One JSON document")
 @log_option
-def command(
-    target: Target,
-    run_id: str | None,
-    statuses: tuple[str, ...],
-    job: str | None,
-    tags: tuple[str, ...],
-    limit: int,
-    after: str | None,
-    as_json: bool,
+def list_runs(
+    target: Target, order: str | None, oldest_first: bool, limit: int, after: str | None, as_json: bool, **wanted: Any
 ) -> None:
-    """List runs, or show what happened in one.
-
-    With RUN_ID (the beginning of an id is enough): the run's steps, what it made, and what went wrong, with the stack
-    as it was recorded.
-    """
-    if run_id is not None and (statuses or job or tags or after):
-        raise click.UsageError("RUN_ID names one run; --status, --job, --tag and --after choose among all")
-    wanted = _tags(tags)
+    """List runs, the newest first."""
+    filters = _filter(**wanted)
     with existing_instance(target) as instance:
-        if run_id is not None:
-            from .one_run import show_run
-
-            show_run(instance, find_run(instance.log, run_id), as_json=as_json)
-            return
         records = instance.get_run_records(
+            filters,
             limit=limit + 1,
+            order_by=order,
+            ascending=oldest_first,
             cursor=find_run(instance.log, after) if after is not None else None,
-            job_name=job,
-            statuses=_statuses(statuses),
-            tags=wanted,
         )
     more, records = len(records) > limit, records[:limit]
     if as_json:
@@ -91,6 +105,52 @@ def command(
     print_runs(records)
     if more:
         say(f"There are more: --after {records[-1].run.run_id} goes on, --limit shows more at once.", err=True)
+
+
+@command.command(
+    "show",
+    epilog=examples("foldlog runs show 4f1c", "foldlog runs show 4f1c --json", "foldlog runs show 4f1c --at 1200"),
+)
+@click.argument("run_id")
+@click.option("--at", "position", type=click.IntRange(1), metavar="POSITION", help="As it stood at that position.")
+@json_option("One JSON document")
+@log_option
+def show(target: Target, run_id: str, position: int | None, as_json: bool) -> None:
+    """Show what happened in one run.
+
+    RUN_ID may be the beginning of an id. The run's steps, what it made, and what went wrong, with the stack as it was
+    recorded. With --at, the run and its steps as they stood when the timeline ended there.
+    """
+    from .one_run import show_run
+
+    with existing_instance(target) as instance:
+        show_run(instance, find_run(instance.log, run_id), position=position, as_json=as_json)
+
+
+def _filter(
+    *,
+    statuses: tuple[str, ...],
+    job: str | None,
+    tags: tuple[str, ...],
+    created_since: int | None,
+    created_until: int | None,
+    updated_since: int | None,
+    updated_until: int | None,
+    no_subruns: bool,
+) -> RunsFilter:
+    from ..views.filters import RunsFilter
+
+    return RunsFilter(
+        job_name=job,
+        statuses=_statuses(statuses),
+        tags=_tags(tags),
+        # The filter's ends are exclusive; what begins with a moment has it.
+        created_after_us=None if created_since is None else created_since - 1,
+        created_before_us=created_until,
+        updated_after_us=None if updated_since is None else updated_since - 1,
+        updated_before_us=updated_until,
+        exclude_subruns=no_subruns,
+    )
 
 
 def _statuses(given: tuple[str, ...]) -> list[RunStatus] | None:

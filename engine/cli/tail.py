@@ -74,14 +74,14 @@ def command(
     kinds = frozenset(kind.strip().upper() for kind in types.split(",") if kind.strip()) if types else None
     if after is not None and last is not None:
         raise click.UsageError("--lines counts from the end and --after from a cursor: give one of them")
-    _doubt(kinds or frozenset())
+    doubt(kinds or frozenset())
     with existing_log(target) as log:
         shard = find_run(log, run_id) if run_id is not None else None
         last = last if last is not None or after is not None else 20
         _print(log, Wanted(last, after, kinds, shard, follow), as_json=as_json)
 
 
-def _doubt(types: frozenset[str]) -> None:
+def doubt(types: frozenset[str]) -> None:
     """Say which types are none of foldlog's own; they may be of a program that registers its own."""
     from difflib import get_close_matches
 
@@ -180,7 +180,7 @@ def _of_shard(log: EventLog, wanted: Wanted) -> Iterator[EventRecord]:
         if not wanted.follow:
             return
         pause = 0.01 if fresh else min(pause * 2, SLOWEST_S)
-        _sleep(pause)
+        sleep(pause)
 
 
 def _newest(log: EventLog, shard: str, count: int, types: frozenset[str] | None) -> list[EventRecord]:
@@ -204,10 +204,11 @@ def _position(log: EventLog, cursor: str) -> int:
     return Cursor(cursor).position
 
 
-def _sleep(seconds: float) -> None:
-    from time import sleep
+def sleep(seconds: float) -> None:
+    """Rest between two looks at a run that is followed."""
+    import time
 
-    sleep(seconds)
+    time.sleep(seconds)
 
 
 # -- how they look ----------------------------------------------------------------------------------------------------
@@ -228,9 +229,7 @@ def _line(record: EventRecord | Purged) -> str:
         first, last = record.first_position, record.last_position
         return f"{f'{first}-{last}':>9}  purged: {last - first + 1} events deleted with their runs"
     event = record.event
-    kind = f"{event.type:<29}"
-    if in_colour() and (colour := next((c for word, c in _LOUD.items() if word in event.type), None)):
-        kind = click.style(kind, fg=colour)
+    kind = kind_text(event.type)
     place = "" if record.position is None else str(record.position)
     where = f"{_short(record.shard):<9}"
     parts = (
@@ -242,6 +241,14 @@ def _line(record: EventRecord | Purged) -> str:
         line(gist(event)),
     )
     return "  ".join(parts).rstrip()
+
+
+def kind_text(type: str) -> str:
+    """A type in its column, in its colour."""
+    kind = f"{type:<29}"
+    if in_colour() and (colour := next((c for word, c in _LOUD.items() if word in type), None)):
+        kind = click.style(kind, fg=colour)
+    return kind
 
 
 def _short(shard: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .moments import moment
+from .moments import Moment
 from .opening import existing_instance
 from .options import Target, examples, json_option, log_option
 from .show import Cell, Styled, print_json, say, table, took, when
@@ -37,7 +37,7 @@ _COLOURS = {"SUCCESS": "green", "FAILURE": "red", "STARTED": "yellow", "REQUESTE
     help="Only ticks in this state; may be given several times.",
 )
 @click.option(
-    "--since", callback=moment, metavar="WHEN", help="Only later ones: 90s, 30min, 2h, 3d ago, or a date or time."
+    "--since", type=Moment(), metavar="WHEN", help="Only later ones: 90s, 30min, 2h, 3d ago, or a date or time."
 )
 @click.option("--limit", type=click.IntRange(1, 9_999), default=20, show_default=True, help="So many at most.")
 @click.option("--after", metavar="TICK_ID", help="Go on behind this tick, to the older ones.")

@@ -59,6 +59,9 @@ class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fals
 
     def to_text(self) -> str:
         """The parts joined by `/`; one text per key, and one key per text."""
+        text = "/".join(self.parts)
+        if "\\" not in text and text.count("/") == len(self.parts) - 1:  # as a rule there is nothing to escape
+            return text
         return "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in self.parts)
 
     def starts_with(self, prefix: AssetKey) -> bool:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from ..errors import UsageError
+from ..events.asset import AssetWiped
 from ..events.event import Event, Fact, Topic
 from ..events.key import AssetKey, AssetLike
+from ..log.names import is_system_shard
 from ..log.port import Receipt
 from .runs import RunQuestions
 
@@ -67,6 +69,43 @@ class Reporting(RunQuestions):
         if not isinstance(asset_key, AssetKey) or not fact.KIND.topics & Topic.ASSET:
             raise UsageError(f"{type(fact).__name__} is no event of an asset")
         return self.log.append(asset_shard(asset_key), [Event.now(fact)], key=key)
+
+    def add_run_tags(self, run_id: str, tags: Mapping[str, str]) -> Receipt:
+        """Set tags on a run; one that it has gets the new value. Raises UsageError if there is no such run."""
+        from ..events.run import RunTagsAdded
+
+        return self._tell_of_run(run_id, RunTagsAdded(tags=dict(tags)))
+
+    def remove_run_tags(self, run_id: str, tag_keys: Iterable[str]) -> Receipt:
+        """Take tags off a run; those it does not have are no matter. Raises UsageError if there is no such run."""
+        from ..events.run import RunTagsRemoved
+
+        if isinstance(tag_keys, str):
+            raise UsageError(f"tag_keys={tag_keys!r} is one text; write tag_keys=[{tag_keys!r}]")
+        return self._tell_of_run(run_id, RunTagsRemoved(keys=tuple(tag_keys)))
+
+    def _tell_of_run(self, run_id: str, fact: Fact) -> Receipt:
+        if is_system_shard(run_id) or self.log.backend.find_shard(run_id) is None:
+            raise UsageError(f"there is no run {run_id}")
+        return self._tell(run_id, fact)
+
+    def wipe_assets(self, asset_keys: Iterable[AssetLike]) -> None:
+        """Forget what is known of assets: until something new happens to one, no question finds it, nor its checks.
+
+        The data itself is not touched, and the log keeps the events. An asset of which nothing is known is no matter.
+        """
+        if isinstance(asset_keys, str | AssetKey):
+            raise UsageError(f"{asset_keys!r} is one asset; write a list of keys")
+        for key in dict.fromkeys(AssetKey.of(key) for key in asset_keys):
+            self.report_runless_asset_event(AssetWiped(asset_key=key))
+
+    def wipe_asset_partitions(self, asset_key: AssetLike, partitions: Iterable[str]) -> None:
+        """Forget what is known of some partitions of an asset, as `wipe_assets` does of all of it."""
+        if isinstance(partitions, str):
+            raise UsageError(f"partitions={partitions!r} is one text; write partitions=[{partitions!r}]")
+        names = tuple(dict.fromkeys(partitions))
+        if names:
+            self.report_runless_asset_event(AssetWiped(asset_key=AssetKey.of(asset_key), partitions=names))
 
     def delete_run(self, run_id: str, *, keep_assets: bool = True, reason: str | None = None) -> Receipt:
         """Delete a run for good: its events and its rows. Its storage is freed, and its id takes no events any more.

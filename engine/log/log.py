@@ -206,6 +206,28 @@ class EventLog:
         """The event that a record of `read_raw` holds."""
         return self._codec.decode(record.type, record.body, record.topics)
 
+    def read_back(self, *, types: Collection[str], before: int | None = None, limit: int = 1000) -> list[EventRecord]:
+        """Events of some kinds, the newest first, with positions below `before`; from the end of the timeline without.
+
+        Takes in what is committed first, as `read`; through the index by kind. Deleted events are left out; a page
+        shorter than `limit` is the last one. `limit`: 1 to 10,000.
+        """
+        _check_limit(limit)
+        wanted = _wanted(types)
+        if before is not None and (type(before) is not int or before < 0):
+            raise UsageError(f"before={before!r} is no position")
+        self.catch_up()
+        stored = self.backend.read_back(before=before, limit=limit, types=wanted or frozenset())
+        return [record for record in self._timeline_records(stored) if isinstance(record, EventRecord)]
+
+    def read_at(self, position: int) -> EventRecord | None:
+        """The event at a position; None if it was deleted. Raises UsageError if the timeline does not reach there."""
+        head = self.catch_up()
+        if type(position) is not int or not 0 < position <= head.position:
+            raise UsageError(f"position {position} is not on the timeline, which ends at {head.position}")
+        stored = self.backend.read(after=position - 1, limit=1, types=None)
+        return next((one for one in self._timeline_records(stored) if isinstance(one, EventRecord)), None)
+
     def version_of(self, type: str) -> int:
         """The newest version of a kind that this process knows; 0 for a kind it does not know. A record's own version
         is the last byte of its body."""

@@ -212,6 +212,11 @@ class Backend(Protocol):
     def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
         """Up to `limit` records of the timeline past position `after`, dense (all types) and final."""
 
+    def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
+        """Up to `limit` records of some types with a position below `before` (None: from the end), newest first.
+
+        Through the index by type: the work does not grow with what lies between. Purged records are left out."""
+
     def placed(self, *, after: int, limit: int) -> list[Placed]:
         """Up to `limit` placed receipts that end past position `after`, purged ones too, in timeline order."""
 

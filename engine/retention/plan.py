@@ -16,6 +16,7 @@ from ..log.log import EventLog
 from ..log.names import is_system_shard
 from ..log.port import Weight
 from ..views import run_queries
+from ..views.filters import RunsFilter
 from ..views.records import RunRecord
 from .age import last_position_before
 from .policy import FINISHED, RetentionPolicy, RunRule
@@ -86,9 +87,9 @@ def plan(instance: Deployment, policy: RetentionPolicy, now_us: int, *, limit: i
 
 
 def _runs(instance: Deployment, rule: RunRule, now_us: int, limit: int) -> list[RunRecord]:
-    query = run_queries.RunQuery(statuses=rule.statuses or FINISHED, ended_before_us=rule.cutoff_us(now_us))
+    over = RunsFilter(statuses=rule.statuses or FINISHED, ended_before_us=rule.cutoff_us(now_us))
     with instance.views.asking("runs") as (connection, tables):
-        return run_queries.find(connection, tables, query, limit=limit, ascending=True)
+        return run_queries.find(connection, tables, instance.log, over, ascending=True, limit=limit)
 
 
 def _weighed(log: EventLog, record: RunRecord, keep_assets: bool) -> PlannedRun:

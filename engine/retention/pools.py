@@ -12,7 +12,9 @@ from typing import NamedTuple, Protocol
 from ..events.pool import PoolSlotClaimed, PoolSlotFreed, PoolSlotRequested
 from ..log.log import EventLog, EventRecord
 from ..log.port import ShardState
-from ..views import run_queries, steps
+from ..views import run_queries, step_queries
+from ..views.filters import RunsFilter
+from ..views.steps import STEPS
 from ..views.views import Views
 
 POOLS = "@pools"
@@ -86,13 +88,13 @@ def _still_held(instance: Deployment, held: Held) -> Held:
     for start in range(0, len(run_ids), CHUNK):
         chunk = run_ids[start : start + CHUNK]
         with instance.views.asking("runs", "steps") as (connection, tables):
-            found = run_queries.find(connection, tables, run_queries.RunQuery(chunk), limit=CHUNK)
+            found = run_queries.find(connection, tables, instance.log, RunsFilter(run_ids=chunk), limit=CHUNK)
             over = {record.run.run_id: record.run.is_finished for record in found}
             for run_id in chunk:
                 if over[run_id] if run_id in over else _is_deleted(instance.log, run_id):
                     continue
                 keys = {slot.step_key for slot in held[run_id]}
-                ends = steps.ends_of(connection, tables[steps.STEPS], run_id, keys)
+                ends = step_queries.ends_of(connection, tables[STEPS], run_id, keys)
                 slots = {slot: at for slot, at in held[run_id].items() if ends.get(slot.step_key, 0) <= at[1]}
                 if slots:
                     kept[run_id] = slots

@@ -1,28 +1,43 @@
-"""Questions about assets. The view itself: assets.py."""
+"""Questions about assets and their partitions. The view itself: assets.py; events of assets: asset_search.py."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
-from ..events.asset import AssetMaterialization
+from ..errors import UsageError
+from ..events.asset import AssetMaterializationPlanned
 from ..events.key import AssetKey
-from .assets import ASSETS, EVENTS, PARTITIONS, AssetRow, EventRow, PartitionRow
-from .records import AssetEvent, AssetRecord, PartitionRecord
+from ..events.run import RunStatus
+from .arms import ordered
+from .assets import ASSETS, EVENTS, FAILED, IN_PROGRESS, PARTITIONS, STATUSES, AssetRow, EventRow
+from .records import AssetEvent, AssetRecord, PartitionRecord, PlannedMaterialization
+from .runs import RUNS
 from .table import Table, keyed
 
 Tables = Mapping[Table, sa.Table]
+_PLANNED = AssetMaterializationPlanned.KIND.name
+_FINISHED = [str(status) for status in RunStatus if status.is_finished]
+_CHUNK = 500  #: keys in one statement
+POSITIONS = {
+    "ASSET_MATERIALIZATION": "materialized_position",
+    "ASSET_FAILED_TO_MATERIALIZE": "failed_position",
+    _PLANNED: "planned_position",
+}  #: kinds of which the latest is known of each partition -> the column
+
+
+# -- assets -------------------------------------------------------------------------------------------------------
 
 
 def asset_keys(
     connection: sa.Connection, tables: Tables, *, prefix: AssetKey | None, after: AssetKey | None, limit: int
 ) -> list[AssetKey]:
     """Up to `limit` keys in order of their text: under `prefix`, past `after`."""
-    assets = tables[ASSETS]
-    query = sa.select(assets.c.asset_key).where(*_conditions(assets, prefix, after))
-    found = connection.execute(query.order_by(assets.c.asset_key).limit(limit))
+    arms = _arms(tables, [tables[ASSETS].c.asset_key], prefix, after)
+    found = connection.execute(ordered(arms, [("asset_key", True)], limit=limit))
     return [AssetKey.from_text(text) for (text,) in found]
 
 
@@ -37,10 +52,12 @@ def asset_records(
 ) -> list[AssetRecord]:
     """Up to `limit` assets in order of the text of their keys; those that are not there are left out."""
     assets = tables[ASSETS]
-    query = sa.select(assets).where(*_conditions(assets, prefix, after))
+    arms = _arms(tables, list(assets.c), prefix, after)
     if keys is not None:
-        query = query.where(assets.c.asset_key.in_([text_of(key) for key in keys]))
-    rows = [AssetRow._make(row) for row in connection.execute(query.order_by(assets.c.asset_key).limit(limit))]
+        wanted = sorted({text_of(key) for key in keys})
+        arms = [arm.where(assets.c.asset_key.in_(wanted)) for arm in arms]
+    page = connection.execute(ordered(arms, [("asset_key", True)], limit=limit))
+    rows = [AssetRow._make(row) for row in page]
     events = _events(connection, tables, (position for row in rows for position in row[2:6] if position is not None))
     return [
         AssetRecord(
@@ -62,33 +79,45 @@ def has_asset(connection: sa.Connection, tables: Tables, key: AssetKey) -> bool:
     return connection.execute(query).first() is not None
 
 
-def latest_materialization(
+def latest_materializations(
+    connection: sa.Connection, tables: Tables, keys: Iterable[AssetKey]
+) -> dict[AssetKey, EventRow]:
+    """The latest materialization of each asset that has one."""
+    assets, events = tables[ASSETS], tables[EVENTS]
+    wanted = {text_of(key): key for key in keys}
+    texts = list(wanted)
+    found: dict[AssetKey, EventRow] = {}
+    for start in range(0, len(texts), _CHUNK):
+        joined = assets.join(events, sa.and_(events.c.position == assets.c.materialized_position, events.c.item == 0))
+        some = assets.c.asset_key.in_(texts[start : start + _CHUNK])
+        for row in connection.execute(sa.select(events).select_from(joined).where(some)):
+            found[wanted[row.asset_key]] = EventRow._make(row)
+    return {key: found[key] for key in wanted.values() if key in found}
+
+
+def latest_of_partition(connection: sa.Connection, tables: Tables, key: AssetKey, partition: str) -> EventRow | None:
+    """The latest materialization of one partition."""
+    source, events = tables[PARTITIONS], tables[EVENTS]
+    joined = source.join(events, sa.and_(events.c.position == source.c.materialized_position, events.c.item == 0))
+    where = source.c.asset_key == text_of(key), source.c.partition == keyed(partition)
+    row = connection.execute(sa.select(events).select_from(joined).where(*where)).first()
+    return None if row is None else EventRow._make(row)
+
+
+def latest_plan(
     connection: sa.Connection, tables: Tables, key: AssetKey, partition: str | None
-) -> AssetEvent | None:
-    """Of the asset, or of one partition of it."""
-    asset = text_of(key)
-    if partition is None:
-        source = tables[ASSETS]
-        where = [source.c.asset_key == asset]
-    else:
-        source = tables[PARTITIONS]
-        where = [source.c.asset_key == asset, source.c.partition == keyed(partition)]
-    position = connection.execute(sa.select(source.c.materialized_position).where(*where)).scalar()
-    return _events(connection, tables, [position]).get(position) if position is not None else None
+) -> PlannedMaterialization | None:
+    """The latest plan to make an asset, or one partition of it."""
+    source, events = tables[ASSETS if partition is None else PARTITIONS], tables[EVENTS]
+    where = [source.c.asset_key == text_of(key)]
+    if partition is not None:
+        where.append(source.c.partition == keyed(partition))
+    joined = source.join(events, sa.and_(events.c.position == source.c.planned_position, events.c.item == 0))
+    row = connection.execute(sa.select(events.c.position, events.c.run_id).select_from(joined).where(*where)).first()
+    return None if row is None else PlannedMaterialization(storage_id=row.position, run_id=row.run_id)
 
 
-def materializations(
-    connection: sa.Connection, tables: Tables, key: AssetKey, *, before: int | None, limit: int
-) -> list[AssetEvent]:
-    """Up to `limit` materializations of an asset, the newest first; also those a wipe of partitions hides."""
-    events = tables[EVENTS]
-    query = sa.select(events).where(events.c.asset_key == text_of(key), events.c.type == AssetMaterialization.KIND.name)
-    wiped = sa.select(tables[ASSETS].c.wiped_position).where(tables[ASSETS].c.asset_key == text_of(key))
-    query = query.where(events.c.position > sa.func.coalesce(wiped.scalar_subquery(), 0))
-    if before is not None:
-        query = query.where(events.c.position < before)
-    query = query.order_by(events.c.position.desc()).limit(limit)
-    return [_event(EventRow._make(row)) for row in connection.execute(query)]
+# -- partitions ---------------------------------------------------------------------------------------------------
 
 
 def partitions(
@@ -96,30 +125,100 @@ def partitions(
     tables: Tables,
     key: AssetKey,
     *,
-    statuses: Collection[str] | None,
-    after: str | None,
+    statuses: Collection[str] | None = None,
+    names: Collection[str] | None = None,
+    after: str | None = None,
     limit: int,
 ) -> list[PartitionRecord]:
-    """Up to `limit` partitions of an asset, by name, past `after`."""
-    source = tables[PARTITIONS]
-    query = sa.select(source).where(source.c.asset_key == text_of(key))
-    if statuses is not None:
-        query = query.where(source.c.status.in_(list(statuses)))
+    """Up to `limit` partitions of an asset, by name, past `after`.
+
+    IN_PROGRESS is what runs have planned and not yet answered, and holds only while one of these runs is not over.
+    When the last is over, FAILED if the run that planned last failed, else what it was before. Whether a run is over
+    is asked of the view of runs, now: an end of a run is purged with it, while the row of a partition outlives it, so
+    no row here may depend on one. A deleted run is over, and has not failed.
+    """
+    if statuses is not None and (isinstance(statuses, str) or not set(statuses) <= set(STATUSES)):
+        raise UsageError(f"statuses={statuses!r}: a partition is {', '.join(STATUSES)}")
+    source, events = tables[PARTITIONS], tables[EVENTS]
+    shown = _status(tables).label("shown")
+    joined = source.outerjoin(events, sa.and_(events.c.position == source.c.materialized_position, events.c.item == 0))
+    query = sa.select(source, shown, events.c.data_version.label("version")).select_from(joined)
+    query = query.where(source.c.asset_key == text_of(key))
     if after is not None:
         query = query.where(source.c.partition > keyed(after))
-    rows = (PartitionRow._make(row) for row in connection.execute(query.order_by(source.c.partition).limit(limit)))
+    if names is not None:
+        query = query.where(source.c.partition.in_(sorted({keyed(name) for name in names})))
+    arms = [query]
+    if statuses is not None:  # what is stored as IN_PROGRESS may show as anything
+        stored = sorted({*statuses, IN_PROGRESS})
+        arms = [query.where(source.c.status == one) for one in stored]
+        arms[stored.index(IN_PROGRESS)] = arms[stored.index(IN_PROGRESS)].where(shown.in_(sorted(set(statuses))))
+    page = connection.execute(ordered(arms, [("partition", True)], limit=limit))
     return [
         PartitionRecord(
             asset_key=key,
             partition=row.partition,
-            status=row.status,
+            status=row.shown,
             position=row.position,
             run_id=row.run_id,
             timestamp_us=row.timestamp_us,
             materialized_position=row.materialized_position,
+            data_version=row.version,
         )
-        for row in rows
+        for row in page
     ]
+
+
+def by_partition(
+    connection: sa.Connection,
+    tables: Tables,
+    key: AssetKey,
+    column: str,
+    *,
+    names: Collection[str] | None = None,
+    above: int | None = None,
+    after: str | None = None,
+    limit: int,
+) -> dict[str, int]:
+    """A column with positions of each of up to `limit` partitions that have one, by name."""
+    source = tables[PARTITIONS]
+    position = source.c[column]
+    query = sa.select(source.c.partition, position).where(source.c.asset_key == text_of(key), position.is_not(None))
+    if names is not None:
+        query = query.where(source.c.partition.in_(sorted({keyed(name) for name in names})))
+    if above is not None:
+        query = query.where(position > above)
+    if after is not None:
+        query = query.where(source.c.partition > keyed(after))
+    rows: Sequence[Any] = connection.execute(query.order_by(source.c.partition).limit(limit)).all()
+    return {row.partition: row[1] for row in rows}
+
+
+def _status(tables: Tables) -> sa.ColumnElement[str]:
+    """The status as it shows."""
+    source, runs = tables[PARTITIONS], tables[RUNS].alias("planner")
+    plans = tables[EVENTS].alias("plan")
+    under_way = sa.exists().where(
+        plans.c.asset_key == source.c.asset_key,
+        plans.c.partition == source.c.partition,
+        plans.c.type == _PLANNED,
+        plans.c.position >= source.c.since_position,
+        sa.or_(
+            plans.c.run_id.is_(None),
+            sa.exists().where(runs.c.run_id == plans.c.run_id, runs.c.status.not_in(_FINISHED)),
+        ),
+    )
+    last = tables[RUNS].alias("last_planner")
+    failed = sa.exists().where(last.c.run_id == source.c.run_id, last.c.status == str(RunStatus.FAILURE))
+    return sa.case(
+        (source.c.status != IN_PROGRESS, source.c.status),
+        (under_way, sa.literal(IN_PROGRESS)),
+        (failed, sa.literal(FAILED)),
+        else_=source.c.settled_status,
+    )
+
+
+# -- small things -------------------------------------------------------------------------------------------------
 
 
 def text_of(key: AssetKey) -> str:
@@ -127,25 +226,33 @@ def text_of(key: AssetKey) -> str:
     return keyed(key.to_text())
 
 
-def _conditions(assets: sa.Table, prefix: AssetKey | None, after: AssetKey | None) -> Iterable[sa.ColumnElement[bool]]:
-    column = assets.c.asset_key
-    yield assets.c.last_position.is_not(None)
-    if prefix is not None:
-        text = text_of(prefix)
-        # What lies under a key begins with it and a slash; "0" is the character after the slash.
-        yield sa.or_(column == text, sa.and_(column >= f"{text}/", column < f"{text}0"))
+def _arms(
+    tables: Tables, columns: Sequence[Any], prefix: AssetKey | None, after: AssetKey | None
+) -> list[sa.Select[Any]]:
+    column = tables[ASSETS].c.asset_key
+    query = sa.select(*columns).where(tables[ASSETS].c.last_position.is_not(None))
     if after is not None:
-        yield column > text_of(after)
+        query = query.where(column > text_of(after))
+    if prefix is None:
+        return [query]
+    text = text_of(prefix)
+    # What lies under a key begins with it and a slash; "0" is the character after the slash.
+    return [query.where(column == text), query.where(column >= f"{text}/", column < f"{text}0")]
 
 
 def _events(connection: sa.Connection, tables: Tables, positions: Iterable[int]) -> dict[int, AssetEvent]:
     source = tables[EVENTS]
-    query = sa.select(source).where(source.c.position.in_(sorted(set(positions))), source.c.item == 0)
-    rows = (EventRow._make(row) for row in connection.execute(query))
-    return {row.position: _event(row) for row in rows}
+    wanted = sorted(set(positions))
+    found = {}
+    for start in range(0, len(wanted), _CHUNK):
+        where = source.c.position.in_(wanted[start : start + _CHUNK]), source.c.item == 0
+        for row in connection.execute(sa.select(source).where(*where)):
+            found[row.position] = asset_event(EventRow._make(row))
+    return found
 
 
-def _event(row: EventRow) -> AssetEvent:
+def asset_event(row: EventRow) -> AssetEvent:
+    """A row as users see it."""
     return AssetEvent(
         position=row.position,
         type=row.type,

@@ -1,8 +1,9 @@
 """The view of assets: every event of an asset, the latest of each kind, and the state of each partition.
 
-`asset_events` has one row an event and partition. `assets` and `asset_partitions` are made from those rows alone, and
-only from facts that outlive a purge. So when a run goes and takes its asset facts along (`keep_assets=False`), what
-was the latest before it shows again, as in a view that never heard of the run.
+`asset_events` has one row an event and partition, with the event as it is stored, so that an answer with whole events
+opens no file of the log. `assets` and `asset_partitions` are made from those rows alone, and only from facts that
+outlive a purge. So when a run goes and takes its asset facts along (`keep_assets=False`), what was the latest before it
+shows again, as in a view that never heard of the run.
 Promises: what is not later than a wipe of its asset, or of its partition, does not show.
 Not here: questions (asset_queries.py).
 """
@@ -43,6 +44,16 @@ class EventRow(NamedTuple):
     data_version: str | None
     skipped: int  #: 1 for an asset that was planned and not tried
     metadata: str | None  #: JSON
+    body: bytes | None  #: the event as stored; None where `item` is not 0, for a plan may name thousands of partitions
+
+
+class EventTagRow(NamedTuple):
+    """A tag of an event of an asset."""
+
+    position: int
+    key: str
+    value: str
+    asset_key: str
 
 
 class AssetRow(NamedTuple):
@@ -63,21 +74,35 @@ class PartitionRow(NamedTuple):
 
     asset_key: str
     partition: str
-    status: str  #: IN_PROGRESS, FAILED, MATERIALIZED or MISSING
+    status: str  #: IN_PROGRESS, FAILED, MATERIALIZED or MISSING; who planned it may be over: see asset_queries.py
     position: int
     run_id: str | None
     timestamp_us: int
     materialized_position: int | None
+    failed_position: int | None
+    planned_position: int | None
+    settled_status: str  #: what it is if nothing comes of the plans since `since_position`
+    since_position: int | None  #: of the first plan that nothing has answered
 
 
 EVENTS: Final = Table(
-    "asset_events_v1",
+    "asset_events_v2",
     EventRow,
     key=2,
-    indexes=(("asset_key", "type", "position"), ("asset_key", "partition", "type", "position"), ("run_id",)),
+    indexes=(
+        ("asset_key", "type", "position"),
+        ("asset_key", "partition", "type", "position"),
+        ("type", "position"),
+        ("run_id", "type"),
+    ),
 )
-ASSETS: Final = Table("assets_v1", AssetRow, key=1)
-PARTITIONS: Final = Table("asset_partitions_v1", PartitionRow, key=2, indexes=(("asset_key", "status", "partition"),))
+EVENT_TAGS: Final = Table(
+    "asset_event_tags_v2", EventTagRow, key=2, indexes=(("asset_key", "key", "value", "position"),)
+)
+ASSETS: Final = Table("assets_v2", AssetRow, key=1, hot=True)
+PARTITIONS: Final = Table(
+    "asset_partitions_v2", PartitionRow, key=2, indexes=(("asset_key", "status", "partition"),), hot=True
+)
 
 _MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name
 _PLANNED, _FAILED = AssetMaterializationPlanned.KIND.name, AssetFailedToMaterialize.KIND.name
@@ -89,6 +114,8 @@ _COLUMN: Final[dict[str, str]] = {
     _FAILED: "failed_position",
 }
 _CHUNK = 100
+
+IN_PROGRESS, FAILED, MATERIALIZED, MISSING = STATUSES = ("IN_PROGRESS", "FAILED", "MATERIALIZED", "MISSING")
 
 
 # -- the fold ---------------------------------------------------------------------------------------------------
@@ -103,6 +130,9 @@ def fold(rows: Rows, record: Taken) -> None:
     events = list(_rows_of(record))
     for event in events:
         rows.add(EVENTS, event)
+    if events:
+        for key, value in getattr(fact, "tags", {}).items():
+            rows.add(EVENT_TAGS, EventTagRow(record.position, keyed(key), keyed(value), events[0].asset_key))
     if isinstance(fact, AssetWiped):
         _wipe(rows, fact, events)
         return
@@ -122,27 +152,40 @@ def with_event(row: AssetRow, event: EventRow) -> AssetRow:
 
 def with_partition_event(row: PartitionRow | None, event: EventRow) -> PartitionRow:
     """The partition after a later event."""
-    made = row.materialized_position if row else None
-    if event.type == _MADE:
-        made = event.position
+    _, _, before, _, _, _, made, failed, planned, settled, since = row or _NOTHING
+    if event.type == _PLANNED:
+        status, planned = IN_PROGRESS, event.position
+        since = since if before == IN_PROGRESS else event.position
+    else:
+        if event.type == _MADE:
+            made = event.position
+        else:
+            failed = event.position
+        since = None
+        status = settled = partition_status(event, made)
     return PartitionRow(
         event.asset_key,
         event.partition or "",
-        partition_status(event, made),
+        status,
         event.position,
         event.run_id,
         event.timestamp_us,
         made,
+        failed,
+        planned,
+        settled,
+        since,
     )
 
 
+_NOTHING = PartitionRow("", "", MISSING, 0, None, 0, None, None, None, MISSING, None)
+
+
 def partition_status(latest: EventRow, materialized_position: int | None) -> str:
-    """What the latest event says of a partition; one that was skipped is as it was."""
-    if latest.type == _PLANNED:
-        return "IN_PROGRESS"
+    """What the latest event says of a partition, if it is no plan; one that was skipped is as it was."""
     if latest.type == _FAILED and not latest.skipped:
-        return "FAILED"
-    return "MISSING" if materialized_position is None else "MATERIALIZED"
+        return FAILED
+    return MISSING if materialized_position is None else MATERIALIZED
 
 
 def _wipe(rows: Rows, fact: AssetWiped, wipes: list[EventRow]) -> None:
@@ -162,6 +205,9 @@ def _drop(rows: Rows, run_id: str) -> None:
     touched: dict[str, dict[str, None]] = {}
     for event in rows.select(EVENTS, run_id=run_id):
         rows.delete(EVENTS, event[:2])
+        if event.item == 0:
+            for tag in rows.select(EVENT_TAGS, position=event.position):
+                rows.delete(EVENT_TAGS, tag[:2])
         partitions = touched.setdefault(event.asset_key, {})
         if event.partition is not None:
             partitions[event.partition] = None
@@ -212,12 +258,17 @@ def _settle_partition(rows: Rows, asset_key: str, partition: str) -> None:
         )
     ]
     row = None
-    for event in sorted(latest):
+    for event in sorted(latest, key=lambda event: event.position):
         row = with_partition_event(row, event)
     if row is None:
         rows.delete(PARTITIONS, (asset_key, partition))
-    else:
-        rows.put(PARTITIONS, row)
+        return
+    if row.status == IN_PROGRESS:
+        answered = max(above, row.materialized_position or 0, row.failed_position or 0)
+        of_kind: dict[str, Any] = {"asset_key": asset_key, "partition": partition, "type": _PLANNED}
+        (first,) = rows.select(EVENTS, above={"position": answered}, limit=1, **of_kind)
+        row = row._replace(since_position=first.position)
+    rows.put(PARTITIONS, row)
 
 
 def _latest_wipe(rows: Rows, asset_key: str, partition: str | None = None) -> EventRow | None:
@@ -278,6 +329,7 @@ def _rows_of(record: Taken) -> Iterator[EventRow]:
             data_version=words(getattr(fact, "data_version", None)),
             skipped=int(getattr(fact, "skipped", False)),
             metadata=metadata,
+            body=record.body if item == 0 else None,
         )
 
 
@@ -311,18 +363,23 @@ _LATEST = """
 SELECT a.asset_key, m.position AS materialized_position, m.run_id, m.partition, m.timestamp_us AS materialized_us,
   m.code_version, m.data_version, m.metadata, a.observed_position, a.planned_position, a.failed_position,
   a.wiped_us
-FROM {prefix}assets_v1 a
-LEFT JOIN {prefix}asset_events_v1 m ON m.position = a.materialized_position AND m.item = 0
+FROM {prefix}assets_v2 a
+LEFT JOIN {prefix}asset_events_v2 m ON m.position = a.materialized_position AND m.item = 0
 WHERE a.last_position IS NOT NULL
 """
 
 PROJECTION: Final = Projection(
     name="assets",
-    version=1,
+    version=2,
     topics=Topic.ASSET | Topic.PARTITION,
     types=frozenset((*_COLUMN, _WIPED, RunDeleted.KIND.name)),
-    tables=(EVENTS, ASSETS, PARTITIONS),
+    tables=(EVENTS, EVENT_TAGS, ASSETS, PARTITIONS),
     keys=keys,
     fold=fold,
-    people={"assets": _LATEST, "asset_partitions": select_all(PARTITIONS), "asset_events": select_all(EVENTS)},
+    people={
+        "assets": _LATEST,
+        "asset_partitions": select_all(PARTITIONS),
+        "asset_events": select_all(EVENTS, but=("body",)),
+        "asset_event_tags": select_all(EVENT_TAGS),
+    },
 )

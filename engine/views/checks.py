@@ -1,18 +1,16 @@
-"""The view of asset checks: one row an evaluation, planned or done. A row depends on its own event only."""
+"""The view of asset checks: one row an evaluation, planned or done. A row depends on its own event only.
+
+Not here: questions (check_queries.py), and what a wipe of the asset hides (assets.py knows the wipes).
+"""
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, NamedTuple
-
-import sqlalchemy as sa
 
 from ..events.check import AssetCheckEvaluation, AssetCheckEvaluationPlanned
 from ..events.event import Topic
-from ..events.key import AssetKey
 from ..events.tombstone import RunDeleted
 from .projection import Projection, Taken, select_all
-from .records import CheckRecord
 from .rows import Rows
 from .table import Key, Table, keyed, plain_json, words
 
@@ -29,13 +27,25 @@ class CheckRow(NamedTuple):
     blocking: int
     run_id: str | None
     step_key: str | None
+    shard: str
+    seq: int
     timestamp_us: int
     metadata: str | None  #: JSON
+    body: bytes  #: the event as stored
 
 
 CHECKS: Final = Table(
-    "asset_checks_v1", CheckRow, key=1, indexes=(("asset_key", "check_name", "position"), ("run_id",))
+    "asset_checks_v2",
+    CheckRow,
+    key=1,
+    indexes=(
+        ("asset_key", "check_name", "status", "position"),
+        ("asset_key", "position"),
+        ("status", "position"),
+        ("run_id", "asset_key", "check_name"),
+    ),
 )
+PLANNED, PASSED, FAILED = "PLANNED", "PASSED", "FAILED"
 
 
 def fold(rows: Rows, record: Taken) -> None:
@@ -45,23 +55,26 @@ def fold(rows: Rows, record: Taken) -> None:
             for row in rows.select(CHECKS, run_id=keyed(fact.run_id)):
                 rows.delete(CHECKS, row[:1])
         return
-    status = "PLANNED"
+    status = PLANNED
     if isinstance(fact, AssetCheckEvaluation):
-        status = "PASSED" if fact.passed else "FAILED"
+        status = PASSED if fact.passed else FAILED
     rows.add(
         CHECKS,
         CheckRow(
             position=record.position,
             asset_key=keyed(fact.asset_key.to_text()),
             check_name=keyed(fact.check_name),
-            partition=words(fact.partition),
+            partition=None if fact.partition is None else keyed(fact.partition),
             status=status,
             severity=words(getattr(fact, "severity", None)),
             blocking=int(getattr(fact, "blocking", False)),
             run_id=None if record.run_id is None else keyed(record.run_id),
             step_key=words(record.event.step_key),
+            shard=record.shard,
+            seq=record.seq,
             timestamp_us=record.event.timestamp_us,
             metadata=plain_json(getattr(fact, "metadata", {})),
+            body=record.body,
         ),
     )
 
@@ -72,35 +85,11 @@ def keys(record: Taken) -> tuple[tuple[Table, Key], ...]:
 
 PROJECTION: Final = Projection(
     name="checks",
-    version=1,
+    version=2,
     topics=Topic.ASSET,
     types=frozenset(kind.KIND.name for kind in (AssetCheckEvaluation, AssetCheckEvaluationPlanned, RunDeleted)),
     tables=(CHECKS,),
     keys=keys,
     fold=fold,
-    people={"asset_checks": select_all(CHECKS)},
+    people={"asset_checks": select_all(CHECKS, but=("body",))},
 )
-
-
-def of_asset(
-    connection: sa.Connection, checks: sa.Table, key: AssetKey, *, check_name: str | None, limit: int
-) -> list[CheckRecord]:
-    """Up to `limit` evaluations of the checks of an asset, the newest first."""
-    query = sa.select(checks).where(checks.c.asset_key == keyed(key.to_text()))
-    if check_name is not None:
-        query = query.where(checks.c.check_name == keyed(check_name))
-    rows = (CheckRow._make(row) for row in connection.execute(query.order_by(checks.c.position.desc()).limit(limit)))
-    return [
-        CheckRecord(
-            asset_key=key,
-            check_name=row.check_name,
-            status=row.status,
-            severity=row.severity,
-            partition=row.partition,
-            position=row.position,
-            run_id=row.run_id,
-            timestamp_us=row.timestamp_us,
-            metadata=json.loads(row.metadata) if row.metadata else {},
-        )
-        for row in rows
-    ]

@@ -8,7 +8,7 @@ Not here: when it runs, and on which rows (projector.py, rows.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..events.event import Event, Topic
@@ -27,11 +27,13 @@ class Taken(NamedTuple):
     position: int
     event: Event[Any]
     body: bytes  #: the event as it is stored, for a view that answers with whole events
+    fresh: bool = False  #: the shard began in this very page, so no table has a row of this run yet
 
     @property
     def run_id(self) -> str | None:
         """The run whose shard this is; None in a system shard."""
-        return None if is_system_shard(self.shard) else self.shard
+        shard = self.shard
+        return None if is_system_shard(shard) else shard
 
 
 class Projection(NamedTuple):
@@ -47,6 +49,6 @@ class Projection(NamedTuple):
     people: Mapping[str, str]  #: stable name of an SQL view -> its SELECT, with {prefix} before each table
 
 
-def select_all(table: Table) -> str:
-    """The SQL view that shows a table as it is."""
-    return f"SELECT {', '.join(table.columns)} FROM {{prefix}}{table.name}"
+def select_all(table: Table, *, but: Collection[str] = ()) -> str:
+    """The SQL view that shows a table as it is, or without some columns, which hold bytes that tell people nothing."""
+    return f"SELECT {', '.join(name for name in table.columns if name not in but)} FROM {{prefix}}{table.name}"

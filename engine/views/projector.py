@@ -179,7 +179,10 @@ def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stor
     hands: dict[str, list[Taken]] = {projection.name: [] for projection in projections}
     routes: dict[str, tuple[int, list[list[Taken]]]] = {}
     decode, version_of = log.decode, log.version_of
+    begun: set[str] = set()
     for shard, seq, position, record in stored:
+        if seq == 1:
+            begun.add(shard)
         if record is None:
             continue
         name = record.type
@@ -193,7 +196,7 @@ def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stor
         if wanting:
             if position is None:
                 raise CorruptLogError(f"an event of shard {shard} was read from the timeline without a position")
-            taken = Taken(shard, seq, position, decode(record), record.body)
+            taken = Taken(shard, seq, position, decode(record), record.body, shard in begun)
             for hand in wanting:
                 hand.append(taken)
     return hands
@@ -201,7 +204,8 @@ def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stor
 
 def fold_page(projection: Projection, rows: Rows, records: Sequence[Taken]) -> Stop | None:
     """Fold the records that concern a view. Where it cannot go on, if so: `rows` is void then."""
-    rows.fetch([key for record in records if not _is_opaque(record) for key in projection.keys(record)])
+    clear = (record for record in records if not _is_opaque(record))
+    rows.fetch([(table, key, record.fresh) for record in clear for table, key in projection.keys(record)])
     for record in records:
         if _is_opaque(record):
             fact = record.event.fact

@@ -16,6 +16,7 @@ from ..log.log import EventLog, RawPage
 from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost
 from .projection import Projection
 from .projector import deal, fold_page, view_stopped
+from .rows import AtHand
 from .store import Store
 
 PAGE = 10_000  #: events in one transaction: the most a read gives
@@ -40,6 +41,8 @@ class Builder:
         self.slot = slot  #: where the tables are
         self._page = page or PAGE
         self._projections = [p for p in store.projections if p.name in checkpoints]
+        # Alone with tables that are empty, as far as one can know; who is not alone is told so by the checkpoints.
+        self._at_hand = AtHand() if all(not at.cursor for at in checkpoints.values()) else None
         self.at = dict(checkpoints)
         self.stopped: list[ViewStopped] = []  #: what ended the build of a view
 
@@ -78,8 +81,12 @@ class Builder:
         try:
             self.at.update(self._take(group, page))
         except _Failed as failed:
+            self._at_hand = None  # it has what was rolled back
             self._give_up(failed)
             return True
+        except BaseException:
+            self._at_hand = None
+            raise
         return not page.at_head and self.position != up_to
 
     def _take(self, group: Sequence[Projection], page: RawPage) -> dict[str, Checkpoint]:
@@ -91,7 +98,7 @@ class Builder:
                 before = self.at[projection.name]
                 if held.get(projection.name) != before:  # the tables may have been switched or dropped
                     raise Lost
-                rows = self._store.rows(connection, projection, before, slot=self.slot)
+                rows = self._store.rows(connection, projection, before, slot=self.slot, at_hand=self._at_hand)
                 stop = fold_page(projection, rows, hands[projection.name])
                 if stop is not None:
                     raise _Failed(view_stopped(projection.name, stop), projection)

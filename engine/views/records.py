@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..events.key import AssetKey
+from ..events.key import AssetCheckKey, AssetKey
 from ..events.run import RunStatus
+
+if TYPE_CHECKING:
+    from ..log.log import EventRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,16 @@ class Run:
     tags: dict[str, str] = field(default_factory=dict)
     parent_run_id: str | None = None  #: the run this one repeats or continues
     root_run_id: str | None = None  #: the first of that line
+    run_config: dict[str, Any] = field(default_factory=dict)  #: what follows is as RUN_CREATED says
+    asset_selection: tuple[AssetKey, ...] | None = None  #: None: all that the job makes
+    asset_check_selection: tuple[AssetCheckKey, ...] | None = None
+    op_selection: tuple[str, ...] | None = None  #: as the user wrote it
+    step_keys: tuple[str, ...] | None = None  #: None: all of the plan
+    job_snapshot_id: str | None = None
+    plan_snapshot_id: str | None = None
+    code_location: str | None = None
+    repository: str | None = None
+    pools: dict[str, int] = field(default_factory=dict)  #: to the number of the plan's steps in it
 
     @property
     def is_finished(self) -> bool:
@@ -45,6 +58,8 @@ class RunRecord:
     run: Run
     created_us: int
     updated_us: int
+    enqueued_us: int | None = None  #: the first time; so are the next two
+    launched_us: int | None = None  #: when a worker was asked for
     started_us: int | None = None
     ended_us: int | None = None
     failure_reason: str | None = None
@@ -68,6 +83,8 @@ class StepRecord:
     ended_us: int | None = None  #: the last one
     error_class: str | None = None  #: of the last failure, also when a later attempt succeeded
     error_message: str | None = None
+    expectations: int = 0  #: results of expectations, over all attempts
+    expectations_met: int = 0
 
     @property
     def duration_us(self) -> int | None:
@@ -78,8 +95,46 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepAttempt:
+    """One attempt at a step."""
+
+    run_id: str
+    step_key: str
+    attempt: int  #: 1 for the first try
+    status: str  #: STARTED, UP_FOR_RETRY, SUCCESS or FAILURE
+    started_us: int | None = None
+    ended_us: int | None = None
+    error_class: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStats:
+    """What a run amounts to."""
+
+    run_id: str
+    steps_succeeded: int
+    steps_failed: int
+    materializations: int
+    expectations: int
+    enqueued_us: int | None = None  #: the first time; so are the next two
+    launched_us: int | None = None  #: when a worker was asked for
+    started_us: int | None = None
+    ended_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAt:
+    """One run as it stood at a position of the timeline."""
+
+    position: int
+    record: RunRecord
+    steps: list[StepRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssetEvent:
-    """One thing that happened to an asset, as the views keep it. The whole event: `log.read_shard(shard, seq - 1)`."""
+    """One thing that happened to an asset, as the views keep it; `get_event_records` gives the whole event."""
 
     position: int
     type: str
@@ -114,11 +169,12 @@ class PartitionRecord:
 
     asset_key: AssetKey
     partition: str
-    status: str  #: IN_PROGRESS, FAILED, MATERIALIZED or MISSING, by its latest event
-    position: int  #: of that event
+    status: str  #: IN_PROGRESS, FAILED, MATERIALIZED or MISSING
+    position: int  #: of its latest event
     run_id: str | None
     timestamp_us: int
     materialized_position: int | None = None  #: of its latest materialization
+    data_version: str | None = None  #: of its latest materialization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +183,28 @@ class CheckRecord:
 
     asset_key: AssetKey
     check_name: str
-    status: str  #: PLANNED, PASSED or FAILED
+    status: str  #: PASSED, FAILED; without a result PLANNED, or, its run being over, EXECUTION_FAILED or SKIPPED
     severity: str | None
     partition: str | None
     position: int
     run_id: str | None
     timestamp_us: int
     metadata: dict[str, Any] = field(default_factory=dict)
+    event: EventRecord | None = None  #: the whole event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSummary:
+    """A check by its latest execution, and by its latest result."""
+
+    check_key: AssetCheckKey
+    latest: CheckRecord | None = None  #: planned or done
+    latest_result: CheckRecord | None = None  #: PASSED or FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMaterialization:
+    """The latest plan to make an asset, or one partition of it."""
+
+    storage_id: int
+    run_id: str | None

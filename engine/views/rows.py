@@ -28,15 +28,47 @@ class Digest(NamedTuple):
         return f"{self.total:032x}"
 
 
+class AtHand:
+    """Rows of hot tables, from page to page, for a writer who is alone with tables that began empty.
+
+    While all rows are at hand, a key that is not has no row, and nothing is looked up. Past the bound they are let go,
+    and each page looks up what it needs.
+    """
+
+    MOST = 20_000  #: rows of one table; about 10 MB
+
+    def __init__(self) -> None:
+        self.rows: dict[Table, dict[Key, Row | None]] = {}
+        self.whole: set[Table] = set()
+
+    def of(self, table: Table) -> dict[Key, Row | None]:
+        """What is at hand of a table; all of it, if the table is in `whole`."""
+        rows = self.rows.get(table)
+        if rows is None:
+            rows = self.rows[table] = {}
+            self.whole.add(table)
+        elif len(rows) > self.MOST:
+            rows.clear()
+            self.whole.discard(table)
+        return rows
+
+
 class Rows:
     """The tables of one view, as of the page that is being folded."""
 
     def __init__(
-        self, connection: sa.Connection, tables: Mapping[Table, Statements], digests: Mapping[str, Digest]
+        self,
+        connection: sa.Connection,
+        tables: Mapping[Table, Statements],
+        digests: Mapping[str, Digest],
+        at_hand: AtHand | None = None,
     ) -> None:
         self._connection = connection
         self._tables = tables
-        self._stored: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
+        self._stored: dict[Table, dict[Key, Row | None]] = {
+            table: at_hand.of(table) if at_hand and table.hot else {} for table in tables
+        }
+        self._whole = at_hand.whole if at_hand else frozenset[Table]()
         self._now: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
         self._digests = dict(digests)
         self._empty: dict[Table, bool] = {}  #: of tables without rows by their digest, whether that is so
@@ -99,11 +131,15 @@ class Rows:
 
     # -- for the projector --------------------------------------------------------------------------------------
 
-    def fetch(self, wanted: Iterable[tuple[Table, Key]]) -> None:
-        """Load rows that a page will ask for, many in one statement."""
+    def fetch(self, wanted: Iterable[tuple[Table, Key, bool]]) -> None:
+        """Load rows that a page will ask for, many in one statement. The third tells that the run is new: there is
+        nothing to load from tables that are keyed by it."""
         by_table: dict[Table, dict[Key, None]] = {}
-        for table, key in wanted:
-            by_table.setdefault(table, {})[key] = None
+        for table, key, fresh in wanted:
+            if fresh and table.of_run:
+                self._stored[table].setdefault(key, None)
+            else:
+                by_table.setdefault(table, {})[key] = None
         for table, keys in by_table.items():
             self._load(table, [key for key in keys if key not in self._stored[table]])
 
@@ -124,7 +160,8 @@ class Rows:
             return
         stored = self._stored[table]
         stored.update(dict.fromkeys(keys))
-        if self._is_empty(table):  # of a feature that nobody uses; else each key would be looked up in vain
+        # Of a table of a feature that nobody uses, each key would be looked up in vain.
+        if table in self._whole or self._is_empty(table):
             return
         make = table.row._make
         for row in self._tables[table].select(self._connection, keys):

@@ -1,4 +1,4 @@
-"""The view of runs: one row a run, one row a tag of a run.
+"""The view of runs: one row a run, one a tag of a run, one a change of its status, and RUN_CREATED as it was recorded.
 
 Promises: the first end of a run, by position, stands; later ones are counted and shown as ignored. After a request to
 cancel, only an end changes the status. Filters and order are indexed columns.
@@ -7,7 +7,7 @@ Not here: questions (run_queries.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 from ..events.errorinfo import ErrorInfo
@@ -42,8 +42,14 @@ class RunRow(NamedTuple):
     status: str
     parent_run_id: str | None
     root_run_id: str | None
+    job_snapshot_id: str | None
+    plan_snapshot_id: str | None
+    code_location: str | None
+    backfill_id: str | None  #: by its tag, one of `BACKFILL_TAGS`
     created_us: int
     updated_us: int
+    enqueued_us: int | None  #: the first time; so are the next two
+    starting_us: int | None
     started_us: int | None
     ended_us: int | None
     ended_position: int | None
@@ -64,19 +70,60 @@ class TagRow(NamedTuple):
     created_position: int
 
 
+class BirthRow(NamedTuple):
+    """RUN_CREATED as it is stored. Apart from the run's row, which each change of status rewrites."""
+
+    run_id: str
+    seq: int
+    position: int
+    body: bytes
+
+
+class ChangeRow(NamedTuple):
+    """An event that may have changed a run's status, whole. It goes with its run."""
+
+    position: int
+    run_id: str
+    seq: int
+    type: str
+    job_name: str
+    timestamp_us: int
+    body: bytes
+
+
+# Time comes second in an index, and the place in the timeline last: it breaks ties, and a cursor can rest on it.
 RUNS: Final = Table(
-    "runs_v1",
+    "runs_v2",
     RunRow,
     key=1,
     indexes=(
         ("created_position",),
+        ("created_us", "created_position"),
+        ("updated_us", "created_position"),
+        ("started_us", "created_position"),
+        ("ended_us", "created_position"),
         ("status", "created_position"),
+        ("status", "updated_us", "created_position"),
         ("job_name", "created_position"),
-        ("parent_run_id",),
-        ("root_run_id",),
+        ("job_name", "updated_us", "created_position"),
+        ("job_snapshot_id", "created_position"),
+        ("backfill_id", "created_position"),
+        ("parent_run_id", "created_position"),
+        ("root_run_id", "created_position"),
     ),
+    of_run=True,
 )
-TAGS: Final = Table("run_tags_v1", TagRow, key=2, indexes=(("key", "value", "created_position"),))
+TAGS: Final = Table("run_tags_v2", TagRow, key=2, indexes=(("key", "value", "created_position"),), of_run=True)
+BIRTHS: Final = Table("run_births_v2", BirthRow, key=1, of_run=True)
+CHANGES: Final = Table(
+    "run_changes_v2",
+    ChangeRow,
+    key=1,
+    indexes=(("type", "position"), ("type", "job_name", "position"), ("run_id", "position")),
+)
+
+#: each names the backfill that a run belongs to; the second is what histories from elsewhere have
+BACKFILL_TAGS: Final = ("foldlog/backfill", "dagster/backfill")
 
 _ENDS: Final[dict[type[Fact], RunStatus]] = {
     RunSucceeded: RunStatus.SUCCESS,
@@ -107,14 +154,20 @@ def fold(rows: Rows, record: Taken) -> None:
     run_id = keyed(record.run_id)
     before: RunRow | None = rows.get(RUNS, (run_id,))
     after = fold_run(before or _first(run_id, record), record.event, record.position, is_first=before is None)
-    rows.put(RUNS, after)
     match fact:
         case RunCreated() | RunTagsAdded():
             for key, value in fact.tags.items():
                 rows.put(TAGS, TagRow(run_id, keyed(key), keyed(value), after.created_position))
+            after = _with_backfill(rows, after, fact.tags)
+            if isinstance(fact, RunCreated):
+                rows.put(BIRTHS, BirthRow(run_id, record.seq, record.position, record.body))
         case RunTagsRemoved():
             for key in fact.keys:
                 rows.delete(TAGS, (run_id, keyed(key)))
+            after = _with_backfill(rows, after, fact.keys)
+        case _:
+            rows.add(CHANGES, _change(run_id, after.job_name, record))
+    rows.put(RUNS, after)
 
 
 def fold_run(row: RunRow, event: Event[Any], position: int, *, is_first: bool) -> RunRow:
@@ -132,9 +185,16 @@ def fold_run(row: RunRow, event: Event[Any], position: int, *, is_first: bool) -
                 status=str(fact.status) if is_first else row.status,
                 parent_run_id=keyed_or_none(fact.parent_run_id),
                 root_run_id=keyed_or_none(fact.root_run_id),
+                job_snapshot_id=keyed_or_none(fact.job_snapshot_id),
+                plan_snapshot_id=keyed_or_none(fact.plan_snapshot_id),
+                code_location=keyed_or_none(fact.code_location),
             )
         case RunStarted() if row.started_us is None and not over:
             row = row._replace(started_us=now)
+        case RunEnqueued() if row.enqueued_us is None and not over:
+            row = row._replace(enqueued_us=now)
+        case RunStarting() if row.starting_us is None and not over:
+            row = row._replace(starting_us=now)
     if type(fact) not in _STAGES or over or row.status == RunStatus.CANCELING:
         return row
     return row._replace(status=str(_STAGES[type(fact)]))
@@ -165,8 +225,14 @@ def _first(run_id: str, record: Taken) -> RunRow:
         status=str(RunStatus.NOT_STARTED),
         parent_run_id=None,
         root_run_id=None,
+        job_snapshot_id=None,
+        plan_snapshot_id=None,
+        code_location=None,
+        backfill_id=None,
         created_us=event.timestamp_us,
         updated_us=event.timestamp_us,
+        enqueued_us=None,
+        starting_us=None,
         started_us=None,
         ended_us=None,
         ended_position=None,
@@ -179,10 +245,32 @@ def _first(run_id: str, record: Taken) -> RunRow:
     )
 
 
+def _with_backfill(rows: Rows, row: RunRow, changed: Collection[str]) -> RunRow:
+    """The row after some of the run's tags have changed."""
+    if not any(key in changed for key in BACKFILL_TAGS):
+        return row
+    tags: list[TagRow | None] = [rows.get(TAGS, (row.run_id, key)) for key in BACKFILL_TAGS]
+    return row._replace(backfill_id=next((tag.value for tag in tags if tag is not None), None))
+
+
+def _change(run_id: str, job_name: str, record: Taken) -> ChangeRow:
+    return ChangeRow(
+        position=record.position,
+        run_id=run_id,
+        seq=record.seq,
+        type=record.event.type,
+        job_name=job_name,
+        timestamp_us=record.event.timestamp_us,
+        body=record.body,
+    )
+
+
 def _drop(rows: Rows, run_id: str) -> None:
     rows.delete(RUNS, (run_id,))
-    for tag in rows.select(TAGS, run_id=run_id):
-        rows.delete(TAGS, tag[:2])
+    rows.delete(BIRTHS, (run_id,))
+    for table in (TAGS, CHANGES):
+        for row in rows.select(table, run_id=run_id):
+            rows.delete(table, row[: table.key])
 
 
 def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
@@ -190,6 +278,8 @@ def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
         run_id = keyed(record.run_id)
         yield RUNS, (run_id,)
         fact = record.event.fact
+        if isinstance(fact, RunCreated):
+            yield BIRTHS, (run_id,)
         if isinstance(fact, RunCreated | RunTagsAdded):
             for key in fact.tags:
                 yield TAGS, (run_id, keyed(key))
@@ -197,11 +287,15 @@ def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
 
 PROJECTION: Final = Projection(
     name="runs",
-    version=1,
+    version=2,
     topics=Topic.RUN,
     types=frozenset(kind.KIND.name for kind in _KINDS),
-    tables=(RUNS, TAGS),
+    tables=(RUNS, TAGS, BIRTHS, CHANGES),
     keys=keys,
     fold=fold,
-    people={"runs": select_all(RUNS), "run_tags": select_all(TAGS)},
+    people={
+        "runs": select_all(RUNS),
+        "run_tags": select_all(TAGS),
+        "run_status_changes": select_all(CHANGES, but=("body",)),
+    },
 )

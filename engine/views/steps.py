@@ -1,17 +1,18 @@
-"""The view of steps: one row a step of a run, over all its attempts.
+"""The view of steps: one row a step of a run, over all its attempts, and one row an attempt.
 
-Promises: the end of a step stands until another attempt begins; a worker that comes too late changes nothing.
+Promises: the end of a step stands until another attempt begins; a worker that comes too late changes nothing: neither
+after the end, nor when a later attempt is under way.
+Not here: questions (step_queries.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, TypeVar
 
-import sqlalchemy as sa
-
-from ..events.event import Event, Topic
+from ..events.event import Event, Fact, Topic
 from ..events.step import (
+    StepExpectationResult,
     StepFailed,
     StepRestarted,
     StepSkipped,
@@ -21,7 +22,6 @@ from ..events.step import (
 )
 from ..events.tombstone import RunDeleted
 from .projection import Projection, Taken, select_all
-from .records import StepRecord
 from .rows import Rows
 from .table import Key, Table, keyed, number, words
 
@@ -39,48 +39,110 @@ class StepRow(NamedTuple):
     ended_us: int | None
     error_class: str | None
     error_message: str | None
+    expectations: int  #: results of expectations in all its attempts
+    expectations_met: int
 
 
-STEPS: Final = Table("steps_v1", StepRow, key=2)
+class AttemptRow(NamedTuple):
+    """One attempt at a step. Times by the clock of its worker."""
+
+    run_id: str
+    step_key: str
+    attempt: int
+    status: str  #: STARTED, UP_FOR_RETRY, SUCCESS or FAILURE
+    started_us: int | None
+    ended_us: int | None
+    error_class: str | None
+    error_message: str | None
+
+
+STEPS: Final = Table("steps_v2", StepRow, key=2, indexes=(("run_id", "first_position"),), of_run=True)
+ATTEMPTS: Final = Table("step_attempts_v2", AttemptRow, key=3, of_run=True)
+
+_UNHEARD: Final = ("STARTED", None, None, None, None)  #: an attempt of which nothing was heard before
+R = TypeVar("R", StepRow, AttemptRow)
 
 _ENDED: Final = frozenset(("SUCCESS", "FAILURE", "SKIPPED"))
-_RETRY: Final = "UP_FOR_RETRY"  #: an attempt is over, the step is not
-_KINDS: Final = (StepStarted, StepRestarted, StepUpForRetry, StepSucceeded, StepFailed, StepSkipped)
+_ENDS: Final[dict[type[Fact], str]] = {
+    StepUpForRetry: "UP_FOR_RETRY",
+    StepSucceeded: "SUCCESS",
+    StepFailed: "FAILURE",
+    StepSkipped: "SKIPPED",
+}
+_KINDS: Final[tuple[type[Fact], ...]] = (StepStarted, StepRestarted, *_ENDS, StepExpectationResult)
 
 
 def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
-        for row in rows.select(STEPS, run_id=keyed(fact.run_id)):
-            rows.delete(STEPS, row[:2])
+        for table in (STEPS, ATTEMPTS):
+            for row in rows.select(table, run_id=keyed(fact.run_id)):
+                rows.delete(table, row[: table.key])
         return
     key = _key(record)
-    if key is not None:
-        rows.put(STEPS, fold_step(rows.get(STEPS, key) or _first(key, record), record.event, record.position))
+    if key is None:
+        return
+    before: StepRow | None = rows.get(STEPS, key)
+    if isinstance(fact, StepExpectationResult):
+        if before is not None:  # what no step began is of no step
+            met = before.expectations_met + int(fact.success)
+            rows.put(STEPS, before._replace(expectations=before.expectations + 1, expectations_met=met))
+        return
+    row = before or _first(key, record)
+    if _counts(row, fact) and not isinstance(fact, StepSkipped):  # a step that was skipped was not attempted
+        attempt_key = (*key, _attempt(row, fact))
+        attempt = rows.get(ATTEMPTS, attempt_key) or AttemptRow._make((*attempt_key, *_UNHEARD))
+        rows.put(ATTEMPTS, fold_attempt(attempt, record.event))
+    rows.put(STEPS, fold_step(row, record.event, record.position))
 
 
 def fold_step(row: StepRow, event: Event[Any], position: int) -> StepRow:
     """The row after `event`."""
-    now = event.timestamp_us
-    row = row._replace(last_position=position)
     fact = event.fact
-    attempts = max(row.attempts, number(getattr(fact, "attempt", 0)))
-    match fact:
-        case StepStarted() | StepRestarted():
-            started_us = now if row.started_us is None else row.started_us
-            return row._replace(status="STARTED", attempts=attempts, started_us=started_us, ended_us=None)
-        case StepUpForRetry() if row.status not in _ENDED:
-            return _with_error(row._replace(status=_RETRY, attempts=attempts), fact.error)
-        case StepSucceeded() if row.status not in _ENDED:
-            return row._replace(status="SUCCESS", attempts=attempts, ended_us=now)
-        case StepFailed() if row.status not in _ENDED:
-            return _with_error(row._replace(status="FAILURE", attempts=attempts, ended_us=now), fact.error)
-        case StepSkipped() if row.status not in _ENDED:
-            return row._replace(status="SKIPPED", ended_us=now)
-    return row
+    if not _counts(row, fact):
+        return row._replace(last_position=position)
+    now, status = event.timestamp_us, _ENDS.get(type(fact))
+    if status is None:
+        started_us = now if row.started_us is None else row.started_us
+        return row._replace(
+            status="STARTED",
+            attempts=_attempt(row, fact),
+            last_position=position,
+            started_us=started_us,
+            ended_us=None,
+        )
+    row = row._replace(
+        status=status,
+        attempts=row.attempts if isinstance(fact, StepSkipped) else _attempt(row, fact),
+        last_position=position,
+        ended_us=row.ended_us if isinstance(fact, StepUpForRetry) else now,
+    )
+    return _with_error(row, getattr(fact, "error", None))
 
 
-def _with_error(row: StepRow, error: Any) -> StepRow:
+def fold_attempt(row: AttemptRow, event: Event[Any]) -> AttemptRow:
+    """The attempt after an event of its own."""
+    status = _ENDS.get(type(event.fact))
+    if status is None:
+        return row._replace(status="STARTED", started_us=event.timestamp_us, ended_us=None)
+    return _with_error(row._replace(status=status, ended_us=event.timestamp_us), getattr(event.fact, "error", None))
+
+
+def _counts(row: StepRow, fact: Any) -> bool:
+    """Whether the fact is of the attempt that is under way, or begins one; else its worker comes too late."""
+    if isinstance(fact, StepSkipped):
+        return row.status not in _ENDED
+    if number(fact.attempt) < row.attempts:
+        return False
+    return isinstance(fact, StepStarted | StepRestarted) or row.status not in _ENDED
+
+
+def _attempt(row: StepRow, fact: Any) -> int:
+    """The number of the attempt that a fact is of."""
+    return max(row.attempts, number(getattr(fact, "attempt", 0)))
+
+
+def _with_error(row: R, error: Any) -> R:
     if error is None:
         return row
     return row._replace(error_class=words(error.class_name), error_message=words(error.message))
@@ -88,7 +150,7 @@ def _with_error(row: StepRow, error: Any) -> StepRow:
 
 def _first(key: Key, record: Taken) -> StepRow:
     at = record.position
-    return StepRow(key[0], key[1], "STARTED", 0, at, at, None, None, None, None)
+    return StepRow(key[0], key[1], "STARTED", 0, at, at, None, None, None, None, 0, 0)
 
 
 def _key(record: Taken) -> Key | None:
@@ -102,43 +164,18 @@ def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
     key = _key(record)
     if key is not None:
         yield STEPS, key
+        attempt = getattr(record.event.fact, "attempt", None)
+        if attempt is not None:
+            yield ATTEMPTS, (*key, number(attempt))
 
 
 PROJECTION: Final = Projection(
     name="steps",
-    version=1,
+    version=2,
     topics=Topic.STEP,
-    types=frozenset(kind.KIND.name for kind in (*_KINDS, RunDeleted)),
-    tables=(STEPS,),
+    types=frozenset((*(kind.KIND.name for kind in _KINDS), RunDeleted.KIND.name)),
+    tables=(STEPS, ATTEMPTS),
     keys=keys,
     fold=fold,
-    people={"steps": select_all(STEPS)},
+    people={"steps": select_all(STEPS), "step_attempts": select_all(ATTEMPTS)},
 )
-
-
-def of_run(connection: sa.Connection, steps: sa.Table, run_id: str, *, limit: int) -> list[StepRecord]:
-    """Up to `limit` steps of a run, in the order in which they were first heard of."""
-    query = sa.select(steps).where(steps.c.run_id == keyed(run_id)).order_by(steps.c.first_position).limit(limit)
-    rows = (StepRow._make(row) for row in connection.execute(query))
-    return [
-        StepRecord(
-            run_id=row.run_id,
-            step_key=row.step_key,
-            status=row.status,
-            attempts=row.attempts,
-            started_us=row.started_us,
-            ended_us=row.ended_us,
-            error_class=row.error_class,
-            error_message=row.error_message,
-        )
-        for row in rows
-    ]
-
-
-def ends_of(connection: sa.Connection, steps: sa.Table, run_id: str, step_keys: Collection[str]) -> dict[str, int]:
-    """Of those steps of a run whose last attempt is over: the position of the event that says so."""
-    wanted = {keyed(key): key for key in step_keys}
-    query = sa.select(steps.c.step_key, steps.c.last_position).where(
-        steps.c.run_id == keyed(run_id), steps.c.step_key.in_(list(wanted)), steps.c.status.in_([*_ENDED, _RETRY])
-    )
-    return {wanted[key]: position for key, position in connection.execute(query)}

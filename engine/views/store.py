@@ -22,7 +22,7 @@ from .lazily import Lazily
 from .making import prepare
 from .projection import Projection
 from .question import Prepared, Question, prepare as prepare_question
-from .rows import Rows
+from .rows import AtHand, Rows
 from .statements import Statements
 from .table import Table
 
@@ -88,11 +88,19 @@ class Store:
         """Set the checkpoint, if it is where it was read. Raises Lost if it is not."""
         checkpoints.move(connection, projection, old, new, slot=slot)
 
-    def rows(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str = LIVE) -> Rows:
-        """The tables of a view, for folding."""
+    def rows(
+        self,
+        connection: sa.Connection,
+        projection: Projection,
+        at: Checkpoint,
+        *,
+        slot: str = LIVE,
+        at_hand: AtHand | None = None,
+    ) -> Rows:
+        """The tables of a view, for folding. `at_hand`: of a writer who is alone with them since they were empty."""
         declared = self._live if slot == LIVE else self.generations.built(projection, at.generation)
         statements = Lazily(projection.tables, lambda table: self._statements(table, declared[table]))
-        return Rows(connection, statements, at.digests)
+        return Rows(connection, statements, at.digests, at_hand)
 
     def _statements(self, table: Table, declared: sa.Table) -> Statements:
         if declared not in self._made:
