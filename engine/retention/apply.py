@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from ..events.event import Event, Retention
 from ..events.tombstone import HistoryTrimmed, RunDeleted
-from ..log.log import EventLog
+from ..log.log import EventLog, EventRecord
 from ..log.port import Receipt, ShardState
 from .plan import RUNS, RetentionPlan, plan
 from .policy import RetentionPolicy
@@ -51,6 +51,7 @@ def apply(
     Runs that were deleted since a plan was made are passed over. Raises what `EventLog.purge` and `EventLog.trim`
     raise; what went before stays gone.
     """
+    instance.log.catch_up()
     completed = complete(instance.log)
     todo = what if isinstance(what, RetentionPlan) else plan(instance, what, now_us, limit=limit)
     runs = events = size = 0
@@ -78,8 +79,8 @@ def complete(log: EventLog) -> int:
     trim. How many there were; of the trim that cannot be told, so it counts when it has freed something."""
     ended = 0
     deleted = _latest(log, RunDeleted.KIND.name, RECENT)
-    for number, event in enumerate(deleted):
-        fact = event.fact
+    for number, record in enumerate(deleted):
+        fact = record.event.fact
         if not isinstance(fact, RunDeleted):
             continue
         shard = log.backend.find_shard(fact.run_id)
@@ -87,14 +88,14 @@ def complete(log: EventLog) -> int:
         if begun or (number == 0 and shard is not None):  # of the last one, the file may be left
             log.purge(fact.run_id, Event.now(fact), keep=fact.keep_assets)
         ended += begun
-    for event in _latest(log, HistoryTrimmed.KIND.name, 1):
-        fact = event.fact
-        if isinstance(fact, HistoryTrimmed):
+    for record in _latest(log, HistoryTrimmed.KIND.name, 1):
+        fact = record.event.fact
+        # In an order that was made anew, its position may be another event's: then nobody knows what it meant.
+        if isinstance(fact, HistoryTrimmed) and fact.through_position < (record.position or 0):
             again = log.trim(Retention(fact.retention), fact.through_position, shard=fact.shard)
             ended += again.freed.events > 0
     return ended
 
 
-def _latest(log: EventLog, type: str, limit: int) -> list[Event]:  # type: ignore[type-arg]
-    page = log.read_shard("@instance", newest_first=True, limit=limit, types=[type])
-    return [record.event for record in page.records]
+def _latest(log: EventLog, type: str, limit: int) -> list[EventRecord]:
+    return log.read_shard("@instance", newest_first=True, limit=limit, types=[type]).records
