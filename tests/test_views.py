@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -611,14 +611,21 @@ def test_a_stopped_view_goes_on_when_it_is_tried_again() -> None:
 # -- old and new versions -----------------------------------------------------------------------------------------
 
 
+class NextRow(NamedTuple):
+    run_id: str
+    step_key: str
+    status: str
+    events: int
+
+
 def next_version(*, factor: int) -> list[Any]:
     """The projections of a later release, in which `steps` has another fold and so tables of its own."""
-    table = Table("steps_v9", steps.StepRow, key=2)
+    table = Table("steps_v9", NextRow, key=2)
 
     def fold(rows: Any, record: Any) -> None:
         key = (record.run_id or "", record.event.step_key or "")
-        row = rows.get(table, key) or steps.StepRow(*key, "NEW", 0, 0, 0, None, None, None, None)
-        rows.put(table, row._replace(attempts=row.attempts + factor))
+        row = rows.get(table, key) or NextRow(*key, "NEW", 0)
+        rows.put(table, row._replace(events=row.events + factor))
 
     later = steps.PROJECTION._replace(
         version=9, tables=(table,), fold=fold, keys=lambda _: (), people={"steps": select_all(table)}
@@ -650,7 +657,7 @@ def test_old_and_new_versions_go_on_side_by_side(instance: Instance) -> None:
     assert {view.lag for view in (*old.status(), *later.status())} == {0}
     assert instance.verify().ok
     dropped = later.drop_old()
-    assert dropped == ["steps_v2"]
+    assert sorted(dropped) == sorted(table.name for table in steps.PROJECTION.tables)
     fresh = Store(database, PROJECTIONS)  # an old process that comes back makes its tables anew
     assert fresh.checkpoints()["steps"].position == 0
     assert shown() == {"NEW"}
