@@ -356,15 +356,16 @@ def told_of_changes(log: EventLog) -> set[tuple[int, str]]:
 # -- tests ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@pytest.mark.timeout(300)
+@settings(max_examples=30)
 @given(orchestrations)
 def test_live_views_of_orchestration_are_the_rebuilt_ones(history: list[tuple[Any, ...]]) -> None:
     with Instance.ephemeral() as instance:
         agrees(instance, history, pages=(1, 7, 1000))
 
 
-@pytest.mark.timeout(400)
-@settings(max_examples=50)
+@pytest.mark.timeout(300)
+@settings(max_examples=30)
 @given(histories)
 def test_live_views_are_the_rebuilt_ones(history: list[tuple[Any, ...]]) -> None:
     with Instance.ephemeral() as instance:
