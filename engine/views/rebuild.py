@@ -7,7 +7,9 @@ Not here: the fold of a page (projector.py), the tables (store.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ..errors import FoldlogError, UnavailableError
 from ..log.log import EventLog
@@ -31,12 +33,12 @@ class Builder:
         checkpoints: Mapping[str, Checkpoint],
         *,
         slot: str,
-        page: int = PAGE,
+        page: int | None = None,
     ) -> None:
         self._log = log
         self._store = store
         self._slot = slot
-        self._page = page
+        self._page = page or PAGE
         self._projections = [p for p in store.projections if p.name in checkpoints]
         self._at_hand = AtHand() if all(not at.cursor for at in checkpoints.values()) else None
         self.at = dict(checkpoints)  #: all of them at one place
@@ -52,12 +54,13 @@ class Builder:
             return False
         old = self.at
         # A page of all types holds one record a position, so that `limit` ends it exactly.
-        page = self._log.read_raw(after=next(iter(old.values())).cursor or None, limit=limit)
+        with _no_collector():
+            page = self._log.read_raw(after=next(iter(old.values())).cursor or None, limit=limit)
         if page.cursor.position == self.position:
             return False
         hands = deal(self._log, self._projections, page.stored)
         new = {}
-        with self._store.database.write() as connection:
+        with _no_collector(), self._store.database.write() as connection:
             for projection in self._projections:
                 before = old[projection.name]
                 rows = self._store.rows(connection, projection, before, slot=self._slot, at_hand=self._at_hand)
@@ -72,6 +75,19 @@ class Builder:
         return not page.at_head and self.position != up_to
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the collector of cycles for one page. A page is tens of thousands of tuples and no cycle; looking through
+    them time and again takes a tenth of a rebuild."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def rebuild(log: EventLog, store: Store, projections: Sequence[Projection], *, progress: Progress | None) -> int:
     """Build these views and switch to them; the position that was reached.
 
@@ -81,12 +97,19 @@ def rebuild(log: EventLog, store: Store, projections: Sequence[Projection], *, p
         builds = {p.name: store.start_build(connection, p) for p in projections}
     builder = Builder(log, store, builds, slot=BUILDING)
     name = projections[0].name if len(projections) == 1 else "all"
+    finished = False
     try:
         while True:
             more = builder.step()
             if progress is not None:
                 progress(name, builder.position, max(log.head().position, builder.position))
-            if not more and _switched(store, projections, builder):
+            if more:
+                continue
+            if not finished:
+                for projection in projections:
+                    store.finish_build(projection, builder.at[projection.name])
+                finished = True  # and what came meanwhile is taken in
+            elif _switched(store, projections, builder):
                 return builder.position
     except Lost:
         raise UnavailableError(f"another rebuild of view {name} has begun; this one was given up") from None

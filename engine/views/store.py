@@ -173,8 +173,18 @@ class Store:
         generation = max(live.generation, left.generation if left else 0) + 1
         fresh = Checkpoint(generation, 0, "", {}, None)
         self._insert(connection, projection, fresh, slot=BUILDING)
-        _create(connection, self.built(projection, generation).values())
+        _create(connection, self.built(projection, generation).values(), late=False)
         return fresh
+
+    def finish_build(self, projection: Projection, build: Checkpoint) -> None:
+        """Make the indexes that no fold needed, each in a transaction of its own: others wait for one at most."""
+        for table in self.built(projection, build.generation).values():
+            for index in _indexes(table):
+                if index.info["late"]:
+                    with self.database.write() as connection:
+                        if self.checkpoints(connection, slot=BUILDING).get(projection.name) != build:
+                            raise Lost
+                        connection.execute(CreateIndex(index, if_not_exists=True))
 
     def drop_build(self, connection: sa.Connection, projection: Projection, build: Checkpoint) -> None:
         """Take a rebuild's tables and checkpoint away."""
@@ -269,11 +279,16 @@ class Store:
         connection.execute(sa.text(text.replace("{prefix}", self.database.prefix)))
 
 
-def _create(connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+def _create(connection: sa.Connection, tables: Iterable[sa.Table], *, late: bool = True) -> None:
     for table in tables:
         connection.execute(CreateTable(table, if_not_exists=True))
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            connection.execute(CreateIndex(index, if_not_exists=True))
+        for index in _indexes(table):
+            if late or not index.info["late"]:
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _indexes(table: sa.Table) -> list[sa.Index]:
+    return sorted(table.indexes, key=lambda index: str(index.name))
 
 
 def _named(projection: Projection, slot: str) -> sa.ColumnElement[bool]:
