@@ -321,6 +321,22 @@ def test_a_condition_may_be_common_or_rare(instance: Instance) -> None:
             ]
 
 
+def test_a_condition_may_list_many_values(instance: Instance) -> None:
+    """Up to 200 they are one walk down the index each, in one statement; above that, several statements or a sort."""
+    for n in range(250):
+        tell(instance, f"r{n}", created(f"j{n}", tags={"k": f"v{n}"}), events.RunSucceeded(), made("a", f"p{n}"))
+    for count in (199, 200, 201, 250):
+        wanted = [f"r{n}" for n in range(count)][::-1]
+        names = {letter: [f"{letter}{n}" for n in range(count)] for letter in "jvp"}
+        assert ids(instance.get_run_records(RunsFilter(tags={"k": names["v"]}))) == wanted
+        succeeded = RunStatusChangeRecordsFilter(event_type="RUN_SUCCESS", job_names=names["j"])
+        assert [record.shard for record in instance.fetch_run_status_changes(succeeded).records] == wanted
+        of_asset = AssetRecordsFilter(asset_key="a", asset_partitions=names["p"])
+        assert [record.shard for record in instance.fetch_materializations(of_asset).records] == wanted
+        assert [record.shard for record in instance.fetch_materializations(of_asset, limit=7).records] == wanted[:7]
+        assert set(instance.get_status_by_partition("a", names["p"]).values()) == {"MATERIALIZED"}
+
+
 # -- steps --------------------------------------------------------------------------------------------------------
 
 

@@ -825,3 +825,19 @@ def test_row_classes_have_only_what_every_database_has() -> None:
             assert table.name.endswith(f"_v{projection.version}")
             assert [c.name for c in table.declare(1).columns] == list(table.row._fields)
     assert assets.PROJECTION.types.isdisjoint(steps.PROJECTION.types - {"RUN_DELETED"})
+
+
+def test_a_rebuilt_view_has_every_index(instance: Instance) -> None:
+    def indexes() -> dict[str, set[tuple[str, ...]]]:
+        store = instance.views.store
+        see, schema = sa.inspect(store.database.engine), store.database.schema
+        found = {table.name: see.get_indexes(table.name, schema=schema) for table in store.tables}
+        return {name: {tuple(one["column_names"]) for one in some} for name, some in found.items()}
+
+    some_runs(instance)
+    instance.get_run_records()
+    made = indexes()
+    assert made == {table.name: {*table.indexes, *table.late} for table in instance.views.store.tables}
+    for _ in range(2):
+        instance.rebuild()
+        assert indexes() == made

@@ -79,14 +79,15 @@ class Reader:
         """Up to `limit` records of some types below `before`, the newest first."""
         found: list[Stored] = []
         below = MAX_INT if before is None else min(before, MAX_INT)
-        begin = below
+        begin, some = below, min(limit, 8)
         while len(found) < limit:
-            spans = self._order.typed_spans_back(before=begin, limit=limit, types=types)
+            spans = self._order.typed_spans_back(before=begin, limit=some, types=types)
             matches = self._matches(spans[::-1], 0, types)
             found += [one for one in reversed(matches) if one.position is not None and one.position < below]
-            if len(spans) < limit:
+            if len(spans) < some:
                 break
-            begin = spans[-1].position
+            # A receipt may hold one match or a page of them, and is read whole: few at first, then more.
+            begin, some = spans[-1].position, min(limit, some * 2)
         return found[:limit]
 
     def _matches(self, spans: list[Span], after: int, types: frozenset[str]) -> list[Stored]:

@@ -92,16 +92,14 @@ EVENTS: Final = Table(
     indexes=(
         ("asset_key", "type", "position"),
         ("asset_key", "partition", "type", "position"),
-        ("type", "position"),
         ("run_id", "type"),
     ),
+    late=(("type", "position"),),
 )
-EVENT_TAGS: Final = Table(
-    "asset_event_tags_v2", EventTagRow, key=2, indexes=(("asset_key", "key", "value", "position"),)
-)
+EVENT_TAGS: Final = Table("asset_event_tags_v2", EventTagRow, key=2, late=(("asset_key", "key", "value", "position"),))
 ASSETS: Final = Table("assets_v2", AssetRow, key=1, hot=True)
 PARTITIONS: Final = Table(
-    "asset_partitions_v2", PartitionRow, key=2, indexes=(("asset_key", "status", "partition"),), hot=True
+    "asset_partitions_v2", PartitionRow, key=2, late=(("asset_key", "status", "partition"),), hot=True
 )
 
 _MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name

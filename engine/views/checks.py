@@ -38,12 +38,8 @@ CHECKS: Final = Table(
     "asset_checks_v2",
     CheckRow,
     key=1,
-    indexes=(
-        ("asset_key", "check_name", "status", "position"),
-        ("asset_key", "position"),
-        ("status", "position"),
-        ("run_id", "asset_key", "check_name"),
-    ),
+    indexes=(("run_id", "asset_key", "check_name"),),
+    late=(("asset_key", "check_name", "status", "position"), ("asset_key", "position"), ("status", "position")),
 )
 PLANNED, PASSED, FAILED = "PLANNED", "PASSED", "FAILED"
 

@@ -49,11 +49,13 @@ class Database:
         schema: str | None = None,
         path: Path | None = None,
         connect: Callable[[], sqlite3.Connection] | None = None,
+        scratch: bool = False,
     ) -> None:
         self.engine = engine.execution_options(schema_translate_map={None: schema}) if schema else engine
         self.shown = shown  #: for messages: where it is, without credentials
         self.schema = schema
         self.path = path  #: of the SQLite file, if it is one
+        self.scratch = scratch  #: nobody asks it questions
         # One connection for all threads: they must take turns.
         self._turn = threading.RLock() if isinstance(engine.pool, StaticPool) else nullcontext()
         self._own = True
@@ -74,7 +76,7 @@ class Database:
         def connect() -> sqlite3.Connection:
             return _open_for_reading(path) if read_only else _open_for_writing(path, scratch=scratch)
 
-        return cls(_sqlite(connect), shown=str(path), path=path, connect=connect)
+        return cls(_sqlite(connect), shown=str(path), path=path, connect=connect, scratch=scratch)
 
     @classmethod
     def borrowed(cls, engine: sa.Engine, *, schema: str, shown: str) -> Database:

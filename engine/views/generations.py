@@ -15,10 +15,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex
 
 from . import checkpoints
-from .checkpoints import BUILDING, LIVE, PREVIOUS, REGISTRY, Checkpoint
-from .making import create, execute, hide, show
+from .checkpoints import BUILDING, LIVE, PREVIOUS, REGISTRY, Checkpoint, Lost
+from .making import create, execute, hide, indexes, show
 from .projection import Projection
 from .table import Table
 
@@ -55,8 +56,19 @@ class Generations:
         generation = max(at.generation for at in held.values() if at is not None) + 1
         fresh = Checkpoint(generation, 0, "", {}, None, shown=False, code=code)
         checkpoints.insert(connection, projection, fresh, slot=BUILDING)
-        create(connection, self.built(projection, generation).values())
+        create(connection, self.built(projection, generation).values(), late=False)
         return fresh
+
+    def finish(self, projection: Projection, build: Checkpoint) -> None:
+        """Make the indexes that no fold needed, each in a transaction of its own: others wait for one at most. Raises
+        Lost if the build has moved."""
+        for table in self.built(projection, build.generation).values():
+            for index in indexes(table):
+                if index.info["late"]:
+                    with self._store.database.write() as connection:
+                        if self._held(connection, projection, BUILDING) != build:
+                            raise Lost
+                        connection.execute(CreateIndex(index, if_not_exists=True))
 
     def drop(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str) -> None:
         """Take a generation's tables and checkpoint away."""

@@ -44,12 +44,18 @@ def prepare(store: Store) -> None:
             time.sleep(0.05 * (attempt + 1))
 
 
-def create(connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
-    """Tables with their indexes."""
+def create(connection: sa.Connection, tables: Iterable[sa.Table], *, late: bool) -> None:
+    """Tables with their indexes; `late`: also those in which no fold looks."""
     for table in tables:
         connection.execute(CreateTable(table, if_not_exists=True))
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            connection.execute(CreateIndex(index, if_not_exists=True))
+        for index in indexes(table):
+            if late or not index.info["late"]:
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def indexes(table: sa.Table) -> list[sa.Index]:
+    """Those of a table, in the same order in every process."""
+    return sorted(table.indexes, key=lambda index: str(index.name))
 
 
 def show(store: Store, connection: sa.Connection, projection: Projection) -> None:
@@ -95,7 +101,7 @@ def _make(store: Store, connection: sa.Connection) -> None:
     of_others = set(connection.execute(sa.select(REGISTRY.c.name).where(REGISTRY.c.slot == LIVE)).scalars())
     for projection in store.projections:
         if projection.name not in found:
-            create(connection, store.tables_of(projection).values())
+            create(connection, store.tables_of(projection).values(), late=not store.database.scratch)
             code = checkpoints.fingerprint(projection)
             beside = projection.name in of_others  # another version, which people see until this one has caught up
             at = Checkpoint(1, 0, "", {}, None, shown=not beside, code=code)

@@ -96,7 +96,7 @@ RUNS: Final = Table(
     "runs_v2",
     RunRow,
     key=1,
-    indexes=(
+    late=(
         ("created_position",),
         ("created_us", "created_position"),
         ("updated_us", "created_position"),
@@ -113,13 +113,14 @@ RUNS: Final = Table(
     ),
     of_run=True,
 )
-TAGS: Final = Table("run_tags_v2", TagRow, key=2, indexes=(("key", "value", "created_position"),), of_run=True)
+TAGS: Final = Table("run_tags_v2", TagRow, key=2, late=(("key", "value", "created_position"),), of_run=True)
 BIRTHS: Final = Table("run_births_v2", BirthRow, key=1, of_run=True)
 CHANGES: Final = Table(
     "run_changes_v2",
     ChangeRow,
     key=1,
-    indexes=(("type", "position"), ("type", "job_name", "position"), ("run_id", "position")),
+    indexes=(("run_id", "position"),),
+    late=(("type", "position"), ("type", "job_name", "position")),
 )
 
 #: each names the backfill that a run belongs to; the second is what histories from elsewhere have

@@ -56,7 +56,7 @@ class AttemptRow(NamedTuple):
     error_message: str | None
 
 
-STEPS: Final = Table("steps_v2", StepRow, key=2, indexes=(("run_id", "first_position"),), of_run=True)
+STEPS: Final = Table("steps_v2", StepRow, key=2, late=(("run_id", "first_position"),), of_run=True)
 ATTEMPTS: Final = Table("step_attempts_v2", AttemptRow, key=3, of_run=True)
 
 _UNHEARD: Final = ("STARTED", None, None, None, None)  #: an attempt of which nothing was heard before

@@ -39,7 +39,7 @@ _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":
 class Table:
     """A table by its row class."""
 
-    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "name", "of_run", "row")
+    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "late", "name", "of_run", "row")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Table:
         *,
         key: int,
         indexes: Sequence[tuple[str, ...]] = (),
+        late: Sequence[tuple[str, ...]] = (),
         of_run: bool = False,
         hot: bool = False,
     ) -> None:
@@ -55,6 +56,7 @@ class Table:
         self.row = row  #: a NamedTuple of text, integers and bytes, each of which may be None outside the key
         self.key = key  #: how many of its first fields are the primary key
         self.indexes = indexes
+        self.late = late  #: indexes in which no fold looks: a rebuild makes them at its end, which is much faster
         self.of_run = of_run  #: its keys begin with a run id, and only events of that run's shard make rows there
         self.hot = hot  #: events of many runs change the same rows; a rebuild keeps them at hand from page to page
         self.columns: tuple[str, ...] = row._fields
@@ -75,10 +77,11 @@ class Table:
             *(self._column(name, number < self.key) for number, name in enumerate(self.columns)),
             sqlite_with_rowid=False,
         )
-        for columns in self.indexes:
-            sa.Index(f"ix_{self.name}_{'_'.join(columns)}_g{generation}", *(table.c[name] for name in columns))
+        for columns in (*self.indexes, *self.late):
+            name = f"ix_{self.name}_{'_'.join(columns)}_g{generation}"
+            sa.Index(name, *(table.c[column] for column in columns), info={"late": columns in self.late})
         if not building:
-            self._declared[name] = table
+            self._declared[table.name] = table
         return table
 
     def _column(self, name: str, in_key: bool) -> sa.Column[Any]:
