@@ -23,10 +23,12 @@ from foldlog.engine.events import AssetMaterialization, AssetWiped, Opaque, Rete
 from foldlog.engine.events.event import RETENTION_MASK
 from foldlog.engine.log.log import EventLog
 from foldlog.engine.log.port import Stored
+from foldlog.engine.views import rebuild
 from foldlog.engine.views.database import Database
 from foldlog.engine.views.filters import STATUS_TYPES
 from foldlog.engine.views.projector import Projector
 from foldlog.engine.views.registry import PROJECTIONS
+from foldlog.engine.views.rows import AtHand
 from foldlog.engine.views.store import Store
 from foldlog.serdes import Codec
 
@@ -409,6 +411,15 @@ def test_they_are_on_postgresql_as_well(postgres_url: str) -> None:
             agrees(instance, history)
 
     check()
+
+
+@settings(max_examples=20)
+@given(histories)
+def test_a_rebuild_that_lets_rows_go_is_the_same(history: list[tuple[Any, ...]]) -> None:
+    with Instance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AtHand, "MOST", 1)  # it keeps the rows of some tables from page to page, up to a bound
+        patch.setattr(rebuild, "PAGE", 3)
+        agrees(instance, history)
 
 
 def agrees(instance: Instance, history: list[tuple[Any, ...]], *, pages: tuple[int, ...] = (7,)) -> None:
