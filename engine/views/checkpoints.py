@@ -37,9 +37,10 @@ REGISTRY: Final = sa.Table(
     sa.Column("stopped_reason", sa.Text),
     sa.Column("code", sa.Text),  #: hash of the module that began to fold it
     sa.Column("tables", sa.Text),  #: JSON: the names of its tables, for whoever drops a version it does not know
+    sa.Column("people", sa.Text),  #: JSON: the names of its SQL views, for the version that takes their place
     sa.Column("shown", sa.Integer),  #: 1: the SQL views for people show it; 0: not yet, or not any more
 )
-LATER: Final = ("code", "tables", "shown")  #: columns that the first release did not have
+LATER: Final = ("code", "tables", "people", "shown")  #: columns that the first release did not have
 
 
 class Stop(NamedTuple):
@@ -88,6 +89,7 @@ def insert(connection: sa.Connection, projection: Projection, at: Checkpoint, *,
             version=projection.version,
             slot=slot,
             tables=json.dumps([table.name for table in projection.tables]),
+            people=json.dumps(list(projection.people)),
             code=at.code,
             shown=int(at.shown),
             **_place(at),

@@ -107,7 +107,7 @@ class Generations:
         live, other = self._held(connection, projection, LIVE), self._held(connection, projection, slot)
         assert live is not None
         assert other is not None
-        hide(self._store, connection, projection)
+        hide(self._store, connection, projection.people)
         aside = self.built(projection, live.generation)
         for table, ready in self.built(projection, other.generation).items():
             self._rename(connection, table.name, aside[table].name)

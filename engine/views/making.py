@@ -7,6 +7,7 @@ Not here: what the tables hold (store.py), rebuilding them (generations.py).
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -59,18 +60,20 @@ def indexes(table: sa.Table) -> list[sa.Index]:
 
 
 def show(store: Store, connection: sa.Connection, projection: Projection) -> None:
-    """Let the stable names show this version of a view."""
-    hide(store, connection, projection)
+    """Let the stable names show this version of a view; names that only another version had are gone."""
+    here = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.slot == LIVE)
+    for names in connection.execute(sa.select(REGISTRY.c.people).where(here)).scalars().all():
+        hide(store, connection, json.loads(names or "[]"))
+    hide(store, connection, projection.people)
     for name, select in projection.people.items():
         execute(store, connection, f"CREATE VIEW {{prefix}}{name} AS {select}")
-    here = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.slot == LIVE)
     connection.execute(REGISTRY.update().where(here).values(shown=0))
     connection.execute(REGISTRY.update().where(checkpoints.at(projection, LIVE)).values(shown=1))
 
 
-def hide(store: Store, connection: sa.Connection, projection: Projection) -> None:
-    """Take the stable names away: they hold on to the tables."""
-    for name in projection.people:
+def hide(store: Store, connection: sa.Connection, names: Iterable[str]) -> None:
+    """Take SQL views away: they hold on to the tables."""
+    for name in names:
         execute(store, connection, f"DROP VIEW IF EXISTS {{prefix}}{name}")
 
 
