@@ -36,8 +36,8 @@ import sys, time
 from foldlog import Event, Instance, InstanceRef, events
 run_id, what = sys.argv[1:]
 with Instance.from_ref(InstanceRef.from_environment()) as instance:
-    instance.log.append(run_id, [Event.now(events.RunStarted())])
     try:
+        instance.log.append(run_id, [Event.now(events.RunStarted())])
         if what == "sleep":
             time.sleep(600)
         instance.log.append(run_id, [Event.now(events.RunSucceeded())])

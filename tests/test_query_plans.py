@@ -101,10 +101,18 @@ def watching(instance: Instance) -> Iterator[Seen]:
 
         cursor.row_factory = on_fetch
 
+    def answer(db: Any, text: str, values: Any) -> list[Any]:  # what is asked in the driver's own words
+        rows: list[Any] = db.execute(text, values).fetchall()
+        seen.statements.append((text, values))
+        seen.rows.append(len(rows))
+        return rows
+
     sa.event.listen(engine, "before_cursor_execute", before)
     sa.event.listen(engine, "after_cursor_execute", after)
     try:
-        yield seen
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(instance.views.store.database, "answer", answer)
+            yield seen
     finally:
         sa.event.remove(engine, "before_cursor_execute", before)
         sa.event.remove(engine, "after_cursor_execute", after)

@@ -229,7 +229,7 @@ def test_the_checkpoint_moves_past_what_concerns_no_view(instance: Instance) -> 
 def test_a_question_whose_sql_is_made_once_sees_what_was_acknowledged(instance: Instance) -> None:
     by_status = Question(
         "runs",
-        lambda tables: (
+        lambda tables, dialect: (
             sa.select(tables[RUNS].c.run_id, tables[RUNS].c.job_name)
             .where(tables[RUNS].c.status == sa.bindparam("status"), tables[RUNS].c.ignored_ends == 0)
             .order_by(tables[RUNS].c.created_position)
@@ -283,8 +283,8 @@ def test_a_fold_that_fails_stops_its_view_only() -> None:
             with pytest.raises(ViewStopped, match=rf"view steps stopped before position {first}, a STEP_SUCCESS: Zero"):
                 with views.asking("steps"):
                     pass
-        with views.asking("runs") as (connection, tables):
-            assert Search(connection, tables, RunsFilter()).count() == 3
+        with views.answering("runs") as ask:
+            assert Search(ask, RunsFilter()).count() == 3
         by_name = {view.name: view for view in views.status()}
         assert by_name["steps"].position == first - 1
         assert "ZeroDivisionError" in (by_name["steps"].stopped or "")

@@ -125,8 +125,8 @@ class EventQuestions(Facade):
         query = chosen
 
         def ask(count: int) -> Sequence[EventRecord]:
-            with self.views.asking("runs") as (connection, tables):
-                return run_queries.changes(connection, tables, self.log, query, ascending=ascending, limit=count)
+            with self.views.answering("runs") as put:
+                return run_queries.changes(put, self.log, query, ascending=ascending, limit=count)
 
         return _result(ask, limit, cursor)
 

@@ -54,20 +54,18 @@ class RunQuestions(Facade):
         Raises UsageError for a condition, order or limit that cannot be.
         """
         from ..views import run_queries
-        from ..views.buckets import find_in_buckets
 
         check_limit(limit)
         chosen = _filter(filters, job_name=job_name, statuses=statuses, tags=tags)
         order = run_queries.order_of(order_by, chosen)
-        with self.views.asking("runs") as (connection, tables):
+        with self.views.answering("runs") as ask:
             if bucket_by is not None:
+                from ..views.buckets import find_in_buckets
+
                 return find_in_buckets(
-                    connection, tables, self.log, chosen, bucket_by,
-                    order=order, ascending=ascending, cursor=cursor, limit=limit,
-                )  # fmt: skip
-            return run_queries.find(
-                connection, tables, self.log, chosen, order=order, ascending=ascending, cursor=cursor, limit=limit
-            )
+                    ask, self.log, chosen, bucket_by, order=order, ascending=ascending, cursor=cursor, limit=limit
+                )
+            return run_queries.find(ask, self.log, chosen, order=order, ascending=ascending, cursor=cursor, limit=limit)
 
     def get_runs(
         self,
@@ -89,8 +87,8 @@ class RunQuestions(Facade):
         from ..views import run_queries
 
         check_limit(limit)
-        with self.views.asking("runs") as (connection, tables):
-            return run_queries.ids(connection, tables, _filter(filters), cursor=cursor, limit=limit)
+        with self.views.answering("runs") as ask:
+            return run_queries.ids(ask, _filter(filters), cursor=cursor, limit=limit)
 
     def get_runs_count(
         self,
@@ -105,18 +103,19 @@ class RunQuestions(Facade):
         from ..views.runs import RUNS
 
         chosen = _filter(filters, job_name=job_name, statuses=statuses, tags=tags)
-        with self.views.asking("runs") as (connection, tables):
-            if chosen == _filter(None):  # the checkpoint knows
+        if chosen == _filter(None):  # the checkpoint knows
+            with self.views.asking("runs") as (connection, _):
                 digest = self.views.store.checkpoints(connection)["runs"].digests.get(RUNS.name)
-                return digest.rows if digest else 0
-            return Search(connection, tables, chosen).count()
+            return digest.rows if digest else 0
+        with self.views.answering("runs") as ask:
+            return Search(ask, chosen).count()
 
     def has_run(self, run_id: str) -> bool:
         """Whether there is such a run; a deleted one there is not."""
         from ..views import run_queries
+        from ..views.table import keyed
 
-        with self.views.asking("runs") as (connection, tables):
-            return run_queries.exists(connection, tables, run_id)
+        return bool(self.views.ask(run_queries.EXISTS, run_id=keyed(run_id)))
 
     def get_run_group(self, run_id: str, *, limit: int = LIMIT) -> tuple[str, list[Run]] | None:
         """The first of the line of runs that this one repeats or continues, and all that go back to it, the oldest
@@ -124,8 +123,8 @@ class RunQuestions(Facade):
         from ..views import run_queries
 
         check_limit(limit)
-        with self.views.asking("runs") as (connection, tables):
-            found = run_queries.group(connection, tables, self.log, run_id, limit=limit)
+        with self.views.answering("runs") as ask:
+            found = run_queries.group(ask, self.log, run_id, limit=limit)
         return None if found is None else (found[0], [record.run for record in found[1]])
 
     # -- tags ---------------------------------------------------------------------------------------------------
@@ -217,6 +216,8 @@ def _filter(
 ) -> RunsFilter:
     from ..views.filters import RunsFilter
 
+    if filters is not None and job_name is statuses is tags is None and isinstance(filters, RunsFilter):
+        return filters
     short = RunsFilter(job_name=job_name, statuses=statuses, tags=tags)
     if filters is None:
         return short

@@ -88,8 +88,8 @@ def plan(instance: Deployment, policy: RetentionPolicy, now_us: int, *, limit: i
 
 def _runs(instance: Deployment, rule: RunRule, now_us: int, limit: int) -> list[RunRecord]:
     over = RunsFilter(statuses=rule.statuses or FINISHED, ended_before_us=rule.cutoff_us(now_us))
-    with instance.views.asking("runs") as (connection, tables):
-        return run_queries.find(connection, tables, instance.log, over, ascending=True, limit=limit)
+    with instance.views.answering("runs") as ask:
+        return run_queries.find(ask, instance.log, over, ascending=True, limit=limit)
 
 
 def _weighed(log: EventLog, record: RunRecord, keep_assets: bool) -> PlannedRun:

@@ -87,8 +87,9 @@ def _still_held(instance: Deployment, held: Held) -> Held:
     run_ids = sorted(held)
     for start in range(0, len(run_ids), CHUNK):
         chunk = run_ids[start : start + CHUNK]
-        with instance.views.asking("runs", "steps") as (connection, tables):
-            found = run_queries.find(connection, tables, instance.log, RunsFilter(run_ids=chunk), limit=CHUNK)
+        with instance.views.answering("runs") as ask:
+            found = run_queries.find(ask, instance.log, RunsFilter(run_ids=chunk), limit=CHUNK)
+        with instance.views.asking("steps") as (connection, tables):
             over = {record.run.run_id: record.run.is_finished for record in found}
             for run_id in chunk:
                 if over[run_id] if run_id in over else _is_deleted(instance.log, run_id):

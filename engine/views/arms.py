@@ -8,7 +8,7 @@ neither reads past the page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import UnaryExpression
@@ -17,7 +17,20 @@ from sqlalchemy.sql.operators import custom_op
 ARMS = 200  #: values of one statement; SQLite compiles at most 500
 
 
-def loose(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+class HasDialect(Protocol):
+    """What tells for which database SQL is written: a connection, or `Dialect` itself."""
+
+    @property
+    def dialect(self) -> sa.Dialect: ...
+
+
+class Written(NamedTuple):
+    """For SQL that is written before there is a connection."""
+
+    dialect: sa.Dialect
+
+
+def loose(connection: HasDialect, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """The column, so that SQLite does not choose an index by it (sqlite.org/optoverview.html, section 6.3).
 
     SQLite keeps no statistics here and would guess. A server has them, and is left to choose.
@@ -27,7 +40,7 @@ def loose(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.Column
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
-def ordered(arms: Sequence[sa.Select[Any]], order: Sequence[tuple[str, bool]], *, limit: int) -> sa.Select[Any]:
+def ordered(arms: Sequence[sa.Select[Any]], order: Sequence[tuple[str, bool]], *, limit: Any) -> sa.Select[Any]:
     """One page of the rows of all arms. `order`: names of columns that each arm has, and whether they ascend."""
     if len(arms) == 1:
         columns = arms[0].selected_columns

@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import sqlalchemy as sa
-
 from ..log.log import EventLog
 from .filters import JobBucket, RunsFilter, TagBucket
+from .question import Ask
 from .records import RunRecord
 from .run_queries import find
-from .run_search import ORDERS, Tables
+from .run_search import ORDERS
 
 
 def find_in_buckets(
-    connection: sa.Connection,
-    tables: Tables,
+    ask: Ask,
     log: EventLog,
     filters: RunsFilter,
     bucket: JobBucket | TagBucket,
@@ -32,7 +30,7 @@ def find_in_buckets(
     found = {
         record.run.run_id: record
         for one in _filters(filters, bucket)
-        for record in find(connection, tables, log, one, order=order, ascending=ascending, cursor=cursor, limit=most)
+        for record in find(ask, log, one, order=order, ascending=ascending, cursor=cursor, limit=most)
     }
     return sorted(found.values(), key=lambda record: _place(record, order), reverse=not ascending)[:limit]
 

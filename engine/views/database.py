@@ -141,22 +141,46 @@ class Database:
         if not self.is_sqlite:
             with self._translated(), self.engine.connect() as connection:
                 return list(connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(text, values))
-        try:
-            db = self._idle.pop()
-        except IndexError:
-            db = self._opened()
-        try:
-            with self._turn:
-                rows = db.execute(text, values).fetchall()
-        except BaseException as error:
-            if self.path is not None:
-                db.close()
-            if isinstance(error, sqlite3.Error) and (known := self._remedy(error)) is not None:
-                raise known from error
-            raise
-        if not self._closed:
-            self._idle.append(db)
-        return rows
+        with self._kept() as db:
+            return self.answer(db, text, values)
+
+    @contextmanager
+    def snapshot(self, *, locking: str = "") -> Iterator[Callable[[str, Any], list[Any]]]:
+        """One snapshot, for any number of SELECTs in the driver's own words. `locking`: said to a server first."""
+        if not self.is_sqlite:
+            with self.read() as connection:
+                if locking:
+                    connection.exec_driver_sql(locking)
+                yield lambda text, values: list(connection.exec_driver_sql(text, values))
+            return
+        with self._kept() as db:
+            db.execute("BEGIN")
+            try:
+                yield lambda text, values: self.answer(db, text, values)
+            finally:
+                db.execute("ROLLBACK")
+
+    def answer(self, db: sqlite3.Connection, text: str, values: Any) -> list[Any]:
+        """The one place where `fetch` and `snapshot` execute a statement on SQLite; tests listen here."""
+        return db.execute(text, values).fetchall()
+
+    @contextmanager
+    def _kept(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            try:
+                db = self._idle.pop()
+            except IndexError:
+                db = self._opened()
+            try:
+                yield db
+            except BaseException as error:
+                if self.path is not None:
+                    db.close()
+                if isinstance(error, sqlite3.Error) and (known := self._remedy(error)) is not None:
+                    raise known from error
+                raise
+            if not self._closed:
+                self._idle.append(db)
 
     def _opened(self) -> sqlite3.Connection:
         """A connection for `fetch`; in memory the only one there is."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ..events.key import AssetCheckKey, AssetKey
 from ..events.run import RunStatus
 
@@ -12,17 +14,16 @@ if TYPE_CHECKING:
     from ..log.log import EventRecord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
     run_id: str
     job_name: str
     status: RunStatus
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
     parent_run_id: str | None = None  #: the run this one repeats or continues
     root_run_id: str | None = None  #: the first of that line
-    run_config: dict[str, Any] = field(default_factory=dict)  #: what follows is as RUN_CREATED says
+    run_config: dict[str, Any] = msgspec.field(default_factory=dict)  #: what follows is as RUN_CREATED says
     asset_selection: tuple[AssetKey, ...] | None = None  #: None: all that the job makes
     asset_check_selection: tuple[AssetCheckKey, ...] | None = None
     op_selection: tuple[str, ...] | None = None  #: as the user wrote it
@@ -31,7 +32,7 @@ class Run:
     plan_snapshot_id: str | None = None
     code_location: str | None = None
     repository: str | None = None
-    pools: dict[str, int] = field(default_factory=dict)  #: to the number of the plan's steps in it
+    pools: dict[str, int] = msgspec.field(default_factory=dict)  #: to the number of the plan's steps in it
 
     @property
     def is_finished(self) -> bool:
@@ -50,8 +51,7 @@ class Run:
         return self.status in (RunStatus.FAILURE, RunStatus.CANCELED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run and what is known of it beside."""
 
     storage_id: int  #: position of the run's first event: grows in the order in which runs were created

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -11,21 +12,22 @@ from ..errors import UsageError
 from ..events.event import Record
 from ..events.run import RunCreated, RunStatus
 from ..log.log import EventLog, EventRecord
-from .arms import ARMS, distinct, loose, ordered
+from .arms import ARMS, Written, distinct, loose, ordered
 from .filters import RunsFilter, RunStatusChangeRecordsFilter
+from .question import Ask, Question, Tables, given, padded, several, spread
 from .records import Run, RunRecord
-from .run_search import ORDERS, Search, Tables
+from .run_search import ORDERS, VIEW, Search
 from .runs import CHANGES, RUNS, TAGS, RunRow
 from .table import keyed
 from .whole import whole
 
 _CREATED = RunCreated.KIND.name
+_BIRTH = int(RunCreated.KIND.flags)
 _CHUNK = 500  #: runs whose tags are fetched in one statement
 
 
 def find(
-    connection: sa.Connection,
-    tables: Tables,
+    ask: Ask,
     log: EventLog,
     filters: RunsFilter,
     *,
@@ -35,27 +37,24 @@ def find(
     limit: int,
 ) -> list[RunRecord]:
     """Up to `limit` runs in order; behind the run `cursor`, none if it has no place there."""
-    search = Search(connection, tables, filters)
+    search = Search(ask, filters)
     behind = None
     if cursor is not None:
         behind = search.place_of(cursor, order)
         if behind is None:
             return []
     rows = search.page(order=order, ascending=ascending, behind=behind, limit=limit)
-    of_run = tags_of(connection, tables, [row.run_id for row in rows])
-    return [run_record(RunRow._make(row[:-3]), of_run.get(row.run_id, {}), log, row.born) for row in rows]
+    of_run = tags_of(ask, [row[0] for row in rows])
+    return [run_record(RunRow._make(row[:-3]), of_run.get(row[0], {}), log, row[-3]) for row in rows]
 
 
-def ids(
-    connection: sa.Connection, tables: Tables, filters: RunsFilter, *, cursor: str | None = None, limit: int
-) -> list[str]:
+def ids(ask: Ask, filters: RunsFilter, *, cursor: str | None = None, limit: int) -> list[str]:
     """Up to `limit` run ids, the newest first."""
-    search, order = Search(connection, tables, filters), order_of(None, filters)
+    search, order = Search(ask, filters), order_of(None, filters)
     behind = None if cursor is None else search.place_of(cursor, order)
     if cursor is not None and behind is None:
         return []
-    rows = search.page(order=order, ascending=False, behind=behind, limit=limit, ids_only=True)
-    return [row.run_id for row in rows]
+    return [row[0] for row in search.page(order=order, ascending=False, behind=behind, limit=limit, ids_only=True)]
 
 
 def order_of(given: str | None, filters: RunsFilter) -> str:
@@ -69,40 +68,51 @@ def order_of(given: str | None, filters: RunsFilter) -> str:
     return given
 
 
-def group(
-    connection: sa.Connection, tables: Tables, log: EventLog, run_id: str, *, limit: int
-) -> tuple[str, list[RunRecord]] | None:
+def group(ask: Ask, log: EventLog, run_id: str, *, limit: int) -> tuple[str, list[RunRecord]] | None:
     """The id of the first of a line of runs, and up to `limit` of them, the oldest first; None if there is no run."""
-    runs = tables[RUNS]
-    row = connection.execute(sa.select(runs.c.root_run_id).where(runs.c.run_id == keyed(run_id))).first()
-    if row is None:
+    rows = ask(_ROOT, run_id=keyed(run_id))
+    if not rows:
         return None
-    root: str = row.root_run_id or keyed(run_id)
-    later = sa.select(runs.c.run_id).where(runs.c.root_run_id == root, runs.c.run_id != root)
-    found = connection.execute(later.order_by(runs.c.created_position).limit(max(limit - 1, 1)))
-    named = [root, *(one for (one,) in found)]
-    return root, find(connection, tables, log, RunsFilter(run_ids=named), ascending=True, limit=limit)
+    root: str = rows[0][0] or keyed(run_id)
+    named = [root, *(one for (one,) in ask(_LINE, root=root, most=max(limit - 1, 1)))]
+    return root, find(ask, log, RunsFilter(run_ids=named), ascending=True, limit=limit)
 
 
-def exists(connection: sa.Connection, tables: Tables, run_id: str) -> bool:
-    runs = tables[RUNS]
-    return connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == keyed(run_id))).first() is not None
+_ROOT = Question(VIEW, lambda t, _: sa.select(t[RUNS].c.root_run_id).where(t[RUNS].c.run_id == given("run_id")))
+_LINE = Question(
+    VIEW,
+    lambda t, _: (
+        sa.select(t[RUNS].c.run_id)
+        .where(t[RUNS].c.root_run_id == given("root"), t[RUNS].c.run_id != given("root"))
+        .order_by(t[RUNS].c.created_position)
+        .limit(given("most"))
+    ),
+)
+#: whether there is a run
+EXISTS = Question(VIEW, lambda t, _: sa.select(t[RUNS].c.run_id).where(t[RUNS].c.run_id == given("run_id")))
 
 
 # -- tags ---------------------------------------------------------------------------------------------------------
 
 
-def tags_of(connection: sa.Connection, tables: Tables, run_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+def tags_of(ask: Ask, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """The tags of some runs, by run id."""
-    tags = tables[TAGS]
-    wanted = list(run_ids)
     found: dict[str, dict[str, str]] = {}
-    for start in range(0, len(wanted), _CHUNK):
-        some = wanted[start : start + _CHUNK]
-        query = sa.select(tags.c.run_id, tags.c.key, tags.c.value).where(tags.c.run_id.in_(some))
-        for run_id, key, value in connection.execute(query.order_by(tags.c.run_id, tags.c.key)):
+    for start in range(0, len(run_ids), _CHUNK):
+        some = padded(run_ids[start : start + _CHUNK])
+        for run_id, key, value in ask(_tags(len(some)), **spread("run", some)):
             found.setdefault(run_id, {})[key] = value
     return found
+
+
+@lru_cache
+def _tags(count: int) -> Question:
+    def build(tables: Tables, _: sa.Dialect) -> sa.Select[Any]:
+        tags = tables[TAGS].c
+        query = sa.select(tags.run_id, tags.key, tags.value).where(tags.run_id.in_(several("run", count)))
+        return query.order_by(tags.run_id, tags.key)
+
+    return Question(VIEW, build)
 
 
 def tag_keys(connection: sa.Connection, tables: Tables, *, after: str | None, limit: int) -> list[str]:
@@ -122,48 +132,71 @@ def tag_values(connection: sa.Connection, tables: Tables, key: str, *, prefix: s
 # -- changes of status --------------------------------------------------------------------------------------------
 
 
+class _Changes(NamedTuple):
+    """The form of a question for changes of status: what it asks, without the values."""
+
+    ids: int | None
+    jobs: int | None
+    bounds: tuple[bool, bool, bool, bool]  #: whether there is each of `_BOUNDS`
+    ascending: bool
+
+
+_BOUNDS = ("after_storage_id", "before_storage_id", "after_timestamp_us", "before_timestamp_us")
+
+
 def changes(
-    connection: sa.Connection,
-    tables: Tables,
-    log: EventLog,
-    filters: RunStatusChangeRecordsFilter,
-    *,
-    ascending: bool,
-    limit: int,
+    ask: Ask, log: EventLog, filters: RunStatusChangeRecordsFilter, *, ascending: bool, limit: int
 ) -> list[EventRecord]:
     """Up to `limit` changes of status of one type, by position."""
-    source = tables[CHANGES].c
-    of_type = source.type == filters.event_type
-    arms = [of_type]
-    where = [bound for bound in _bounds(connection, tables[CHANGES], filters) if bound is not None]
-    names = None if filters.job_names is None else [keyed(name) for name in filters.job_names]
-    if filters.storage_ids is not None:
-        arms = [source.position.in_(filters.storage_ids)]
-        where.append(loose(connection, source.type) == filters.event_type)
-        if names is not None:
-            where.append(loose(connection, source.job_name).in_(names))
-    elif names is not None and len(names) <= ARMS:
-        arms = [sa.and_(of_type, source.job_name == name) for name in names] or [sa.false()]
-    elif names is not None:
-        where.append(loose(connection, source.job_name).in_(names))
-    selects = [sa.select(tables[CHANGES]).where(arm, *where) for arm in arms]
-    rows = connection.execute(ordered(selects, [("position", ascending)], limit=limit))
+    ids, names = filters.storage_ids, filters.job_names
+    bounds = {name: getattr(filters, name) for name in _BOUNDS}
+    form = _Changes(
+        None if ids is None else len(ids),
+        None if names is None else len(names),
+        tuple([bound is not None for bound in bounds.values()]),  # type: ignore[arg-type]
+        ascending,
+    )
+    values = {"type": filters.event_type, "most": limit, **{n: one for n, one in bounds.items() if one is not None}}
+    values |= spread("id", list(ids or ())) | spread("job", [keyed(name) for name in names or ()])
+    rows = ask(_changes(form), **values)
+    kind = filters.event_type
     return [
-        whole(log, shard=row.run_id, seq=row.seq, position=row.position, type=row.type, body=row.body) for row in rows
+        whole(log, shard=run_id, seq=seq, position=position, type=kind, body=body)
+        for position, run_id, seq, body in rows
     ]
 
 
-def _bounds(
-    connection: sa.Connection, table: sa.Table, filters: RunStatusChangeRecordsFilter
-) -> Iterable[sa.ColumnElement[bool] | None]:
-    position, time = table.c.position, loose(connection, table.c.timestamp_us)
-    for column, operator, bound in (
-        (position, "__gt__", filters.after_storage_id),
-        (position, "__lt__", filters.before_storage_id),
-        (time, "__gt__", filters.after_timestamp_us),
-        (time, "__lt__", filters.before_timestamp_us),
-    ):
-        yield None if bound is None else getattr(column, operator)(bound)
+@lru_cache(256)
+def _changes(form: _Changes) -> Question:
+    def build(tables: Tables, dialect: sa.Dialect) -> sa.Select[Any]:
+        source, written = tables[CHANGES].c, Written(dialect)
+        of_type = source.type == given("type")
+        arms = [of_type]
+        where = list(_bounds(form, source, written))
+        names = None if form.jobs is None else several("job", form.jobs)
+        if form.ids is not None:
+            arms = [source.position.in_(several("id", form.ids)) if form.ids else sa.false()]
+            where.append(loose(written, source.type) == given("type"))
+        if names is not None and (form.ids is not None or len(names) > ARMS):
+            where.append(loose(written, source.job_name).in_(names) if names else sa.false())
+        elif names is not None:
+            arms = [sa.and_(of_type, source.job_name == name) for name in names] or [sa.false()]
+        columns = source.position, source.run_id, source.seq, source.body
+        selects = [sa.select(*columns).where(arm, *where) for arm in arms]
+        return ordered(selects, [("position", form.ascending)], limit=given("most"))
+
+    return Question(VIEW, build)
+
+
+def _bounds(form: _Changes, source: Any, written: Written) -> list[sa.ColumnElement[bool]]:
+    position, time = source.position, loose(written, source.timestamp_us)
+    every = [
+        position > given("after_storage_id"),
+        position < given("before_storage_id"),
+        time > given("after_timestamp_us"),
+        time < given("before_timestamp_us"),
+    ]
+    return [one for one, wanted in zip(every, form.bounds, strict=True) if wanted]
 
 
 # -- rows as users see them ---------------------------------------------------------------------------------------
@@ -171,7 +204,7 @@ def _bounds(
 
 def run_record(row: RunRow, tags: Mapping[str, str], log: EventLog, born: bytes | None) -> RunRecord:
     """A row with the tags of the run and its RUN_CREATED."""
-    fact = None if born is None else log.decode(Record(_CREATED, 0, RunCreated.KIND.flags, bytes(born))).fact
+    fact = None if born is None else log.decode(Record(_CREATED, 0, _BIRTH, bytes(born))).fact
     return RunRecord(
         storage_id=row.created_position,
         run=Run(

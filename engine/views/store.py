@@ -21,7 +21,7 @@ from .generations import Generations
 from .lazily import Lazily
 from .making import prepare
 from .projection import Projection
-from .question import Prepared, Question, prepare as prepare_question
+from .question import Ask, Prepared, Question, prepare as prepare_question
 from .rows import AtHand, Rows
 from .statements import Statements
 from .table import Table
@@ -60,10 +60,14 @@ class Store:
         """One snapshot of checkpoints and live tables."""
         with self.database.read() as connection:
             if not self.database.is_sqlite:
-                # A switch in the middle would show the new tables with only what was in them as the snapshot began.
-                names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._live)
-                connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
+                connection.exec_driver_sql(self._locking)
             yield connection
+
+    @property
+    def _locking(self) -> str:
+        """A switch in the middle would show the new tables with only what was in them as the snapshot began."""
+        names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._live)
+        return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
 
     def checkpoints(
         self, connection: sa.Connection | None = None, *, slot: str = LIVE, lock: bool = False
@@ -74,13 +78,28 @@ class Store:
                 return self.checkpoints(connection, slot=slot)
         return checkpoints.read(connection, self._versions, slot=slot, lock=lock)
 
-    def fetch(self, question: Question, given: Mapping[str, Any]) -> list[Any]:
+    def fetch(self, question: Question, given: Mapping[str, Any]) -> Sequence[Any]:
         """The rows that answer a question, in a snapshot of its own."""
+        prepared = self._prepare(question)
+        return self.database.fetch(prepared.text, prepared.values(given))
+
+    @contextmanager
+    def asking(self) -> Iterator[Ask]:
+        """One snapshot for any number of questions."""
+        with self.database.snapshot(locking=self._locking) as fetch:
+
+            def ask(question: Question, **given: Any) -> Sequence[Any]:
+                prepared = self._prepare(question)
+                return fetch(prepared.text, prepared.values(given))
+
+            yield ask
+
+    def _prepare(self, question: Question) -> Prepared:
         prepared = self._prepared.get(question)
         if prepared is None:
             dialect, schema = self.database.engine.dialect, self.database.schema
             prepared = self._prepared[question] = prepare_question(question, self._live, dialect, schema)
-        return self.database.fetch(prepared.text, prepared.values(given))
+        return prepared
 
     def move(
         self, connection: sa.Connection, projection: Projection, old: Checkpoint, new: Checkpoint, *, slot: str = LIVE

@@ -18,7 +18,7 @@ from ..log.log import EventLog
 from .database import Database
 from .projection import Projection
 from .projector import Projector
-from .question import Question
+from .question import Ask, Question
 from .registry import PROJECTIONS
 from .store import Store
 from .table import Table
@@ -71,12 +71,21 @@ class Views:
         with self.store.reading() as connection:
             yield connection, self.store.tables
 
-    def ask(self, question: Question, **given: Any) -> list[Any]:
+    def ask(self, question: Question, **given: Any) -> Sequence[Any]:
         """The rows that answer a question, which show every append acknowledged before the call. Raises ViewStopped if
         its view cannot get there."""
         self.projector.catch_up()
         self.projector.check(question.view)
         return self.store.fetch(question, given)
+
+    @contextmanager
+    def answering(self, *names: str) -> Iterator[Ask]:
+        """A snapshot to put questions to, as `asking` is for expressions."""
+        self.projector.catch_up()
+        for name in names:
+            self.projector.check(name)
+        with self.store.asking() as ask:
+            yield ask
 
     def status(self) -> list[ViewStatus]:
         """Where each view stands, without catching up first."""
