@@ -55,17 +55,16 @@ class AssetQuestions(Facade):
 
         check_limit(limit)
         keys = None if asset_keys is None else _keys(asset_keys)
-        with self.views.asking("assets") as (connection, tables):
+        with self.views.answering("assets") as ask:
             return asset_queries.asset_records(
-                connection, tables, keys=keys, prefix=_key_or_none(prefix), after=_key_or_none(cursor), limit=limit
+                ask, keys=keys, prefix=_key_or_none(prefix), after=_key_or_none(cursor), limit=limit
             )
 
     def has_asset_key(self, asset_key: AssetLike) -> bool:
         """Whether anything is known of the asset that was not wiped."""
         from ..views import asset_queries
 
-        with self.views.asking("assets") as (connection, tables):
-            return asset_queries.has_asset(connection, tables, AssetKey.of(asset_key))
+        return bool(self.views.ask(asset_queries.HAS, asset=asset_queries.text_of(AssetKey.of(asset_key))))
 
     # -- the latest ---------------------------------------------------------------------------------------------
 
@@ -73,14 +72,18 @@ class AssetQuestions(Facade):
         self, asset_key: AssetLike, *, partition: str | None = None
     ) -> EventRecord | None:
         """The latest materialization of an asset, or of one partition of it, whole and typed."""
-        from ..views import asset_queries
-        from ..views.asset_search import whole_event
+        from ..views.asset_queries import LATEST, LATEST_OF_PARTITION, text_of
+        from ..views.table import keyed
+        from ..views.whole import whole
 
+        asset = text_of(AssetKey.of(asset_key))
         if partition is None:
-            return self.get_latest_materialization_events([asset_key]).get(AssetKey.of(asset_key))
-        with self.views.asking("assets") as (connection, tables):
-            row = asset_queries.latest_of_partition(connection, tables, AssetKey.of(asset_key), partition)
-            return None if row is None else whole_event(self.log, row)
+            rows = self.views.ask(LATEST, asset=asset)
+        else:
+            rows = self.views.ask(LATEST_OF_PARTITION, asset=asset, partition=keyed(partition))
+        for position, shard, seq, body in rows:
+            return whole(self.log, shard=shard, seq=seq, position=position, type=_MADE, body=body)
+        return None
 
     def get_latest_materialization_events(self, asset_keys: Iterable[AssetLike]) -> dict[AssetKey, EventRecord]:
         """The latest materialization of each of these assets that has one: up to 10,000 keys."""
@@ -123,8 +126,8 @@ class AssetQuestions(Facade):
 
         check_limit(limit)
         query = EventQuery(_MADE, AssetKey.of(asset_key), before=cursor)
-        with self.views.asking("assets") as (connection, tables):
-            return [asset_event(row) for row in find_events(connection, tables, query, limit=limit)]
+        with self.views.answering("assets") as ask:
+            return [asset_event(row) for row in find_events(ask, query, limit=limit)]
 
     def get_event_tags_for_asset(
         self,
@@ -138,16 +141,13 @@ class AssetQuestions(Facade):
 
         `filter_tags`: only of those that have these too. `filter_event_id`: only of that one.
         """
-        from ..views.asset_search import EventQuery, find_events, whole_event
+        from ..views.asset_search import EventQuery, find_whole
 
         check_limit(limit)
         ids = None if filter_event_id is None else (filter_event_id,)
         query = EventQuery(_MADE, AssetKey.of(asset_key), ids=ids, tags=filter_tags)
-        with self.views.asking("assets") as (connection, tables):
-            found = [
-                whole_event(self.log, row).event.fact.tags
-                for row in find_events(connection, tables, query, limit=limit)
-            ]
+        with self.views.answering("assets") as ask:
+            found = [record.event.fact.tags for record in find_whole(ask, self.log, query, limit=limit)]
         return [dict(tags) for tags in found if tags]
 
     # -- partitions ---------------------------------------------------------------------------------------------
@@ -196,9 +196,9 @@ class AssetQuestions(Facade):
         from ..views import asset_queries
 
         check_limit(limit)
-        with self.views.asking("assets") as (connection, tables):
+        with self.views.answering("assets") as ask:
             found = asset_queries.by_partition(
-                connection, tables, AssetKey.of(asset_key), "materialized_position",
+                ask, AssetKey.of(asset_key), "materialized_position",
                 above=after_storage_id, after=cursor, limit=limit,
             )  # fmt: skip
         return list(found)
@@ -225,9 +225,9 @@ class AssetQuestions(Facade):
                 f"event_type={event_type!r}: known of each partition is {', '.join(asset_queries.POSITIONS)}"
             )
         names = None if partitions is None else _names(partitions)
-        with self.views.asking("assets") as (connection, tables):
+        with self.views.answering("assets") as ask:
             return asset_queries.by_partition(
-                connection, tables, AssetKey.of(asset_key), column, names=names, after=cursor, limit=limit
+                ask, AssetKey.of(asset_key), column, names=names, after=cursor, limit=limit
             )
 
     def get_data_version_by_partition(

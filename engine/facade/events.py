@@ -188,14 +188,13 @@ class EventQuestions(Facade):
     def _of_assets(
         self, query: EventQuery, limit: int, cursor: str | int | None, ascending: bool
     ) -> EventRecordsResult:
-        from ..views.asset_search import find_events, whole_event
+        from ..views.asset_search import find_whole
 
         query = _behind(query, cursor, ascending)
 
         def ask(count: int) -> Sequence[EventRecord]:
-            with self.views.asking("assets") as (connection, tables):
-                rows = find_events(connection, tables, query, ascending=ascending, limit=count)
-                return [whole_event(self.log, row) for row in rows]
+            with self.views.answering("assets") as put:
+                return find_whole(put, self.log, query, ascending=ascending, limit=count)
 
         return _result(ask, limit, cursor)
 

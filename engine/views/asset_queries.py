@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from ..errors import UsageError
@@ -13,14 +14,15 @@ from ..events.asset import AssetMaterializationPlanned
 from ..events.key import AssetKey
 from ..events.run import RunStatus
 from .arms import ordered
-from .assets import ASSETS, EVENTS, FAILED, IN_PROGRESS, PARTITIONS, STATUSES, AssetRow, EventRow
+from .assets import ASSETS, EVENTS, FAILED, IN_PROGRESS, PARTITIONS, STATUSES, EventRow
+from .question import Ask, Question, Tables, given, padded, several, spread
 from .records import AssetEvent, AssetRecord, PartitionRecord, PlannedMaterialization
 from .runs import RUNS
-from .table import Table, keyed
+from .table import keyed
 
-Tables = Mapping[Table, sa.Table]
 _PLANNED = AssetMaterializationPlanned.KIND.name
 _FINISHED = [str(status) for status in RunStatus if status.is_finished]
+_metadata = msgspec.json.Decoder(dict[str, Any]).decode
 _CHUNK = 500  #: keys in one statement
 POSITIONS = {
     "ASSET_MATERIALIZATION": "materialized_position",
@@ -41,9 +43,16 @@ def asset_keys(
     return [AssetKey.from_text(text) for (text,) in found]
 
 
+class _Records(NamedTuple):
+    """The form of a question for assets."""
+
+    keys: int | None
+    prefix: bool
+    after: bool
+
+
 def asset_records(
-    connection: sa.Connection,
-    tables: Tables,
+    ask: Ask,
     *,
     keys: Collection[AssetKey] | None = None,
     prefix: AssetKey | None = None,
@@ -51,32 +60,74 @@ def asset_records(
     limit: int,
 ) -> list[AssetRecord]:
     """Up to `limit` assets in order of the text of their keys; those that are not there are left out."""
-    assets = tables[ASSETS]
-    arms = _arms(tables, list(assets.c), prefix, after)
-    if keys is not None:
-        wanted = sorted({text_of(key) for key in keys})
-        arms = [arm.where(assets.c.asset_key.in_(wanted)) for arm in arms]
-    page = connection.execute(ordered(arms, [("asset_key", True)], limit=limit))
-    rows = [AssetRow._make(row) for row in page]
-    events = _events(connection, tables, (position for row in rows for position in row[2:6] if position is not None))
+    wanted = None if keys is None else sorted({text_of(key) for key in keys})
+    values: dict[str, Any] = {"most": limit, **spread("key", wanted or [])}
+    values |= {} if after is None else {"after": text_of(after)}
+    if prefix is not None:
+        text = text_of(prefix)
+        values |= {"prefix": text, "under": f"{text}/", "past": f"{text}0"}
+    rows = ask(
+        _records(_Records(None if wanted is None else len(wanted), prefix is not None, after is not None)), **values
+    )
+    events = _events(ask, [position for row in rows for position in row[2:6] if position is not None])
     return [
         AssetRecord(
-            asset_key=AssetKey.from_text(row.asset_key),
-            storage_id=row.last_position or 0,
-            materialization=events.get(row.materialized_position or 0),
-            observation=events.get(row.observed_position or 0),
-            planned=events.get(row.planned_position or 0),
-            failed=events.get(row.failed_position or 0),
-            wiped_us=row.wiped_us,
+            asset_key=AssetKey.from_text(key),
+            storage_id=last or 0,
+            materialization=events.get(made),
+            observation=events.get(seen),
+            planned=events.get(planned),
+            failed=events.get(failed),
+            wiped_us=wiped_us,
         )
-        for row in rows
+        for key, last, made, seen, planned, failed, _, wiped_us in rows
     ]
 
 
-def has_asset(connection: sa.Connection, tables: Tables, key: AssetKey) -> bool:
-    assets = tables[ASSETS]
-    query = sa.select(assets.c.asset_key).where(assets.c.asset_key == text_of(key), assets.c.last_position.is_not(None))
-    return connection.execute(query).first() is not None
+@lru_cache(64)
+def _records(form: _Records) -> Question:
+    def build(tables: Tables, _: sa.Dialect) -> sa.Select[Any]:
+        assets = tables[ASSETS]
+        query = sa.select(assets).where(assets.c.last_position.is_not(None))
+        if form.keys is not None:
+            query = query.where(assets.c.asset_key.in_(several("key", form.keys)) if form.keys else sa.false())
+        if form.after:
+            query = query.where(assets.c.asset_key > given("after"))
+        arms = [query]
+        if form.prefix:
+            under = assets.c.asset_key >= given("under"), assets.c.asset_key < given("past")
+            arms = [query.where(assets.c.asset_key == given("prefix")), query.where(*under)]
+        return ordered(arms, [("asset_key", True)], limit=given("most"))
+
+    return Question("assets", build)
+
+
+#: a row if anything is known of an asset that was not wiped
+HAS = Question(
+    "assets",
+    lambda t, _: sa.select(t[ASSETS].c.asset_key).where(
+        t[ASSETS].c.asset_key == given("asset"), t[ASSETS].c.last_position.is_not(None)
+    ),
+)
+
+
+def _latest(source: sa.Table, events: sa.Table, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    joined = source.join(events, sa.and_(events.c.position == source.c.materialized_position, events.c.item == 0))
+    return sa.select(events.c.position, events.c.shard, events.c.seq, events.c.body).select_from(joined).where(*where)
+
+
+#: position, shard, seq and bytes of the latest materialization of an asset
+LATEST = Question("assets", lambda t, _: _latest(t[ASSETS], t[EVENTS], t[ASSETS].c.asset_key == given("asset")))
+#: the same of one partition
+LATEST_OF_PARTITION = Question(
+    "assets",
+    lambda t, _: _latest(
+        t[PARTITIONS],
+        t[EVENTS],
+        t[PARTITIONS].c.asset_key == given("asset"),
+        t[PARTITIONS].c.partition == given("partition"),
+    ),
+)
 
 
 def latest_materializations(
@@ -93,15 +144,6 @@ def latest_materializations(
         for row in connection.execute(sa.select(events).select_from(joined).where(some)):
             found[wanted[row.asset_key]] = EventRow._make(row)
     return {key: found[key] for key in wanted.values() if key in found}
-
-
-def latest_of_partition(connection: sa.Connection, tables: Tables, key: AssetKey, partition: str) -> EventRow | None:
-    """The latest materialization of one partition."""
-    source, events = tables[PARTITIONS], tables[EVENTS]
-    joined = source.join(events, sa.and_(events.c.position == source.c.materialized_position, events.c.item == 0))
-    where = source.c.asset_key == text_of(key), source.c.partition == keyed(partition)
-    row = connection.execute(sa.select(events).select_from(joined).where(*where)).first()
-    return None if row is None else EventRow._make(row)
 
 
 def latest_plan(
@@ -169,9 +211,17 @@ def partitions(
     ]
 
 
+class _Parts(NamedTuple):
+    """The form of a question for a column of partitions."""
+
+    column: str
+    names: int | None
+    above: bool
+    after: bool
+
+
 def by_partition(
-    connection: sa.Connection,
-    tables: Tables,
+    ask: Ask,
     key: AssetKey,
     column: str,
     *,
@@ -181,17 +231,29 @@ def by_partition(
     limit: int,
 ) -> dict[str, int]:
     """A column with positions of each of up to `limit` partitions that have one, by name."""
-    source = tables[PARTITIONS]
-    position = source.c[column]
-    query = sa.select(source.c.partition, position).where(source.c.asset_key == text_of(key), position.is_not(None))
-    if names is not None:
-        query = query.where(source.c.partition.in_(sorted({keyed(name) for name in names})))
-    if above is not None:
-        query = query.where(position > above)
-    if after is not None:
-        query = query.where(source.c.partition > keyed(after))
-    rows: Sequence[Any] = connection.execute(query.order_by(source.c.partition).limit(limit)).all()
-    return {row.partition: row[1] for row in rows}
+    wanted = None if names is None else sorted({keyed(name) for name in names})
+    values = {"asset": text_of(key), "most": limit, **spread("name", wanted or [])}
+    values |= {} if above is None else {"above": above}
+    values |= {} if after is None else {"after": keyed(after)}
+    form = _Parts(column, None if wanted is None else len(wanted), above is not None, after is not None)
+    return dict(ask(_parts(form), **values))
+
+
+@lru_cache(128)
+def _parts(form: _Parts) -> Question:
+    def build(tables: Tables, _: sa.Dialect) -> sa.Select[Any]:
+        source = tables[PARTITIONS].c
+        position = source[form.column]
+        query = sa.select(source.partition, position).where(source.asset_key == given("asset"), position.is_not(None))
+        if form.names is not None:
+            query = query.where(source.partition.in_(several("name", form.names)) if form.names else sa.false())
+        if form.above:
+            query = query.where(position > given("above"))
+        if form.after:
+            query = query.where(source.partition > given("after"))
+        return query.order_by(source.partition).limit(given("most"))
+
+    return Question("assets", build)
 
 
 def _status(tables: Tables) -> sa.ColumnElement[str]:
@@ -240,15 +302,24 @@ def _arms(
     return [query.where(column == text), query.where(column >= f"{text}/", column < f"{text}0")]
 
 
-def _events(connection: sa.Connection, tables: Tables, positions: Iterable[int]) -> dict[int, AssetEvent]:
-    source = tables[EVENTS]
+def _events(ask: Ask, positions: Sequence[int]) -> dict[int | None, AssetEvent]:
+    found: dict[int | None, AssetEvent] = {}
     wanted = sorted(set(positions))
-    found = {}
     for start in range(0, len(wanted), _CHUNK):
-        where = source.c.position.in_(wanted[start : start + _CHUNK]), source.c.item == 0
-        for row in connection.execute(sa.select(source).where(*where)):
-            found[row.position] = asset_event(EventRow._make(row))
+        some = padded(wanted[start : start + _CHUNK])
+        for row in ask(_at(len(some)), **spread("position", some)):
+            found[row[0]] = asset_event(EventRow._make((*row, None)))
     return found
+
+
+@lru_cache
+def _at(count: int) -> Question:
+    def build(tables: Tables, _: sa.Dialect) -> sa.Select[Any]:
+        source = tables[EVENTS]
+        columns = [column for column in source.c if column.name != "body"]  # which is what most of a row is
+        return sa.select(*columns).where(source.c.position.in_(several("position", count)), source.c.item == 0)
+
+    return Question("assets", build)
 
 
 def asset_event(row: EventRow) -> AssetEvent:
@@ -265,5 +336,5 @@ def asset_event(row: EventRow) -> AssetEvent:
         timestamp_us=row.timestamp_us,
         code_version=row.code_version,
         data_version=row.data_version,
-        metadata=json.loads(row.metadata) if row.metadata else {},
+        metadata=_metadata(row.metadata) if row.metadata else {},
     )

@@ -7,20 +7,21 @@ outside a bound of time, which no index has beside the position. What a wipe hid
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from ..events.asset import AssetMaterializationPlanned, AssetWiped
 from ..events.key import AssetKey
 from ..log.log import EventLog, EventRecord
-from .arms import ARMS, loose, ordered
+from .arms import ARMS, Written, loose, ordered
 from .assets import ASSETS, EVENT_TAGS, EVENTS, EventRow
 from .filters import AssetRecordsFilter, EventRecordsFilter
-from .table import Table, keyed
+from .question import Ask, Question, Tables, given, several, spread
+from .table import keyed
 from .whole import whole
 
-Tables = Mapping[Table, sa.Table]
 _WIPED, _PLANNED = AssetWiped.KIND.name, AssetMaterializationPlanned.KIND.name
 
 
@@ -38,46 +39,67 @@ class EventQuery(NamedTuple):
     tags: Mapping[str, str | Collection[str]] | None = None
 
     @classmethod
-    def of_asset(cls, type: str, given: AssetRecordsFilter) -> EventQuery:
+    def of_asset(cls, type: str, asked: AssetRecordsFilter) -> EventQuery:
         """What a filter asks for."""
         return cls(
             type,
-            AssetKey.of(given.asset_key),
-            given.asset_partitions,
-            given.after_storage_id,
-            given.before_storage_id,
-            given.after_timestamp_us,
-            given.before_timestamp_us,
-            given.storage_ids,
-            given.tags,
+            AssetKey.of(asked.asset_key),
+            asked.asset_partitions,
+            asked.after_storage_id,
+            asked.before_storage_id,
+            asked.after_timestamp_us,
+            asked.before_timestamp_us,
+            asked.storage_ids,
+            asked.tags,
         )
 
     @classmethod
-    def of_any(cls, given: EventRecordsFilter) -> EventQuery:
+    def of_any(cls, asked: EventRecordsFilter) -> EventQuery:
         """What a filter asks for."""
         return cls(
-            given.event_type,
-            None if given.asset_key is None else AssetKey.of(given.asset_key),
-            given.asset_partitions,
-            given.after_cursor,
-            given.before_cursor,
-            given.after_timestamp_us,
-            given.before_timestamp_us,
-            given.storage_ids,
-            given.tags,
+            asked.event_type,
+            None if asked.asset_key is None else AssetKey.of(asked.asset_key),
+            asked.asset_partitions,
+            asked.after_cursor,
+            asked.before_cursor,
+            asked.after_timestamp_us,
+            asked.before_timestamp_us,
+            asked.storage_ids,
+            asked.tags,
         )
 
 
-def find_events(
-    connection: sa.Connection, tables: Tables, query: EventQuery, *, ascending: bool = False, limit: int
-) -> list[EventRow]:
+class Form(NamedTuple):
+    """What a question for events asks, without its values: one statement is written for each."""
+
+    is_wipe: bool
+    is_plan: bool
+    of_asset: bool
+    partitions: int | None  #: how many
+    by_partition: bool  #: each partition has an arm, walked in order
+    bounds: tuple[bool, bool, bool, bool]  #: after and before a position, after and before a time
+    ids: int | None  #: how many
+    tags: tuple[int, ...]  #: how many values of each key
+    ascending: bool
+    whole: bool  #: the columns of `_WHOLE` alone
+
+
+#: what a whole event is made from; the other columns of a row are for people
+_WHOLE: Final = ("position", "shard", "seq", "type", "body")
+_BOUNDS: Final = ("after", "before", "after_us", "before_us")
+
+
+def find_events(ask: Ask, query: EventQuery, *, ascending: bool = False, limit: int) -> list[EventRow]:
     """Up to `limit` events by position, each once, whatever the number of its partitions."""
-    search = _Search(connection, tables, query)
-    found: dict[int, EventRow] = {}
-    for arms in search.statements():
-        page = connection.execute(ordered(arms, [("position", ascending)], limit=limit))
-        found.update((row.position, EventRow._make(row)) for row in page)
-    return [found[position] for position in sorted(found, reverse=not ascending)[:limit]]
+    return [EventRow._make(row) for row in _find(ask, query, ascending, limit, whole=False)]
+
+
+def find_whole(ask: Ask, log: EventLog, query: EventQuery, *, ascending: bool = False, limit: int) -> list[EventRecord]:
+    """The same, as the log itself would give them."""
+    return [
+        whole(log, shard=shard, seq=seq, position=position, type=type, body=body or b"")
+        for position, shard, seq, type, body in _find(ask, query, ascending, limit, whole=True)
+    ]
 
 
 def whole_event(log: EventLog, row: EventRow) -> EventRecord:
@@ -85,90 +107,146 @@ def whole_event(log: EventLog, row: EventRow) -> EventRecord:
     return whole(log, shard=row.shard, seq=row.seq, position=row.position, type=row.type, body=row.body or b"")
 
 
-class _Search:
-    def __init__(self, connection: sa.Connection, tables: Tables, query: EventQuery) -> None:
-        self._connection = connection
-        self._events, self._tags, self._assets = tables[EVENTS], tables[EVENT_TAGS], tables[ASSETS]
-        self._query = query
-        self._key = None if query.asset_key is None else keyed(query.asset_key.to_text())
+def _find(ask: Ask, query: EventQuery, ascending: bool, limit: int, *, whole: bool) -> Sequence[Any]:
+    names = None if query.partitions is None else list(dict.fromkeys(keyed(one) for one in query.partitions))
+    by_partition = (
+        query.ids is None
+        and query.asset_key is not None
+        and names is not None
+        and (len(names) == 1 or query.type != _PLANNED)
+    )
+    values = _values(query, limit)
+    if names is None or not by_partition:
+        form = _form(query, None if names is None else len(names), False, ascending, whole)
+        return ask(_page(form), **values, **spread("partition", names or []))
+    found: dict[int, Any] = {}
+    for start in range(0, len(names), ARMS):  # more would be more than SQLite compiles
+        some = names[start : start + ARMS]
+        form = _form(query, len(some), True, ascending, whole)
+        found.update((row[0], row) for row in ask(_page(form), **values, **spread("partition", some)))
+    return [found[position] for position in sorted(found, reverse=not ascending)[:limit]]
 
-    def statements(self) -> Iterator[list[sa.Select[Any]]]:
-        """One list of arms a statement; as a rule there is one."""
-        events, query = self._events, self._query
-        names = None if query.partitions is None else list(dict.fromkeys(keyed(one) for one in query.partitions))
+
+def _form(query: EventQuery, partitions: int | None, by_partition: bool, ascending: bool, whole: bool) -> Form:
+    return Form(
+        query.type == _WIPED,
+        query.type == _PLANNED,
+        query.asset_key is not None,
+        partitions,
+        by_partition,
+        (query.after is not None, query.before is not None, query.after_us is not None, query.before_us is not None),
+        None if query.ids is None else len(query.ids),
+        tuple([len(_texts(values)) for values in (query.tags or {}).values()]),
+        ascending,
+        whole,
+    )
+
+
+def _values(query: EventQuery, limit: int) -> dict[str, Any]:
+    values: dict[str, Any] = {"type": query.type, "most": limit}
+    if query.asset_key is not None:
+        values["asset"] = keyed(query.asset_key.to_text())
+    values |= {name: bound for name in _BOUNDS if (bound := getattr(query, name)) is not None}
+    values |= spread("id", list(query.ids or ()))
+    for number, (key, wanted) in enumerate((query.tags or {}).items()):
+        values[f"tag{number}"] = keyed(key)
+        values |= spread(f"tag{number}", _texts(wanted))
+    return values
+
+
+def _texts(values: str | Collection[str]) -> list[str]:
+    return [keyed(value) for value in ([values] if isinstance(values, str) else values)]
+
+
+@lru_cache(512)
+def _page(form: Form) -> Question:
+    def build(tables: Tables, dialect: sa.Dialect) -> sa.Select[Any]:
+        arms = _Writer(form, tables, Written(dialect)).arms()
+        return ordered(arms, [("position", form.ascending)], limit=given("most"))
+
+    return Question("assets", build)
+
+
+class _Writer:
+    def __init__(self, form: Form, tables: Tables, written: Written) -> None:
+        self._form = form
+        self._written = written
+        self._events, self._tags, self._assets = tables[EVENTS], tables[EVENT_TAGS], tables[ASSETS]
+
+    def arms(self) -> list[sa.Select[Any]]:
+        events, form = self._events, self._form
+        names = None if form.partitions is None else several("partition", form.partitions)
         where = [*self._bounds(), *self._tagged()]
-        if query.type != _WIPED:
+        if not form.is_wipe:
             where.append(self._shows(events))
-        if query.ids is not None:
-            lead = events.c.position.in_(query.ids)
-            yield [self._select(lead, *self._of_asset(loosely=True), *self._of_partitions(names), *where)]
-        elif self._key is not None and names is not None and (len(names) == 1 or query.type != _PLANNED):
+        if form.ids is not None:
+            lead = events.c.position.in_(several("id", form.ids)) if form.ids else sa.false()
+            return [self._select(lead, *self._of_asset(loosely=True), *self._of_partitions(names), *where)]
+        if form.by_partition:
             of_asset = list(self._of_asset())
-            arms = [self._select(*of_asset, events.c.partition == name, *where, first_only=False) for name in names]
-            for start in range(0, len(arms), ARMS):
-                yield arms[start : start + ARMS]
-        else:
-            yield [self._select(*self._of_asset(), *self._of_partitions(names), *where)]
+            return [
+                self._select(*of_asset, events.c.partition == name, *where, first_only=False) for name in names or ()
+            ]
+        return [self._select(*self._of_asset(), *self._of_partitions(names), *where)]
+
+    def _loose(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return loose(self._written, column)
 
     def _select(self, *where: sa.ColumnElement[bool], first_only: bool = True) -> sa.Select[Any]:
         events = self._events
-        columns = list(events.c)
+        columns: list[Any] = [events.c[name] for name in _WHOLE] if self._form.whole else list(events.c)
         if not first_only:  # the bytes are on the first row of the event only
             first = events.alias("first")
             of_first = sa.select(first.c.body).where(first.c.position == events.c.position, first.c.item == 0)
-            columns[-1] = sa.func.coalesce(events.c.body, of_first.scalar_subquery()).label("body")  # type: ignore[call-overload]
+            columns[-1] = sa.func.coalesce(events.c.body, of_first.scalar_subquery()).label("body")
         query = sa.select(*columns).where(*where)
-        return query.where(loose(self._connection, events.c.item) == 0) if first_only else query
+        return query.where(self._loose(events.c.item) == 0) if first_only else query
 
     def _of_asset(self, *, loosely: bool = False) -> Iterator[sa.ColumnElement[bool]]:
         events = self._events.c
-        if loosely:
-            yield loose(self._connection, events.type) == self._query.type
-        else:
-            yield events.type == self._query.type
-        if self._key is not None:
-            yield (loose(self._connection, events.asset_key) if loosely else events.asset_key) == self._key
+        yield (self._loose(events.type) if loosely else events.type) == given("type")
+        if self._form.of_asset:
+            yield (self._loose(events.asset_key) if loosely else events.asset_key) == given("asset")
 
-    def _of_partitions(self, names: Sequence[str] | None) -> Iterator[sa.ColumnElement[bool]]:
+    def _of_partitions(self, names: Sequence[Any] | None) -> Iterator[sa.ColumnElement[bool]]:
         """Some item of the event is of one of these partitions."""
         if names is not None:
             item = self._events.alias("item")
-            yield sa.exists().where(
-                item.c.position == self._events.c.position, loose(self._connection, item.c.partition).in_(names)
-            )
+            among = self._loose(item.c.partition).in_(names) if names else sa.false()
+            yield sa.exists().where(item.c.position == self._events.c.position, among)
 
     def _bounds(self) -> Iterator[sa.ColumnElement[bool]]:
-        events, query = self._events.c, self._query
-        position = events.position if query.ids is None else loose(self._connection, events.position)
-        time = loose(self._connection, events.timestamp_us)
-        if query.after is not None:
-            yield position > query.after
-        if query.before is not None:
-            yield position < query.before
-        if query.after_us is not None:
-            yield time > query.after_us
-        if query.before_us is not None:
-            yield time < query.before_us
+        events = self._events.c
+        position = events.position if self._form.ids is None else self._loose(events.position)
+        time = self._loose(events.timestamp_us)
+        every = (
+            position > given("after"),
+            position < given("before"),
+            time > given("after_us"),
+            time < given("before_us"),
+        )
+        yield from (one for one, wanted in zip(every, self._form.bounds, strict=True) if wanted)
 
     def _tagged(self) -> Iterator[sa.ColumnElement[bool]]:
-        for number, (key, values) in enumerate((self._query.tags or {}).items()):
-            tag = self._tags.alias(f"tag{number}")
-            texts = [keyed(value) for value in ([values] if isinstance(values, str) else values)]
+        for number, count in enumerate(self._form.tags):
+            tag = self._tags.alias(f"tag{number}_of")
+            values = several(f"tag{number}", count)
             yield sa.exists().where(
                 tag.c.position == self._events.c.position,
-                tag.c.key == keyed(key),
-                loose(self._connection, tag.c.value).in_(texts),
+                tag.c.key == given(f"tag{number}"),
+                self._loose(tag.c.value).in_(values) if values else sa.false(),
             )
 
     def _shows(self, events: sa.Table) -> sa.ColumnElement[bool]:
         """Neither a wipe of the asset nor one of its partition came after the event."""
-        assets = self._assets.alias("of_asset")
-        wiped = sa.select(assets.c.wiped_position).where(assets.c.asset_key == (self._key or events.c.asset_key))
-        position = (
-            events.c.position if self._key and self._query.ids is None else loose(self._connection, events.c.position)
+        assets, form = self._assets.alias("of_asset"), self._form
+        wiped = sa.select(assets.c.wiped_position).where(
+            assets.c.asset_key == (given("asset") if form.of_asset else events.c.asset_key)
         )
+        in_order = form.of_asset and form.ids is None
+        position = events.c.position if in_order else self._loose(events.c.position)
         after_wipe = position > sa.func.coalesce(wiped.scalar_subquery(), 0)
-        if self._query.type != _PLANNED or self._query.partitions is not None:
+        if not form.is_plan or form.partitions is not None:
             return sa.and_(after_wipe, ~wiped_later(events, self._events.alias("wipe")))
         item = self._events.alias("item_shown")  # of several partitions one is enough
         shown = sa.exists().where(item.c.position == events.c.position, ~wiped_later(item, self._events.alias("wipe")))

@@ -132,8 +132,7 @@ class RunAt:
     steps: list[StepRecord]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetEvent:
+class AssetEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened to an asset, as the views keep it; `get_event_records` gives the whole event."""
 
     position: int
@@ -147,11 +146,10 @@ class AssetEvent:
     timestamp_us: int
     code_version: str | None = None
     data_version: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)  #: as plain values; structured ones as [tag, ...]
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)  #: as plain values; structured ones as [tag, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetRecord:
+class AssetRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One asset and the latest of each thing that happened to it."""
 
     asset_key: AssetKey
