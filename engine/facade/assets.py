@@ -196,12 +196,10 @@ class AssetQuestions(Facade):
         from ..views import asset_queries
 
         check_limit(limit)
-        with self.views.answering("assets") as ask:
-            found = asset_queries.by_partition(
-                ask, AssetKey.of(asset_key), "materialized_position",
-                above=after_storage_id, after=cursor, limit=limit,
-            )  # fmt: skip
-        return list(found)
+        key, column = AssetKey.of(asset_key), "materialized_position"
+        return list(
+            asset_queries.by_partition(self.views.ask, key, column, above=after_storage_id, after=cursor, limit=limit)
+        )
 
     def get_latest_storage_id_by_partition(
         self,
@@ -225,10 +223,8 @@ class AssetQuestions(Facade):
                 f"event_type={event_type!r}: known of each partition is {', '.join(asset_queries.POSITIONS)}"
             )
         names = None if partitions is None else _names(partitions)
-        with self.views.answering("assets") as ask:
-            return asset_queries.by_partition(
-                ask, AssetKey.of(asset_key), column, names=names, after=cursor, limit=limit
-            )
+        key = AssetKey.of(asset_key)
+        return asset_queries.by_partition(self.views.ask, key, column, names=names, after=cursor, limit=limit)
 
     def get_data_version_by_partition(
         self, asset_key: AssetLike, partitions: Collection[str] | None = None, *, limit: int = LIMIT

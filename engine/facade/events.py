@@ -125,8 +125,7 @@ class EventQuestions(Facade):
         query = chosen
 
         def ask(count: int) -> Sequence[EventRecord]:
-            with self.views.answering("runs") as put:
-                return run_queries.changes(put, self.log, query, ascending=ascending, limit=count)
+            return run_queries.changes(self.views.ask, self.log, query, ascending=ascending, limit=count)
 
         return _result(ask, limit, cursor)
 
@@ -193,8 +192,8 @@ class EventQuestions(Facade):
         query = _behind(query, cursor, ascending)
 
         def ask(count: int) -> Sequence[EventRecord]:
-            with self.views.answering("assets") as put:
-                return find_whole(put, self.log, query, ascending=ascending, limit=count)
+            with self.views.answering("assets") as several:
+                return find_whole(several, self.log, query, ascending=ascending, limit=count)
 
         return _result(ask, limit, cursor)
 

@@ -232,9 +232,13 @@ def by_partition(
 ) -> dict[str, int]:
     """A column with positions of each of up to `limit` partitions that have one, by name."""
     wanted = None if names is None else sorted({keyed(name) for name in names})
-    values = {"asset": text_of(key), "most": limit, **spread("name", wanted or [])}
-    values |= {} if above is None else {"above": above}
-    values |= {} if after is None else {"after": keyed(after)}
+    values: dict[str, Any] = {"asset": text_of(key), "most": limit}
+    if wanted is not None:
+        values |= spread("name", wanted)
+    if above is not None:
+        values["above"] = above
+    if after is not None:
+        values["after"] = keyed(after)
     form = _Parts(column, None if wanted is None else len(wanted), above is not None, after is not None)
     return dict(ask(_parts(form), **values))
 
