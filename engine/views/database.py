@@ -52,6 +52,7 @@ class Database:
         scratch: bool = False,
     ) -> None:
         self.engine = engine.execution_options(schema_translate_map={None: schema}) if schema else engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
         self.shown = shown  #: for messages: where it is, without credentials
         self.schema = schema
         self.path = path  #: of the SQLite file, if it is one
@@ -93,10 +94,6 @@ class Database:
         with database.write() as connection:
             connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
         return database
-
-    @property
-    def is_sqlite(self) -> bool:
-        return self.engine.dialect.name == "sqlite"
 
     @property
     def prefix(self) -> str:

@@ -23,6 +23,7 @@ from .whole import whole
 
 _CREATED = RunCreated.KIND.name
 _BIRTH = int(RunCreated.KIND.flags)
+_STATUS = {str(status): status for status in RunStatus}
 _CHUNK = 500  #: runs whose tags are fetched in one statement
 
 
@@ -210,7 +211,7 @@ def run_record(row: RunRow, tags: Mapping[str, str], log: EventLog, born: bytes 
         run=Run(
             run_id=row.run_id,
             job_name=row.job_name,
-            status=RunStatus(row.status),
+            status=_STATUS[row.status],
             tags=dict(tags),
             parent_run_id=row.parent_run_id,
             root_run_id=row.root_run_id,

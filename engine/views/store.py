@@ -86,7 +86,7 @@ class Store:
     @contextmanager
     def asking(self) -> Iterator[Ask]:
         """One snapshot for any number of questions."""
-        with self.database.snapshot(locking=self._locking) as fetch:
+        with self.database.snapshot(locking="" if self.database.is_sqlite else self._locking) as fetch:
 
             def ask(question: Question, **given: Any) -> Sequence[Any]:
                 prepared = self._prepare(question)
