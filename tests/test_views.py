@@ -94,6 +94,25 @@ def test_an_answer_shows_what_was_acknowledged_before(instance: Instance) -> Non
     assert instance.position == instance.log.head().position
 
 
+def test_a_question_is_answered_while_others_never_stop_writing(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was there when it was asked is enough; who runs after a head that moves on never meets it."""
+    some_runs(instance)
+    read_raw, written = instance.log.read_raw, 0
+
+    def and_meanwhile(**terms: Any) -> Any:
+        nonlocal written
+        written += 1
+        instance.log.append("busy", [Event.now(events.LogMessage(text=str(written)))])
+        return read_raw(**terms)
+
+    monkeypatch.setattr(instance.log, "read_raw", and_meanwhile)
+    assert instance.get_runs_count() == 3
+    assert written <= 2
+    assert instance.verify().problems() == []
+
+
 def test_threads_project_at_once(instance: Instance) -> None:
     some_runs(instance, 8)
     views = [instance.views.projector] + [Projector(instance.log, instance.views.store, page=3) for _ in range(3)]

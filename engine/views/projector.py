@@ -62,17 +62,25 @@ class Projector:
         head = self._log.catch_up()
         if self._is_at(head, self._store.projections):
             return
+        read: set[str] = set()  #: views that have read the log from where they stood, so that their history is this one
         while True:
             seen = self._seen = self._store.checkpoints()
-            if any(at.position > head.position for at in seen.values()):
+            if not read and any(at.position > head.position for at in seen.values()):
                 head = self._log.catch_up()  # another process went on; if not, reading the log tells what is wrong
-            behind = [p for p in self._going(seen) if not _covers(seen[p.name], head)]
+            # Past the head as it was is enough: who runs after the head itself may never meet it while others write.
+            behind = [
+                p
+                for p in self._going(seen)
+                if not _covers(seen[p.name], head) and not (p.name in read and seen[p.name].position >= head.position)
+            ]
             if not behind:
                 self._show(seen)
                 return
             # Views that stand at one place share the page; as a rule that is all of them.
             cursor = min((seen[p.name] for p in behind), key=lambda at: at.position).cursor
-            self._step([p for p in behind if seen[p.name].cursor == cursor], cursor)
+            group = [p for p in behind if seen[p.name].cursor == cursor]
+            self._step(group, cursor)
+            read.update(p.name for p in group)
 
     def _show(self, seen: Mapping[str, Checkpoint]) -> None:
         """A newer version of a view that has caught up takes the stable names from the older one."""
