@@ -568,3 +568,46 @@ def test_row_105_filters_and_result(instance: Instance) -> None:
     assert isinstance(page, foldlog.EventRecordsResult)
     assert ([record.shard for record in page.records], page.has_more) == (["good", "failed"], False)
     assert int(page.cursor) == page.records[-1].position
+
+
+# -- storages and compute logs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["memory", "sharded", "consolidated", "postgres"])
+def test_rows_015_to_022_and_032_one_storage_for_runs_events_and_schedules(store, tmp_path, request):
+    """Run, event and schedule storage are views of one log, on each backend; what others write is followed."""
+    url = f"sqlite:///{tmp_path}/h?layout={store}"
+    if store in ("memory", "postgres"):
+        url = "memory://" if store == "memory" else request.getfixturevalue("postgres_url")
+    with Instance.from_url(url) as instance:
+        with instance.log.follow() as follower:
+            with instance.run("load", run_id="run-1") as run:
+                run.log("a line")
+            instance.start_schedule("nightly", cron="0 2 * * *")
+            seen = [next(follower).event.type for _ in range(5)]
+        assert seen == ["RUN_CREATED", "RUN_START", "LOG_MESSAGE", "RUN_SUCCESS", "SCHEDULE_STARTED"]
+        assert instance.get_run_by_id("run-1").is_success
+        assert instance.get_logs_for_run("run-1")[2].event.fact.text == "a line"
+        assert [state.name for state in instance.get_schedule_states()] == ["nightly"]
+        assert instance.verify().ok
+
+
+def test_rows_023_to_027_compute_logs(home):
+    key = ["run-1", "compute_logs", "step.1"]
+    with Instance.get() as instance:
+        manager = instance.compute_log_manager
+        with manager.capture_logs(key):
+            os.write(1, b"out")
+            os.write(2, b"err")
+            assert not manager.is_capture_complete(key)
+        assert manager.is_capture_complete(key)
+        data = manager.get_log_data(key, max_bytes=2)
+        assert (data.stdout, data.stderr) == (b"ou", b"er")
+        assert manager.get_log_data(key, cursor=data.cursor).stdout == b"t"
+        manager.delete_logs(log_key=key)
+        assert manager.get_log_data(key).stdout == b""
+    configure(home, "compute_logs: {class: NoOpComputeLogManager}")
+    with Instance.get() as instance:
+        with instance.compute_log_manager.capture_logs(key):
+            pass
+        assert instance.compute_log_manager.get_log_data(key).stdout in (b"", None)
