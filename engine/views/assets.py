@@ -95,6 +95,7 @@ EVENTS: Final = Table(
         ("run_id", "type"),
     ),
     late=(("type", "position"),),
+    wide=True,
 )
 EVENT_TAGS: Final = Table("asset_event_tags_v2", EventTagRow, key=2, late=(("asset_key", "key", "value", "position"),))
 ASSETS: Final = Table("assets_v2", AssetRow, key=1, hot=True)

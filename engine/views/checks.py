@@ -40,6 +40,7 @@ CHECKS: Final = Table(
     key=1,
     indexes=(("run_id", "asset_key", "check_name"),),
     late=(("asset_key", "check_name", "status", "position"), ("asset_key", "position"), ("status", "position")),
+    wide=True,
 )
 PLANNED, PASSED, FAILED = "PLANNED", "PASSED", "FAILED"
 

@@ -114,13 +114,14 @@ RUNS: Final = Table(
     of_run=True,
 )
 TAGS: Final = Table("run_tags_v2", TagRow, key=2, late=(("key", "value", "created_position"),), of_run=True)
-BIRTHS: Final = Table("run_births_v2", BirthRow, key=1, of_run=True)
+BIRTHS: Final = Table("run_births_v2", BirthRow, key=1, of_run=True, wide=True)
 CHANGES: Final = Table(
     "run_changes_v2",
     ChangeRow,
     key=1,
     indexes=(("run_id", "position"),),
     late=(("type", "position"), ("type", "job_name", "position")),
+    wide=True,
 )
 
 #: each names the backfill that a run belongs to; the second is what histories from elsewhere have

@@ -23,11 +23,12 @@ MAX_INT: Final = 2**63 - 1
 WORDS: Final = 2000  #: characters of a message for people
 
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # which has one kind; INTEGER alone may be the rowid
 _TYPES: dict[str, tuple[Any, bool]] = {
     "str": (_TEXT, False),
     "str | None": (_TEXT, True),
-    "int": (sa.BigInteger(), False),
-    "int | None": (sa.BigInteger(), True),
+    "int": (_INT, False),
+    "int | None": (_INT, True),
     "bytes": (sa.LargeBinary(), False),
     "bytes | None": (sa.LargeBinary(), True),
 }
@@ -39,7 +40,7 @@ _FLAT: Final = frozenset((type(None), bool, int, float, str))
 class Table:
     """A table by its row class."""
 
-    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "late", "name", "of_run", "row")
+    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "late", "name", "of_run", "row", "wide")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Table:
         late: Sequence[tuple[str, ...]] = (),
         of_run: bool = False,
         hot: bool = False,
+        wide: bool = False,
     ) -> None:
         self.name = name  #: with the version of its view, as `runs_v1`
         self.row = row  #: a NamedTuple of text, integers and bytes, each of which may be None outside the key
@@ -59,6 +61,9 @@ class Table:
         self.late = late  #: indexes in which no fold looks: a rebuild makes them at its end, which is much faster
         self.of_run = of_run  #: its keys begin with a run id, and only events of that run's shard make rows there
         self.hot = hot  #: events of many runs change the same rows; a rebuild keeps them at hand from page to page
+        # SQLite keeps a row of a table WITHOUT ROWID whole up to 1,002 bytes only, and gives the rest of a longer one
+        # a page of its own: events of 1,015 bytes took 4.7 KB each.
+        self.wide = wide  #: its rows hold events as stored
         self.columns: tuple[str, ...] = row._fields
         self._declared: dict[str, sa.Table] = {}  # making one takes a millisecond, as long as a question
 
@@ -75,7 +80,7 @@ class Table:
             name,
             sa.MetaData(),
             *(self._column(name, number < self.key) for number, name in enumerate(self.columns)),
-            sqlite_with_rowid=False,
+            sqlite_with_rowid=self.wide,
         )
         for columns in (*self.indexes, *self.late):
             name = f"ix_{self.name}_{'_'.join(columns)}_g{generation}"
