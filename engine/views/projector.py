@@ -17,6 +17,7 @@ from ..errors import CorruptLogError, FoldlogError, HistoryDiverged, ViewStopped
 from ..events.event import Opaque
 from ..log.cursor import CHAIN_BYTES, Cursor
 from ..log.log import EventLog, RawPage
+from ..log.names import is_system_shard
 from ..log.port import Head, Stored
 from .checkpoints import Checkpoint, Lost, Stop
 from .making import show
@@ -178,41 +179,44 @@ def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stor
     """
     hands: dict[str, list[Taken]] = {projection.name: [] for projection in projections}
     routes: dict[str, tuple[int, list[list[Taken]]]] = {}
-    decode, version_of = log.decode, log.version_of
+    decode, new = log.decode, tuple.__new__  # half the cost of Taken(...)
+    runs: dict[str, str | None] = {}
     begun: set[str] = set()
     for shard, seq, position, record in stored:
-        if seq == 1:
+        if seq == 1 and not is_system_shard(shard):
             begun.add(shard)
         if record is None:
             continue
-        name = record.type
-        route = routes.get(name)
-        if route is None:
-            route = version_of(name), [hands[p.name] for p in projections if name in p.types]
-            routes[name] = route
-        version, wanting = route
-        if not record.body or record.body[-1] > version:
-            wanting = [hands[p.name] for p in projections if record.topics & p.topics or name in p.types]
-        if wanting:
-            if position is None:
-                raise CorruptLogError(f"an event of shard {shard} was read from the timeline without a position")
-            taken = Taken(shard, seq, position, decode(record), record.body, shard in begun)
-            for hand in wanting:
-                hand.append(taken)
+        name, _, topics, body = record
+        if name not in routes:
+            routes[name] = log.version_of(name), [hands[p.name] for p in projections if name in p.types]
+        version, wanting = routes[name]
+        if not body or body[-1] > version:
+            wanting = [hands[p.name] for p in projections if topics & p.topics or name in p.types]
+        if not wanting:
+            continue
+        if position is None:
+            raise CorruptLogError(f"an event of shard {shard} was read from the timeline without a position")
+        if shard not in runs:
+            runs[shard] = None if is_system_shard(shard) else shard
+        taken = new(Taken, (shard, seq, position, decode(record), body, runs[shard], shard in begun))
+        for hand in wanting:
+            hand.append(taken)
     return hands
 
 
 def fold_page(projection: Projection, rows: Rows, records: Sequence[Taken]) -> Stop | None:
     """Fold the records that concern a view. Where it cannot go on, if so: `rows` is void then."""
-    clear = (record for record in records if not _is_opaque(record))
-    rows.fetch([(table, key, record.fresh) for record in clear for table, key in projection.keys(record)])
+    rows.fetch(projection, (record for record in records if type(record.event.fact) is not Opaque))
+    fold = projection.fold
     for record in records:
-        if _is_opaque(record):
-            fact = record.event.fact
+        fact = record.event.fact
+        if type(fact) is Opaque:
             known = "a newer version of it" if fact.name in projection.types else "that kind"
             return Stop(record.position, fact.name, f"{UNKNOWN} {known} (version {fact.version})")
+        rows.fresh = record.fresh
         try:
-            projection.fold(rows, record)
+            fold(rows, record)
         except FoldlogError:
             raise  # the database, not the fold
         except Exception as error:
@@ -247,10 +251,6 @@ def _covers(at: Checkpoint, head: Head) -> bool:
         return True
     parts = Cursor(at.cursor).parts
     return parts.log_id == head.log_id and parts.chain == head.chain[:CHAIN_BYTES]
-
-
-def _is_opaque(record: Taken) -> bool:
-    return type(record.event.fact) is Opaque
 
 
 def _is_of_database(error: Exception) -> bool:

@@ -67,6 +67,10 @@ class Builder:
 
         Raises Lost if another process has moved a checkpoint meanwhile.
         """
+        with _no_collector():
+            return self._step(up_to)
+
+    def _step(self, up_to: int | None) -> bool:
         if not self.at:
             return False
         cursor = min(self.at.values(), key=lambda at: at.position).cursor
@@ -77,8 +81,7 @@ class Builder:
         if limit <= 0:
             return False
         # A page of all types holds one record a position, so that `limit` ends it exactly.
-        with _no_collector():
-            page = self._log.read_raw(after=cursor or None, limit=limit)
+        page = self._log.read_raw(after=cursor or None, limit=limit)
         if page.cursor.position == self.position:
             return False
         try:
@@ -95,7 +98,7 @@ class Builder:
     def _take(self, group: Sequence[Projection], page: RawPage) -> dict[str, Checkpoint]:
         hands = deal(self._log, group, page.stored)
         new = {}
-        with _no_collector(), self._store.database.write() as connection:
+        with self._store.database.write() as connection:
             held = self._store.checkpoints(connection, slot=self.slot, lock=True)
             for projection in group:
                 before = self.at[projection.name]

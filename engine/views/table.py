@@ -7,7 +7,7 @@ Not here: which tables there are (runs.py and its like), reading and writing row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
@@ -57,8 +57,9 @@ class Table:
         self.name = name  #: with the version of its view, as `runs_v1`
         self.row = row  #: a NamedTuple of text, integers and bytes, each of which may be None outside the key
         self.key = key  #: how many of its first fields are the primary key
-        self.indexes = indexes
-        self.late = late  #: indexes in which no fold looks: a rebuild makes them at its end, which is much faster
+        # An index over rows that are there costs a fraction of one that is kept up: a rebuild makes them at its end.
+        self.indexes = indexes  #: in which folds look; made in the middle if one does
+        self.late = late  #: in which no fold looks
         self.of_run = of_run  #: its keys begin with a run id, and only events of that run's shard make rows there
         self.hot = hot  #: events of many runs change the same rows; a rebuild keeps them at hand from page to page
         # SQLite keeps a row of a table WITHOUT ROWID whole up to 1,002 bytes only, and gives the rest of a longer one
@@ -93,9 +94,11 @@ class Table:
         kind, nullable = _TYPES[self.row.__annotations__[name].__forward_arg__]
         return sa.Column(name, kind, primary_key=in_key, nullable=nullable, autoincrement=False)
 
-    def hash(self, row: Row) -> int:
-        """128 bits of the row's canonical form: a msgpack array of the table's name and the values."""
-        return int.from_bytes(blake2b(_canonical((self.name, *row)), digest_size=16).digest())
+    def hash(self, rows: Iterable[Row]) -> int:
+        """The sum of the rows' hashes; a hash is 128 bits of the row's canonical form: a msgpack array of the table's
+        name and the values."""
+        name, encode, hashed, number = self.name, _canonical, blake2b, int.from_bytes
+        return sum([number(hashed(encode((name, *row)), digest_size=16).digest()) for row in rows])
 
 
 def keyed(text: str) -> str:
