@@ -125,8 +125,9 @@ def fold(rows: Rows, record: Taken) -> None:
     for event in events:
         rows.add(EVENTS, event)
     if events and (given := getattr(fact, "tags", None)):
-        for key, value in {keyed(key): keyed(value) for key, value in given.items()}.items():
-            rows.add(EVENT_TAGS, EventTagRow(record.position, key, value, events[0].asset_key))
+        tags = {keyed(name): keyed(value) for name, value in given.items()}
+        for name, value in tags.items():
+            rows.add(EVENT_TAGS, EventTagRow(record.position, name, value, events[0].asset_key))
     if isinstance(fact, AssetWiped):
         _wipe(rows, fact, events)
         return
@@ -313,7 +314,8 @@ def _partitions_of(rows: Rows, asset_key: str) -> list[str]:
 
 
 def _rows_of(record: Taken) -> list[EventRow]:
-    fact: Any = record.event.fact
+    event = record.event
+    fact: Any = event.fact
     asset_key = keyed(fact.asset_key.to_text())
     given = getattr(fact, "metadata", None)
     metadata = plain_json(given) if given else None
@@ -323,12 +325,12 @@ def _rows_of(record: Taken) -> list[EventRow]:
             item,
             asset_key,
             None if partition is None else keyed(partition),
-            record.event.type,
+            event.type,
             record.run_id,
-            words(record.event.step_key),
+            words(event.step_key),
             record.shard,
             record.seq,
-            record.event.timestamp_us,
+            event.timestamp_us,
             words(getattr(fact, "code_version", None)),
             words(getattr(fact, "data_version", None)),
             int(getattr(fact, "skipped", False)),

@@ -65,7 +65,7 @@ def fold(rows: Rows, record: Taken) -> None:
             status=status,
             severity=words(getattr(fact, "severity", None)),
             blocking=int(getattr(fact, "blocking", False)),
-            run_id=None if record.run_id is None else keyed(record.run_id),
+            run_id=record.run_id,
             step_key=words(record.event.step_key),
             shard=record.shard,
             seq=record.seq,
