@@ -27,7 +27,7 @@ from foldlog import (
 )
 from foldlog.engine import events
 from foldlog.engine.events import Topic
-from foldlog.engine.views import assets, steps
+from foldlog.engine.views import assets, projector, rebuild, steps
 from foldlog.engine.views.checkpoints import LATER
 from foldlog.engine.views.database import Database
 from foldlog.engine.views.projection import select_all
@@ -684,6 +684,52 @@ def test_old_and_new_versions_go_on_side_by_side(instance: Instance) -> None:
         return
     with Instance.from_url(instance.log.backend.url) as again:
         assert again.verify().ok
+
+
+def test_views_that_hold_nothing_are_built_beside_their_tables(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "MANY", 1)
+    monkeypatch.setattr(rebuild, "PAGE", 5)
+    some_runs(instance)
+    deleted = instance.get_run_records()[0].run.run_id
+    instance.delete_run(deleted, keep_assets=False)  # whose fold looks for what the run has left
+    store = instance.views.store
+    with store.database.write() as connection:
+        held = store.checkpoints(connection, lock=True)
+        for projection in PROJECTIONS:
+            store.empty(connection, projection, held[projection.name])
+    assert instance.get_runs_count() == 2
+    assert all(at.generation > held[name].generation + 1 for name, at in store.checkpoints().items())
+    assert store.checkpoints(slot=BUILDING) == store.checkpoints(slot=PREVIOUS) == {}
+    assert instance.verify().problems() == []
+    assert indexed(store) == {(t.name, c) for p in PROJECTIONS for t in p.tables for c in (*t.indexes, *t.late)}
+
+
+def indexed(store: Store) -> set[tuple[str, tuple[str, ...]]]:
+    """The indexes that the live tables have."""
+    with store.database.read() as connection:
+        see = sa.inspect(connection)
+        return {
+            (table.name, tuple(index["column_names"]))
+            for table in store.tables
+            for index in see.get_indexes(table.name, schema=store.database.schema)
+        }
+
+
+def test_a_view_that_cannot_be_built_beside_its_tables_stops_where_it_would(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "MANY", 1)
+    some_runs(instance, 1)
+    position = instance.log.head().position
+    instance.log.append("@instance", [unknown(Topic.STEP)])
+    assert instance.get_runs_count() == 1
+    with pytest.raises(ViewStopped):
+        instance.views.projector.check("steps")
+    held = instance.views.store.checkpoints()
+    assert held["steps"].position == position
+    assert held["runs"].position == position + 1
 
 
 def test_the_registry_of_the_first_release_is_extended(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ EVENTS: Final = Table(
         ("run_id", "type"),
     ),
     late=(("type", "position"),),
+    wide=True,
 )
 EVENT_TAGS: Final = Table("asset_event_tags_v2", EventTagRow, key=2, late=(("asset_key", "key", "value", "position"),))
 ASSETS: Final = Table("assets_v2", AssetRow, key=1, hot=True)
@@ -105,12 +106,7 @@ PARTITIONS: Final = Table(
 _MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name
 _PLANNED, _FAILED = AssetMaterializationPlanned.KIND.name, AssetFailedToMaterialize.KIND.name
 _WIPED = AssetWiped.KIND.name
-_COLUMN: Final[dict[str, str]] = {
-    _MADE: "materialized_position",
-    _SEEN: "observed_position",
-    _PLANNED: "planned_position",
-    _FAILED: "failed_position",
-}
+_KINDS: Final = (_MADE, _SEEN, _PLANNED, _FAILED)  #: that an asset has a latest of
 _CHUNK = 100
 
 IN_PROGRESS, FAILED, MATERIALIZED, MISSING = STATUSES = ("IN_PROGRESS", "FAILED", "MATERIALIZED", "MISSING")
@@ -125,12 +121,13 @@ def fold(rows: Rows, record: Taken) -> None:
         if not fact.keep_assets:
             _drop(rows, keyed(fact.run_id))
         return
-    events = list(_rows_of(record))
+    events = _rows_of(record)
     for event in events:
         rows.add(EVENTS, event)
-    if events:
-        for key, value in getattr(fact, "tags", {}).items():
-            rows.add(EVENT_TAGS, EventTagRow(record.position, keyed(key), keyed(value), events[0].asset_key))
+    if events and (given := getattr(fact, "tags", None)):
+        tags = {keyed(name): keyed(value) for name, value in given.items()}
+        for name, value in tags.items():
+            rows.add(EVENT_TAGS, EventTagRow(record.position, name, value, events[0].asset_key))
     if isinstance(fact, AssetWiped):
         _wipe(rows, fact, events)
         return
@@ -144,8 +141,17 @@ def fold(rows: Rows, record: Taken) -> None:
 
 def with_event(row: AssetRow, event: EventRow) -> AssetRow:
     """The asset after a later event."""
-    changes: dict[str, Any] = {"last_position": event.position, _COLUMN[event.type]: event.position}
-    return row._replace(**changes)
+    key, _, made, seen, planned, failed, wiped, wiped_us = row
+    kind, at = event.type, event.position
+    if kind == _MADE:
+        made = at
+    elif kind == _PLANNED:
+        planned = at
+    elif kind == _SEEN:
+        seen = at
+    else:
+        failed = at
+    return AssetRow(key, at, made, seen, planned, failed, wiped, wiped_us)
 
 
 def with_partition_event(row: PartitionRow | None, event: EventRow) -> PartitionRow:
@@ -226,7 +232,7 @@ def _settle_asset(rows: Rows, asset_key: str) -> None:
     wiped = _latest_wipe(rows, asset_key)
     if wiped is not None:
         row = row._replace(wiped_position=wiped.position, wiped_us=wiped.timestamp_us)
-    for kind in _COLUMN:
+    for kind in _KINDS:
         latest = _latest_showing(rows, asset_key, kind, wiped.position if wiped else 0)
         if latest is not None:
             last = row.last_position or 0
@@ -307,38 +313,41 @@ def _partitions_of(rows: Rows, asset_key: str) -> list[str]:
 # -- from events to rows ----------------------------------------------------------------------------------------
 
 
-def _rows_of(record: Taken) -> Iterator[EventRow]:
-    fact: Any = record.event.fact
+def _rows_of(record: Taken) -> list[EventRow]:
+    event = record.event
+    fact: Any = event.fact
     asset_key = keyed(fact.asset_key.to_text())
-    metadata = plain_json(getattr(fact, "metadata", {}))
-    for item, partition in enumerate(_partitions_in(fact)):
-        yield EventRow(
-            position=record.position,
-            item=item,
-            asset_key=asset_key,
-            partition=None if partition is None else keyed(partition),
-            type=fact.KIND.name,
-            run_id=None if record.run_id is None else keyed(record.run_id),
-            step_key=words(record.event.step_key),
-            shard=record.shard,
-            seq=record.seq,
-            timestamp_us=record.event.timestamp_us,
-            code_version=words(getattr(fact, "code_version", None)),
-            data_version=words(getattr(fact, "data_version", None)),
-            skipped=int(getattr(fact, "skipped", False)),
-            metadata=metadata,
-            body=record.body if item == 0 else None,
+    given = getattr(fact, "metadata", None)
+    metadata = plain_json(given) if given else None
+    return [
+        EventRow(
+            record.position,
+            item,
+            asset_key,
+            None if partition is None else keyed(partition),
+            event.type,
+            record.run_id,
+            words(event.step_key),
+            record.shard,
+            record.seq,
+            event.timestamp_us,
+            words(getattr(fact, "code_version", None)),
+            words(getattr(fact, "data_version", None)),
+            int(getattr(fact, "skipped", False)),
+            metadata,
+            record.body if item == 0 else None,
         )
+        for item, partition in enumerate(_partitions_in(fact))
+    ]
 
 
 def _partitions_in(fact: Any) -> list[str | None]:
     """The partitions an event is about, each once; None for the asset as a whole."""
-    match fact:
-        case AssetWiped(partitions=partitions):
-            return [None] if partitions is None else list(dict.fromkeys(partitions))
-        case AssetMaterializationPlanned(partition=partition, partitions=partitions) if partitions:
-            one = [] if partition is None else [partition]
-            return list(dict.fromkeys([*one, *partitions]))
+    if isinstance(fact, AssetWiped):
+        return [None] if fact.partitions is None else list(dict.fromkeys(fact.partitions))
+    if isinstance(fact, AssetMaterializationPlanned) and fact.partitions:
+        one = [] if fact.partition is None else [fact.partition]
+        return list(dict.fromkeys([*one, *fact.partitions]))
     return [fact.partition]
 
 
@@ -370,7 +379,7 @@ PROJECTION: Final = Projection(
     name="assets",
     version=2,
     topics=Topic.ASSET | Topic.PARTITION,
-    types=frozenset((*_COLUMN, _WIPED, RunDeleted.KIND.name)),
+    types=frozenset((*_KINDS, _WIPED, RunDeleted.KIND.name)),
     tables=(EVENTS, EVENT_TAGS, ASSETS, PARTITIONS),
     keys=keys,
     fold=fold,

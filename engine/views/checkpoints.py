@@ -40,6 +40,14 @@ REGISTRY: Final = sa.Table(
     sa.Column("people", sa.Text),  #: JSON: the names of its SQL views, for the version that takes their place
     sa.Column("shown", sa.Integer),  #: 1: the SQL views for people show it; 0: not yet, or not any more
 )
+#: made once, for it is asked for every view after every page
+_MOVE: Final = REGISTRY.update().where(
+    REGISTRY.c.name == sa.bindparam("of"),
+    REGISTRY.c.version == sa.bindparam("of_version"),
+    REGISTRY.c.slot == sa.bindparam("of_slot"),
+    REGISTRY.c.generation == sa.bindparam("was_generation"),
+    REGISTRY.c.cursor == sa.bindparam("was_cursor"),
+)
 LATER: Final = ("code", "tables", "people", "shown")  #: columns that the first release did not have
 
 
@@ -99,13 +107,9 @@ def insert(connection: sa.Connection, projection: Projection, at: Checkpoint, *,
 
 def move(connection: sa.Connection, projection: Projection, old: Checkpoint, new: Checkpoint, *, slot: str) -> None:
     """Set the checkpoint, if it is where it was read. Raises Lost if it is not."""
-    done = connection.execute(
-        REGISTRY.update()
-        .where(at(projection, slot))
-        .where(REGISTRY.c.generation == old.generation)
-        .where(REGISTRY.c.cursor == old.cursor)
-        .values(**_place(new))
-    )
+    given = {"of": projection.name, "of_version": projection.version, "of_slot": slot}
+    was = {"was_generation": old.generation, "was_cursor": old.cursor}
+    done = connection.execute(_MOVE, {**given, **was, **_place(new)})
     if done.rowcount != 1:
         raise Lost
 

@@ -40,6 +40,7 @@ CHECKS: Final = Table(
     key=1,
     indexes=(("run_id", "asset_key", "check_name"),),
     late=(("asset_key", "check_name", "status", "position"), ("asset_key", "position"), ("status", "position")),
+    wide=True,
 )
 PLANNED, PASSED, FAILED = "PLANNED", "PASSED", "FAILED"
 
@@ -64,7 +65,7 @@ def fold(rows: Rows, record: Taken) -> None:
             status=status,
             severity=words(getattr(fact, "severity", None)),
             blocking=int(getattr(fact, "blocking", False)),
-            run_id=None if record.run_id is None else keyed(record.run_id),
+            run_id=record.run_id,
             step_key=words(record.event.step_key),
             shard=record.shard,
             seq=record.seq,

@@ -284,6 +284,8 @@ def _open_for_writing(path: Path, *, scratch: bool) -> sqlite3.Connection:
     # A power cut may take back the last commits, rows and checkpoint alike; they are folded once more then.
     db.execute("PRAGMA synchronous=NORMAL")
     db.execute("PRAGMA wal_autocheckpoint=0")
+    # A WAL that starts over is cut back. It would keep its size, and `_tidy` would find it grown after every commit.
+    db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT // 2}")
     return db
 
 

@@ -19,8 +19,9 @@ from sqlalchemy.schema import CreateIndex
 
 from . import checkpoints
 from .checkpoints import BUILDING, LIVE, PREVIOUS, REGISTRY, Checkpoint, Lost
-from .making import create, execute, hide, indexes, show
+from .making import create, execute, hide, show
 from .projection import Projection
+from .statements import indexes
 from .table import Table
 
 if TYPE_CHECKING:
@@ -56,19 +57,18 @@ class Generations:
         generation = max(at.generation for at in held.values() if at is not None) + 1
         fresh = Checkpoint(generation, 0, "", {}, None, shown=False, code=code)
         checkpoints.insert(connection, projection, fresh, slot=BUILDING)
-        create(connection, self.built(projection, generation).values(), late=False)
+        create(connection, self.built(projection, generation).values(), indexed=False)
         return fresh
 
     def finish(self, projection: Projection, build: Checkpoint) -> None:
-        """Make the indexes that no fold needed, each in a transaction of its own: others wait for one at most. Raises
+        """Make the indexes that are missing, each in a transaction of its own: others wait for one at most. Raises
         Lost if the build has moved."""
         for table in self.built(projection, build.generation).values():
             for index in indexes(table):
-                if index.info["late"]:
-                    with self._store.database.write() as connection:
-                        if self._held(connection, projection, BUILDING) != build:
-                            raise Lost
-                        connection.execute(CreateIndex(index, if_not_exists=True))
+                with self._store.database.write() as connection:
+                    if self._held(connection, projection, BUILDING) != build:
+                        raise Lost
+                    connection.execute(CreateIndex(index, if_not_exists=True))
 
     def drop(self, connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str) -> None:
         """Take a generation's tables and checkpoint away."""

@@ -19,6 +19,7 @@ from ..errors import FoldlogError, ReadOnlyError, UnavailableError
 from . import checkpoints
 from .checkpoints import LATER, LIVE, REGISTRY, Checkpoint
 from .projection import Projection
+from .statements import indexes
 
 if TYPE_CHECKING:
     from .store import Store
@@ -45,18 +46,12 @@ def prepare(store: Store) -> None:
             time.sleep(0.05 * (attempt + 1))
 
 
-def create(connection: sa.Connection, tables: Iterable[sa.Table], *, late: bool) -> None:
-    """Tables with their indexes; `late`: also those in which no fold looks."""
+def create(connection: sa.Connection, tables: Iterable[sa.Table], *, indexed: bool) -> None:
+    """Tables, with their indexes or without."""
     for table in tables:
         connection.execute(CreateTable(table, if_not_exists=True))
-        for index in indexes(table):
-            if late or not index.info["late"]:
-                connection.execute(CreateIndex(index, if_not_exists=True))
-
-
-def indexes(table: sa.Table) -> list[sa.Index]:
-    """Those of a table, in the same order in every process."""
-    return sorted(table.indexes, key=lambda index: str(index.name))
+        for index in indexes(table) if indexed else ():
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def show(store: Store, connection: sa.Connection, projection: Projection) -> None:
@@ -104,7 +99,7 @@ def _make(store: Store, connection: sa.Connection) -> None:
     of_others = set(connection.execute(sa.select(REGISTRY.c.name).where(REGISTRY.c.slot == LIVE)).scalars())
     for projection in store.projections:
         if projection.name not in found:
-            create(connection, store.tables_of(projection).values(), late=not store.database.scratch)
+            create(connection, store.tables_of(projection).values(), indexed=not store.database.scratch)
             code = checkpoints.fingerprint(projection)
             beside = projection.name in of_others  # another version, which people see until this one has caught up
             at = Checkpoint(1, 0, "", {}, None, shown=not beside, code=code)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..events.event import Event, Topic
-from ..log.names import is_system_shard
 from .table import Key, Table
 
 if TYPE_CHECKING:
@@ -27,13 +26,8 @@ class Taken(NamedTuple):
     position: int
     event: Event[Any]
     body: bytes  #: the event as it is stored, for a view that answers with whole events
-    fresh: bool = False  #: the shard began in this very page, so no table has a row of this run yet
-
-    @property
-    def run_id(self) -> str | None:
-        """The run whose shard this is; None in a system shard."""
-        shard = self.shard
-        return None if is_system_shard(shard) else shard
+    run_id: str | None  #: the run whose shard this is; None in a system shard. No longer than a key may be
+    fresh: bool = False  #: the run began in this very page, so no table had a row of it before
 
 
 class Projection(NamedTuple):

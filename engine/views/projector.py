@@ -8,15 +8,17 @@ Not here: a view's tables and fold (runs.py and its like), building one anew (re
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
-from ..errors import CorruptLogError, FoldlogError, HistoryDiverged, ViewStopped
+from ..errors import CorruptLogError, FoldlogError, HistoryDiverged, UnavailableError, ViewStopped
 from ..events.event import Opaque
 from ..log.cursor import CHAIN_BYTES, Cursor
 from ..log.log import EventLog, RawPage
+from ..log.names import is_system_shard
 from ..log.port import Head, Stored
 from .checkpoints import Checkpoint, Lost, Stop
 from .making import show
@@ -28,6 +30,7 @@ logger = logging.getLogger("foldlog.views")
 
 UNKNOWN = "this process does not know"
 TRUST_S = 1.0  #: how long a mark is taken for all there is to know; writers that died leave news without one
+MANY = 100_000  #: events from which on views that hold nothing are built beside their tables, which is faster
 PAGE = 2000  #: events in one transaction: bounds the memory, and how long others wait for the write lock
 
 
@@ -63,6 +66,7 @@ class Projector:
         if self._is_at(head, self._store.projections):
             return
         read: set[str] = set()  #: views that have read the log from where they stood, so that their history is this one
+        build = head.position >= MANY
         while True:
             seen = self._seen = self._store.checkpoints()
             if not read and any(at.position > head.position for at in seen.values()):
@@ -79,8 +83,19 @@ class Projector:
             # Views that stand at one place share the page; as a rule that is all of them.
             cursor = min((seen[p.name] for p in behind), key=lambda at: at.position).cursor
             group = [p for p in behind if seen[p.name].cursor == cursor]
-            self._step(group, cursor)
-            read.update(p.name for p in group)
+            if build and not cursor:
+                build = False  # what could not be built is taken in page by page
+                self._build(group)
+            else:
+                self._step(group, cursor)
+                read.update(p.name for p in group)
+
+    def _build(self, group: Sequence[Projection]) -> None:
+        from .rebuild import build_first
+
+        # A view that is stopped, or whose build another process has cancelled, goes on as usual.
+        with suppress(ViewStopped, UnavailableError):
+            build_first(self._log, self._store, group)
 
     def _show(self, seen: Mapping[str, Checkpoint]) -> None:
         """A newer version of a view that has caught up takes the stable names from the older one."""
@@ -110,13 +125,14 @@ class Projector:
     # -- one page -----------------------------------------------------------------------------------------------
 
     def _step(self, group: Sequence[Projection], cursor: str) -> None:
-        try:
-            page = self._log.read_raw(after=cursor or None, limit=self._page)
-        except HistoryDiverged as error:
-            self._begin_again(group, cursor, error)
-            return
-        with suppress(Lost):  # another process took the page in; the checkpoints are read again
-            self._take(group, cursor, page)
+        with no_collector():
+            try:
+                page = self._log.read_raw(after=cursor or None, limit=self._page)
+            except HistoryDiverged as error:
+                self._begin_again(group, cursor, error)
+                return
+            with suppress(Lost):  # another process took the page in; the checkpoints are read again
+                self._take(group, cursor, page)
 
     def _take(self, group: Sequence[Projection], cursor: str, page: RawPage) -> None:
         stops = {}
@@ -179,6 +195,19 @@ class Projector:
         return bool(seen) and all(_covers(seen[p.name], head) for p in projections)
 
 
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Without the collector of cycles for one page. A page is tens of thousands of tuples and no cycle; looking through
+    them time and again takes a tenth of a rebuild."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stored]) -> dict[str, list[Taken]]:
     """What of a page concerns each view, in order; kinds nobody here knows among it.
 
@@ -186,41 +215,44 @@ def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stor
     """
     hands: dict[str, list[Taken]] = {projection.name: [] for projection in projections}
     routes: dict[str, tuple[int, list[list[Taken]]]] = {}
-    decode, version_of = log.decode, log.version_of
+    decode, new = log.decode, tuple.__new__  # half the cost of Taken(...)
+    runs: dict[str, str | None] = {}
     begun: set[str] = set()
     for shard, seq, position, record in stored:
-        if seq == 1:
+        if seq == 1 and not is_system_shard(shard):
             begun.add(shard)
         if record is None:
             continue
-        name = record.type
-        route = routes.get(name)
-        if route is None:
-            route = version_of(name), [hands[p.name] for p in projections if name in p.types]
-            routes[name] = route
-        version, wanting = route
-        if not record.body or record.body[-1] > version:
-            wanting = [hands[p.name] for p in projections if record.topics & p.topics or name in p.types]
-        if wanting:
-            if position is None:
-                raise CorruptLogError(f"an event of shard {shard} was read from the timeline without a position")
-            taken = Taken(shard, seq, position, decode(record), record.body, shard in begun)
-            for hand in wanting:
-                hand.append(taken)
+        name, _, topics, body = record
+        if name not in routes:
+            routes[name] = log.version_of(name), [hands[p.name] for p in projections if name in p.types]
+        version, wanting = routes[name]
+        if not body or body[-1] > version:
+            wanting = [hands[p.name] for p in projections if topics & p.topics or name in p.types]
+        if not wanting:
+            continue
+        if position is None:
+            raise CorruptLogError(f"an event of shard {shard} was read from the timeline without a position")
+        if shard not in runs:
+            runs[shard] = None if is_system_shard(shard) else shard
+        taken = new(Taken, (shard, seq, position, decode(record), body, runs[shard], shard in begun))
+        for hand in wanting:
+            hand.append(taken)
     return hands
 
 
 def fold_page(projection: Projection, rows: Rows, records: Sequence[Taken]) -> Stop | None:
     """Fold the records that concern a view. Where it cannot go on, if so: `rows` is void then."""
-    clear = (record for record in records if not _is_opaque(record))
-    rows.fetch([(table, key, record.fresh) for record in clear for table, key in projection.keys(record)])
+    rows.fetch(projection, (record for record in records if type(record.event.fact) is not Opaque))
+    fold = projection.fold
     for record in records:
-        if _is_opaque(record):
-            fact = record.event.fact
+        fact = record.event.fact
+        if type(fact) is Opaque:
             known = "a newer version of it" if fact.name in projection.types else "that kind"
             return Stop(record.position, fact.name, f"{UNKNOWN} {known} (version {fact.version})")
+        rows.fresh = record.fresh
         try:
-            projection.fold(rows, record)
+            fold(rows, record)
         except FoldlogError:
             raise  # the database, not the fold
         except Exception as error:
@@ -255,10 +287,6 @@ def _covers(at: Checkpoint, head: Head) -> bool:
         return True
     parts = Cursor(at.cursor).parts
     return parts.log_id == head.log_id and parts.chain == head.chain[:CHAIN_BYTES]
-
-
-def _is_opaque(record: Taken) -> bool:
-    return type(record.event.fact) is Opaque
 
 
 def _is_of_database(error: Exception) -> bool:

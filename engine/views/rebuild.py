@@ -9,15 +9,13 @@ Not here: the fold of a page (projector.py), the tables (store.py, generations.p
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import HistoryDiverged, UnavailableError, UsageError, ViewStopped
 from ..log.log import EventLog, RawPage
 from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost
 from .projection import Projection
-from .projector import deal, fold_page, view_stopped
+from .projector import deal, fold_page, no_collector, view_stopped
 from .rows import AtHand
 from .store import Store
 
@@ -67,6 +65,10 @@ class Builder:
 
         Raises Lost if another process has moved a checkpoint meanwhile.
         """
+        with no_collector():
+            return self._step(up_to)
+
+    def _step(self, up_to: int | None) -> bool:
         if not self.at:
             return False
         cursor = min(self.at.values(), key=lambda at: at.position).cursor
@@ -77,8 +79,7 @@ class Builder:
         if limit <= 0:
             return False
         # A page of all types holds one record a position, so that `limit` ends it exactly.
-        with _no_collector():
-            page = self._log.read_raw(after=cursor or None, limit=limit)
+        page = self._log.read_raw(after=cursor or None, limit=limit)
         if page.cursor.position == self.position:
             return False
         try:
@@ -95,7 +96,7 @@ class Builder:
     def _take(self, group: Sequence[Projection], page: RawPage) -> dict[str, Checkpoint]:
         hands = deal(self._log, group, page.stored)
         new = {}
-        with _no_collector(), self._store.database.write() as connection:
+        with self._store.database.write() as connection:
             held = self._store.checkpoints(connection, slot=self.slot, lock=True)
             for projection in group:
                 before = self.at[projection.name]
@@ -121,19 +122,6 @@ class Builder:
             self._store.generations.drop(connection, failed.projection, at, slot=self.slot)
 
 
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Without the collector of cycles for one page. A page is tens of thousands of tuples and no cycle; looking through
-    them time and again takes a tenth of a rebuild."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 class _Failed(Exception):
     def __init__(self, error: ViewStopped, projection: Projection) -> None:
         self.error = error
@@ -157,6 +145,18 @@ def rebuild(
     if builder.stopped:
         raise builder.stopped[0]
     return reached
+
+
+def build_first(log: EventLog, store: Store, projections: Sequence[Projection]) -> None:
+    """Build views that hold nothing yet; there is nothing to go back to. Raises as `rebuild`."""
+    try:
+        rebuild(log, store, projections, progress=None)
+    finally:
+        with store.database.write() as connection:
+            kept = store.checkpoints(connection, slot=PREVIOUS, lock=True)
+            for projection in projections:
+                if projection.name in kept and not kept[projection.name].cursor:
+                    store.generations.drop(connection, projection, kept[projection.name], slot=PREVIOUS)
 
 
 def roll_back(log: EventLog, store: Store, projection: Projection) -> int:

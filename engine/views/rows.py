@@ -8,12 +8,15 @@ Not here: the transaction around it (projector.py), the statements (statements.p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from .statements import Statements
 from .table import DIGEST_BITS, Key, Row, Table
+
+if TYPE_CHECKING:
+    from .projection import Projection, Taken
 
 _MODULUS = 1 << DIGEST_BITS
 
@@ -62,16 +65,21 @@ class Rows:
         tables: Mapping[Table, Statements],
         digests: Mapping[str, Digest],
         at_hand: AtHand | None = None,
+        *,
+        indexed: bool = True,
     ) -> None:
         self._connection = connection
         self._tables = tables
+        self._indexed = indexed  #: else the indexes in which folds look are made when one does
         self._stored: dict[Table, dict[Key, Row | None]] = {
             table: at_hand.of(table) if at_hand and table.hot else {} for table in tables
         }
         self._whole = at_hand.whole if at_hand else frozenset[Table]()
+        self._new: dict[Table, list[Row]] = {table: [] for table in tables}
         self._now: dict[Table, dict[Key, Row | None]] = {table: {} for table in tables}
         self._digests = dict(digests)
         self._empty: dict[Table, bool] = {}  #: of tables without rows by their digest, whether that is so
+        self.fresh = False  #: the event that is being folded is of a run of which no table had a row before this page
 
     # -- for folds ----------------------------------------------------------------------------------------------
 
@@ -82,18 +90,23 @@ class Rows:
             return changed[key]
         stored = self._stored[table]
         if key not in stored:
+            if self.fresh and table.of_run:
+                return None
+            if self._new[table]:
+                self.flush()
             self._load(table, [key])
         return stored[key]
 
     def put(self, table: Table, row: Row) -> None:
         """Set the row at its key."""
-        self._now[table][row[: table.key]] = row
+        key = row[: table.key]
+        if self.fresh and table.of_run:
+            self._stored[table].setdefault(key)
+        self._now[table][key] = row
 
     def add(self, table: Table, row: Row) -> None:
         """Set a row of which its key says that it is new: the key holds the position of the event."""
-        key = row[: table.key]
-        self._stored[table][key] = None
-        self._now[table][key] = row
+        self._new[table].append(row)
 
     def delete(self, table: Table, key: Key) -> None:
         """Drop the row at `key`, if there is one."""
@@ -110,7 +123,8 @@ class Rows:
         below: Mapping[str, int] | None = None,
         **equal: Any,
     ) -> list[Any]:
-        """The rows whose columns equal the given values, in order of their key. There must be an index for it.
+        """The rows whose columns equal the given values, in order of their key. There must be an index for it, and not
+        a late one.
 
         `order`: columns to go by instead of the key. `above`, `below`: columns that must be greater or smaller than a
         number. What was changed before is written first.
@@ -118,6 +132,8 @@ class Rows:
         self.flush()
         if self._is_empty(table):
             return []
+        if not self._indexed:
+            self._tables[table].create_indexes(self._connection)
         source = self._tables[table].table
         where = [
             source.c[name] == value if value is not None else source.c[name].is_(None) for name, value in equal.items()
@@ -131,21 +147,25 @@ class Rows:
 
     # -- for the projector --------------------------------------------------------------------------------------
 
-    def fetch(self, wanted: Iterable[tuple[Table, Key, bool]]) -> None:
-        """Load rows that a page will ask for, many in one statement. The third tells that the run is new: there is
-        nothing to load from tables that are keyed by it."""
+    def fetch(self, projection: Projection, records: Iterable[Taken]) -> None:
+        """Load rows that the fold of these records will ask for, many in one statement."""
+        if self._connection.dialect.name == "sqlite":
+            return  # it looks up one key a statement in any case, and `get` does that
         by_table: dict[Table, dict[Key, None]] = {}
-        for table, key, fresh in wanted:
-            if fresh and table.of_run:
-                self._stored[table].setdefault(key, None)
-            else:
-                by_table.setdefault(table, {})[key] = None
+        for record in records:
+            for table, key in projection.keys(record):
+                if not (record.fresh and table.of_run):
+                    by_table.setdefault(table, {})[key] = None
         for table, keys in by_table.items():
             self._load(table, [key for key in keys if key not in self._stored[table]])
 
     def flush(self) -> None:
         """Write what has changed, and take it into the digests."""
         for table, changes in self._now.items():
+            new = self._new[table]
+            if new:
+                self._exchange(table, [], new)
+                new.clear()
             if changes:
                 self._write(table, changes)
                 changes.clear()
@@ -177,21 +197,23 @@ class Rows:
     def _write(self, table: Table, changes: dict[Key, Row | None]) -> None:
         stored = self._stored[table]
         self._load(table, [key for key in changes if key not in stored])
-        gone: list[Key] = []
+        gone: list[Row] = []
         new: list[Row] = []
-        total, count = self._digests.get(table.name, Digest())
         for key, row in changes.items():
             old = stored[key]
             if old == row:
                 continue
             if old is not None:
-                gone.append(key)
-                total -= table.hash(old)
+                gone.append(old)
             if row is not None:
                 new.append(row)
-                total += table.hash(row)
             stored[key] = row
+        self._exchange(table, gone, new)
+
+    def _exchange(self, table: Table, gone: Sequence[Row], new: Sequence[Row]) -> None:
         # A changed row is deleted and inserted: one form that every database has, with many rows in a statement.
-        self._tables[table].delete(self._connection, gone)
+        self._tables[table].delete(self._connection, [row[: table.key] for row in gone])
         self._tables[table].insert(self._connection, new)
-        self._digests[table.name] = Digest(total % _MODULUS, count + len(new) - len(gone))
+        total, count = self._digests.get(table.name, Digest())
+        total = (total + table.hash(new) - table.hash(gone)) % _MODULUS
+        self._digests[table.name] = Digest(total, count + len(new) - len(gone))

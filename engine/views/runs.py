@@ -114,13 +114,14 @@ RUNS: Final = Table(
     of_run=True,
 )
 TAGS: Final = Table("run_tags_v2", TagRow, key=2, late=(("key", "value", "created_position"),), of_run=True)
-BIRTHS: Final = Table("run_births_v2", BirthRow, key=1, of_run=True)
+BIRTHS: Final = Table("run_births_v2", BirthRow, key=1, of_run=True, wide=True)
 CHANGES: Final = Table(
     "run_changes_v2",
     ChangeRow,
     key=1,
     indexes=(("run_id", "position"),),
     late=(("type", "position"), ("type", "job_name", "position")),
+    wide=True,
 )
 
 #: each names the backfill that a run belongs to; the second is what histories from elsewhere have
@@ -152,7 +153,7 @@ def fold(rows: Rows, record: Taken) -> None:
         return
     if record.run_id is None:  # a run's life is told in its own shard
         return
-    run_id = keyed(record.run_id)
+    run_id = record.run_id
     before: RunRow | None = rows.get(RUNS, (run_id,))
     after = fold_run(before or _first(run_id, record), record.event, record.position, is_first=before is None)
     match fact:
@@ -276,7 +277,7 @@ def _drop(rows: Rows, run_id: str) -> None:
 
 def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
     if record.run_id is not None:
-        run_id = keyed(record.run_id)
+        run_id = record.run_id
         yield RUNS, (run_id,)
         fact = record.event.fact
         if isinstance(fact, RunCreated):

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex
 
 from .table import Key, Row, Table
 
@@ -39,7 +40,7 @@ class Statements:
         """The rows at these keys, in no order."""
         if self._sqlite:
             # SQLite reads the whole table for a list of row values, and a statement costs it next to nothing.
-            driver: Any = connection.connection.driver_connection
+            driver = _driver(connection)
             found = (driver.execute(self._select + self._at, key).fetchone() for key in keys)
             yield from (row for row in found if row is not None)
             return
@@ -50,11 +51,16 @@ class Statements:
         """Whether the table has no row at all."""
         return connection.exec_driver_sql(f"SELECT 1 FROM {self._name} LIMIT 1").first() is None
 
+    def create_indexes(self, connection: sa.Connection) -> None:
+        """Make the indexes in which folds look, where they are missing."""
+        for index in indexes(self.table):
+            if not index.info["late"]:
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
     def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """New rows."""
         if self._sqlite:
-            if rows:
-                connection.exec_driver_sql(self._insert + self._row, [tuple(row) for row in rows])
+            _driver(connection).executemany(self._insert + self._row, rows)
             return
         for some in _chunks(rows):  # `executemany` of a server's driver sends one row at a time
             connection.exec_driver_sql(self._insert + ", ".join([self._row] * len(some)), _flat(some))
@@ -63,7 +69,7 @@ class Statements:
         """Drop the rows at these keys."""
         if self._sqlite:
             if keys:
-                connection.exec_driver_sql(self._delete + self._at, list(keys))
+                _driver(connection).executemany(self._delete + self._at, keys)
             return
         for some in _chunks(keys):
             connection.exec_driver_sql(self._delete + self._is_one_of(len(some)), _flat(some))
@@ -73,6 +79,16 @@ class Statements:
 
     def _marks(self, count: int) -> str:
         return f"({', '.join([self._mark] * count)})"
+
+
+def indexes(table: sa.Table) -> list[sa.Index]:
+    """Those of a table, in the same order in every process."""
+    return sorted(table.indexes, key=lambda index: str(index.name))
+
+
+def _driver(connection: sa.Connection) -> Any:
+    """SQLite's own connection: through SQLAlchemy, rows are looked at once more each."""
+    return connection.connection.driver_connection
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -8,9 +8,9 @@ Not here: questions (step_queries.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-from ..events.event import Event, Fact, Topic
+from ..events.event import Fact, Topic
 from ..events.step import (
     StepExpectationResult,
     StepFailed,
@@ -60,7 +60,6 @@ STEPS: Final = Table("steps_v2", StepRow, key=2, late=(("run_id", "first_positio
 ATTEMPTS: Final = Table("step_attempts_v2", AttemptRow, key=3, of_run=True)
 
 _UNHEARD: Final = ("STARTED", None, None, None, None)  #: an attempt of which nothing was heard before
-R = TypeVar("R", StepRow, AttemptRow)
 
 _ENDED: Final = frozenset(("SUCCESS", "FAILURE", "SKIPPED"))
 _ENDS: Final[dict[type[Fact], str]] = {
@@ -88,44 +87,52 @@ def fold(rows: Rows, record: Taken) -> None:
             met = before.expectations_met + int(fact.success)
             rows.put(STEPS, before._replace(expectations=before.expectations + 1, expectations_met=met))
         return
-    row = before or _first(key, record)
-    if _counts(row, fact) and not isinstance(fact, StepSkipped):  # a step that was skipped was not attempted
-        attempt_key = (*key, _attempt(row, fact))
-        attempt = rows.get(ATTEMPTS, attempt_key) or AttemptRow._make((*attempt_key, *_UNHEARD))
-        rows.put(ATTEMPTS, fold_attempt(attempt, record.event))
-    rows.put(STEPS, fold_step(row, record.event, record.position))
-
-
-def fold_step(row: StepRow, event: Event[Any], position: int) -> StepRow:
-    """The row after `event`."""
-    fact = event.fact
+    row, at, now = before or _first(key, record), record.position, record.event.timestamp_us
     if not _counts(row, fact):
-        return row._replace(last_position=position)
-    now, status = event.timestamp_us, _ENDS.get(type(fact))
-    if status is None:
-        started_us = now if row.started_us is None else row.started_us
-        return row._replace(
-            status="STARTED",
-            attempts=_attempt(row, fact),
-            last_position=position,
-            started_us=started_us,
-            ended_us=None,
-        )
-    row = row._replace(
-        status=status,
-        attempts=row.attempts if isinstance(fact, StepSkipped) else _attempt(row, fact),
-        last_position=position,
-        ended_us=row.ended_us if isinstance(fact, StepUpForRetry) else now,
+        rows.put(STEPS, row._replace(last_position=at))
+        return
+    status, attempts = _ENDS.get(type(fact), "STARTED"), row.attempts
+    if status != "SKIPPED":  # a step that was skipped was not attempted
+        attempts = _attempt(row, fact)
+        attempt = rows.get(ATTEMPTS, (*key, attempts))
+        rows.put(ATTEMPTS, _attempt_after(attempt or AttemptRow._make((*key, attempts, *_UNHEARD)), fact, status, now))
+    rows.put(STEPS, _step_after(row, fact, status, attempts, at, now))
+
+
+def _step_after(row: StepRow, fact: Any, status: str, attempts: int, position: int, now: int) -> StepRow:
+    """The step after a fact that counts."""
+    run_id, step_key, _, _, first, _, started_us, ended_us, error_class, error_message, results, met = row
+    if status == "STARTED":
+        ended_us = None
+        if started_us is None:
+            started_us = now
+    else:
+        error_class, error_message = _error(fact, error_class, error_message)
+        if status != "UP_FOR_RETRY":
+            ended_us = now
+    return StepRow(
+        run_id,
+        step_key,
+        status,
+        attempts,
+        first,
+        position,
+        started_us,
+        ended_us,
+        error_class,
+        error_message,
+        results,
+        met,
     )
-    return _with_error(row, getattr(fact, "error", None))
 
 
-def fold_attempt(row: AttemptRow, event: Event[Any]) -> AttemptRow:
-    """The attempt after an event of its own."""
-    status = _ENDS.get(type(event.fact))
-    if status is None:
-        return row._replace(status="STARTED", started_us=event.timestamp_us, ended_us=None)
-    return _with_error(row._replace(status=status, ended_us=event.timestamp_us), getattr(event.fact, "error", None))
+def _attempt_after(row: AttemptRow, fact: Any, status: str, now: int) -> AttemptRow:
+    """The attempt after a fact of its own."""
+    run_id, step_key, number, _, started_us, _, error_class, error_message = row
+    if status == "STARTED":
+        return AttemptRow(run_id, step_key, number, status, now, None, error_class, error_message)
+    error = _error(fact, error_class, error_message)
+    return AttemptRow(run_id, step_key, number, status, started_us, now, *error)
 
 
 def _counts(row: StepRow, fact: Any) -> bool:
@@ -142,10 +149,10 @@ def _attempt(row: StepRow, fact: Any) -> int:
     return max(row.attempts, number(getattr(fact, "attempt", 0)))
 
 
-def _with_error(row: R, error: Any) -> R:
-    if error is None:
-        return row
-    return row._replace(error_class=words(error.class_name), error_message=words(error.message))
+def _error(fact: Any, error_class: str | None, message: str | None) -> tuple[str | None, str | None]:
+    """The error that a fact tells of, or the one before."""
+    error = getattr(fact, "error", None)
+    return (error_class, message) if error is None else (words(error.class_name), words(error.message))
 
 
 def _first(key: Key, record: Taken) -> StepRow:
@@ -157,7 +164,7 @@ def _key(record: Taken) -> Key | None:
     """None for an event of no run: there is no step it could tell of."""
     if record.run_id is None:
         return None
-    return keyed(record.run_id), keyed(record.event.step_key or "")
+    return record.run_id, keyed(record.event.step_key or "")
 
 
 def keys(record: Taken) -> Iterator[tuple[Table, Key]]:

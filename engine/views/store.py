@@ -119,7 +119,8 @@ class Store:
         """The tables of a view, for folding. `at_hand`: of a writer who is alone with them since they were empty."""
         declared = self._live if slot == LIVE else self.generations.built(projection, at.generation)
         statements = Lazily(projection.tables, lambda table: self._statements(table, declared[table]))
-        return Rows(connection, statements, at.digests, at_hand)
+        indexed = slot != BUILDING and not self.database.scratch
+        return Rows(connection, statements, at.digests, at_hand, indexed=indexed)
 
     def _statements(self, table: Table, declared: sa.Table) -> Statements:
         if declared not in self._made:

@@ -7,7 +7,7 @@ Not here: which tables there are (runs.py and its like), reading and writing row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
@@ -23,13 +23,12 @@ MAX_INT: Final = 2**63 - 1
 WORDS: Final = 2000  #: characters of a message for people
 
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-_INTEGER = sa.BigInteger()
-_ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # which SQLite takes for its own number of the row
+_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # which has one kind; INTEGER alone may be the rowid
 _TYPES: dict[str, tuple[Any, bool]] = {
     "str": (_TEXT, False),
     "str | None": (_TEXT, True),
-    "int": (_INTEGER, False),
-    "int | None": (_INTEGER, True),
+    "int": (_INT, False),
+    "int | None": (_INT, True),
     "bytes": (sa.LargeBinary(), False),
     "bytes | None": (sa.LargeBinary(), True),
 }
@@ -41,7 +40,7 @@ _FLAT: Final = frozenset((type(None), bool, int, float, str))
 class Table:
     """A table by its row class."""
 
-    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "late", "name", "of_run", "row")
+    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "late", "name", "of_run", "row", "wide")
 
     def __init__(
         self,
@@ -53,14 +52,19 @@ class Table:
         late: Sequence[tuple[str, ...]] = (),
         of_run: bool = False,
         hot: bool = False,
+        wide: bool = False,
     ) -> None:
         self.name = name  #: with the version of its view, as `runs_v1`
         self.row = row  #: a NamedTuple of text, integers and bytes, each of which may be None outside the key
         self.key = key  #: how many of its first fields are the primary key
-        self.indexes = indexes
-        self.late = late  #: indexes in which no fold looks: a rebuild makes them at its end, which is much faster
+        # An index over rows that are there costs a fraction of one that is kept up: a rebuild makes them at its end.
+        self.indexes = indexes  #: in which folds look; made in the middle if one does
+        self.late = late  #: in which no fold looks
         self.of_run = of_run  #: its keys begin with a run id, and only events of that run's shard make rows there
         self.hot = hot  #: events of many runs change the same rows; a rebuild keeps them at hand from page to page
+        # SQLite keeps a row of a table WITHOUT ROWID whole up to 1,002 bytes only, and gives the rest of a longer one
+        # a page of its own: events of 1,015 bytes took 4.7 KB each.
+        self.wide = wide  #: its rows hold events as stored
         self.columns: tuple[str, ...] = row._fields
         self._declared: dict[str, sa.Table] = {}  # making one takes a millisecond, as long as a question
 
@@ -77,7 +81,7 @@ class Table:
             name,
             sa.MetaData(),
             *(self._column(name, number < self.key) for number, name in enumerate(self.columns)),
-            sqlite_with_rowid=self._has_large_rows,
+            sqlite_with_rowid=self.wide,
         )
         for columns in (*self.indexes, *self.late):
             name = f"ix_{self.name}_{'_'.join(columns)}_g{generation}"
@@ -86,21 +90,15 @@ class Table:
             self._declared[table.name] = table
         return table
 
-    @property
-    def _has_large_rows(self) -> bool:
-        """Whether whole events are in it. SQLite keeps a table by its own row number then: in one kept by its key, a
-        large row takes several times as long to write and to find (sqlite.org/withoutrowid.html, section 3)."""
-        return any(one.__forward_arg__.startswith("bytes") for one in self.row.__annotations__.values())
-
     def _column(self, name: str, in_key: bool) -> sa.Column[Any]:
         kind, nullable = _TYPES[self.row.__annotations__[name].__forward_arg__]
-        if in_key and self.key == 1 and kind is _INTEGER:
-            kind = _ROW_NUMBER
         return sa.Column(name, kind, primary_key=in_key, nullable=nullable, autoincrement=False)
 
-    def hash(self, row: Row) -> int:
-        """128 bits of the row's canonical form: a msgpack array of the table's name and the values."""
-        return int.from_bytes(blake2b(_canonical((self.name, *row)), digest_size=16).digest())
+    def hash(self, rows: Iterable[Row]) -> int:
+        """The sum of the rows' hashes; a hash is 128 bits of the row's canonical form: a msgpack array of the table's
+        name and the values."""
+        name, encode, hashed, number = self.name, _canonical, blake2b, int.from_bytes
+        return sum([number(hashed(encode((name, *row)), digest_size=16).digest()) for row in rows])
 
 
 def keyed(text: str) -> str:
@@ -158,13 +156,14 @@ def plain_json(values: dict[str, Any]) -> str | None:
     """
     if not values:
         return None
-    if _FLAT.issuperset(map(type, values.values())) and all(one - one == 0.0 for one in _floats(values)):
+    if _FLAT.issuperset(map(type, values.values())) and not _odd(values):
         return _flat_json(values).decode()  # the usual metadata, at a tenth of the cost
     return _flat_json(_plain(values)).decode()
 
 
-def _floats(values: dict[str, Any]) -> list[float]:
-    return [one for one in values.values() if type(one) is float]
+def _odd(values: dict[str, Any]) -> list[float]:
+    """The numbers that JSON cannot write."""
+    return [one for one in values.values() if type(one) is float and one - one != 0.0]
 
 
 def _plain(value: Any) -> Any:

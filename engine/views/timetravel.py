@@ -80,6 +80,6 @@ def _taken(log: EventLog, run_id: str, position: int) -> Iterator[tuple[Any, Tak
             if at is None or at > position:
                 return
             if record is not None:
-                yield by_type[record.type], Taken(run_id, seq, at, log.decode(record), record.body)
+                yield by_type[record.type], Taken(run_id, seq, at, log.decode(record), record.body, run_id)
         if len(page) < PAGE:
             return

@@ -187,9 +187,10 @@ def _deleted_since(views: Views, position: int) -> bool:
 
 def _digest_of(connection: sa.Connection, table: Table, source: sa.Table) -> Digest:
     total = count = 0
-    for row in _rows(connection, source):
-        total += table.hash(row)
-        count += 1
+    rows = _rows(connection, source)
+    while some := list(islice(rows, _ROWS)):
+        total += table.hash(some)
+        count += len(some)
     return Digest(total % (1 << DIGEST_BITS), count)
 
 
