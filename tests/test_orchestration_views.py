@@ -492,7 +492,7 @@ def test_a_log_without_pools_costs_no_look_at_their_tables(memory: Instance) -> 
     driver.set_trace_callback(seen.append)
     memory.views.projector.catch_up()
     driver.set_trace_callback(None)
-    assert any("INTO steps_v1" in statement for statement in seen), "nothing was folded"
+    assert any("INTO steps_v2" in statement for statement in seen), "nothing was folded"
     looks = [statement for statement in seen if "pool_" in statement and "foldlog_views" not in statement]
     assert looks == ["SELECT 1 FROM pool_steps_v1 LIMIT 1"]
 
