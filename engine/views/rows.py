@@ -70,7 +70,7 @@ class Rows:
     ) -> None:
         self._connection = connection
         self._tables = tables
-        self._indexed = indexed  #: else the indexes in which folds look are made when one does
+        self._unindexed: set[Table] = set() if indexed else set(tables)  #: may lack the indexes in which folds look
         self._stored: dict[Table, dict[Key, Row | None]] = {
             table: at_hand.of(table) if at_hand and table.hot else {} for table in tables
         }
@@ -132,7 +132,8 @@ class Rows:
         self.flush()
         if self._is_empty(table):
             return []
-        if not self._indexed:
+        if table in self._unindexed:
+            self._unindexed.discard(table)
             self._tables[table].create_indexes(self._connection)
         source = self._tables[table].table
         where = [
