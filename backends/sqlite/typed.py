@@ -39,10 +39,12 @@ class Asked(NamedTuple):
 
     def part(self, span: Span) -> Span:
         """What of a receipt lies on this side of the edge."""
+        position, shard_id, first, count = span
         if self.newest_first:
-            return span._replace(count=min(span.count, self.edge - span.position))
-        skip = max(0, self.edge + 1 - span.position)
-        return Span(span.position + skip, span.shard_id, span.first_seq + skip, span.count - skip) if skip else span
+            room = self.edge - position
+            return Span(position, shard_id, first, room) if room < count else span
+        skip = self.edge + 1 - position
+        return Span(position + skip, shard_id, first + skip, count - skip) if skip > 0 else span
 
 
 class TypedReader:
