@@ -10,7 +10,7 @@ Not here: reads of all types (read.py), the index of types (order.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ class TypedReader:
         spans = self._spans(asked, limit)
         looked, events = 0, FIRST
         # What the index named may have been purged meanwhile: a page is full, or there are no more receipts.
-        while len(found) < limit and (some := _take(spans, events)):
+        while len(found) < limit and (some := _take(spans, limit - len(found), events)):
             found += self._matches(asked, some, limit - len(found))
             looked += sum(span.count for span in some)
             events = max(FIRST, min(MOST, (limit - len(found)) * looked // max(1, len(found))))
@@ -174,10 +174,10 @@ class TypedReader:
             unless_purged(self._home, self._order, place, error)
 
 
-def _take(spans: Iterator[Span], events: int) -> list[Span]:
-    """The next receipts, until they hold so many events."""
+def _take(spans: Iterator[Span], receipts: int, events: int) -> list[Span]:
+    """The next receipts, up to so many, for each holds one match at least, and until they hold so many events."""
     some: list[Span] = []
-    for span in spans:
+    for span in islice(spans, receipts):
         some.append(span)
         events -= span.count
         if events <= 0:
