@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from ..engine.log.port import Backend, Receipt
+from ..engine.log.port import Backend, Receipt, Stored
 from ..engine.log.sequencer import Sequencer, merge, number
 from .store import PLENTY, Store, SuiteBase, bodies, held, place_only, put, record, sequence, timeline
 
@@ -12,6 +14,13 @@ from .store import PLENTY, Store, SuiteBase, bodies, held, place_only, put, reco
 def identity(receipts: list[Receipt]) -> list[tuple[str, int, int, int]]:
     """Which appends these are: a backend may make up the key of an append that had none when it is asked."""
     return [(receipt.shard, receipt.first_seq, receipt.last_seq, receipt.at_us) for receipt in receipts]
+
+
+def _backwards(backend: Backend, *, page: int, types: frozenset[str]) -> list[Stored]:
+    found = backend.read_back(before=None, limit=page, types=types)
+    while more := backend.read_back(before=found[-1].position, limit=page, types=types):
+        found += more
+    return found
 
 
 class TimelineTests(SuiteBase):
@@ -164,6 +173,28 @@ class TimelineTests(SuiteBase):
         assert backend.read_back(before=None, limit=5, types=frozenset(["RARE"])) == found[::-1]
         assert backend.read_back(before=851, limit=5, types=frozenset(["RARE"])) == found[:1]
         assert backend.read_back(before=852, limit=1, types=frozenset(["RARE"])) == found[1:]
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_types_among_short_and_long_appends(self, backend: Backend, seed: int) -> None:
+        """P5: pages by type, in both directions, are cut out of one list, whatever appends the events came in."""
+        dice = random.Random(seed)
+        for _ in range(70):
+            size, rarity = dice.choice([(1, 1), (3, 1), (10, 5), (260, 100)])
+            kinds = ["MARK" if dice.randrange(rarity) else dice.choice(["A", "B"]) for _ in range(size)]
+            put(backend, f"run-{dice.randrange(3)}", *[record(type=kind, kept=kind == "B") for kind in kinds])
+        sequence(backend)
+        whole = timeline(backend)
+        for types in (frozenset("A"), frozenset("AB")):
+            wanted = [item for item in whole if item.record and item.record.type in types]
+            assert len(wanted) > 50
+            for page in (1, 7, 40):
+                assert timeline(backend, page=page, types=types) == wanted
+                assert _backwards(backend, page=page, types=types) == wanted[::-1]
+        backend.fence("run-1")
+        backend.purge("run-1", keep=True)
+        left = [item for item in wanted if item.shard != "run-1" or (item.record and item.record.type == "B")]
+        assert timeline(backend, page=7, types=types) == left
+        assert _backwards(backend, page=7, types=types) == left[::-1]
 
     def test_the_timeline_outlives_its_writer(self, store: Store) -> None:
         """P1: order, positions and head are durable."""

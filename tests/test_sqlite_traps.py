@@ -16,7 +16,9 @@ import pytest
 from foldlog.backends.sqlite import SqliteBackend
 from foldlog.backends.sqlite.doorbell import HEADER, Doorbell
 from foldlog.backends.sqlite.order import OrderFile
+from foldlog.backends.sqlite.trimmed import TrimmedOrder
 from foldlog.engine.errors import ConflictError, CorruptLogError, ShardPurged, UsageError
+from foldlog.engine.events.event import Retention
 from foldlog.engine.log.port import ShardState
 from foldlog.testing.store import an_append, bodies, held, put, record, sequence, timeline
 
@@ -151,6 +153,78 @@ def test_an_order_put_back_under_a_process_is_noticed(tmp_path: Path, layout: st
     for deed in (lambda: put(backend, "run-3", b"b"), lambda: sequence(backend)):
         with pytest.raises(CorruptLogError):
             deed()
+
+
+# -- reads by type -----------------------------------------------------------------------------------------------------
+
+
+def read_both_ways(backend: SqliteBackend, kind: str) -> list[list[bytes | None]]:
+    types = frozenset([kind])
+    return [
+        bodies(backend.read(after=0, limit=9, types=types)),
+        bodies(backend.read_back(before=None, limit=9, types=types)[::-1]),
+    ]
+
+
+@pytest.mark.parametrize("deed", ["DELETE FROM event WHERE type = 'A'", "UPDATE event SET type = 'B' WHERE type = 'A'"])
+def test_an_event_that_the_index_promises_is_missed(opened: Opener, layout: str, tmp_path: Path, deed: str) -> None:
+    """P1: a read by type looks at no other rows, and must notice all the same that the one it came for is gone."""
+    backend = opened()
+    put(backend, "run-1", record(b"b", type="B"), record(b"a", type="A"), record(b"c", type="C"))
+    put(backend, "run-1", record(b"d", type="C"))
+    sequence(backend)
+    assert read_both_ways(backend, "A") == [[b"a"], [b"a"]]
+    path = next(tmp_path.rglob("run-1.db")) if layout == "sharded" else tmp_path / "home" / "log.db"
+    with sqlite3.connect(path) as db:
+        db.execute(deed)
+    for read in (lambda: backend.read(after=0, limit=9, types=frozenset("A")),
+                 lambda: backend.read_back(before=None, limit=9, types=frozenset("A"))):  # fmt: skip
+        with pytest.raises(CorruptLogError, match="run-1"):
+            read()
+
+
+def test_a_receipt_that_the_timeline_lacks_is_missed(opened: Opener, layout: str, tmp_path: Path) -> None:
+    """P5: what the index of types names must not be passed over because the timeline has lost it."""
+    backend = opened()
+    put(backend, "run-1", record(b"a", type="A"))
+    put(backend, "run-2", record(b"b", type="A"))
+    sequence(backend)
+    with sqlite3.connect(tmp_path / "home" / ("order.db" if layout == "sharded" else "log.db")) as db:
+        db.execute("DELETE FROM timeline WHERE position = 1")
+    with pytest.raises(CorruptLogError, match="position 1"):
+        backend.read_back(before=None, limit=9, types=frozenset("A"))
+
+
+def test_a_type_that_a_trim_left_in_the_index_is_passed_over(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P1: a trim killed before it told the index is no damage."""
+    backend = opened()
+    put(backend, "run-1", record(b"old", type="A", retention=Retention.LOG), record(b"b", type="B"))
+    put(backend, "run-2", record(b"new", type="A"))
+    sequence(backend)
+    monkeypatch.setattr(TrimmedOrder, "unindex", lambda *_: None)
+    assert backend.trim(int(Retention.LOG), through=2, shard=None).events == 1
+    assert read_both_ways(backend, "A") == [[b"new"], [b"new"]]
+
+
+def test_a_page_by_type_asks_no_more_of_a_longer_log(opened: Opener) -> None:
+    """The work of a page grows with the page alone."""
+    backend = opened()
+    asked: list[list[str]] = []
+    for rounds in range(2):
+        for number in range(40 * rounds, 40 * rounds + 40):
+            for _ in range(5):
+                put(backend, f"run-{number}", *[record(type=kind) for kind in ("MARK", "A", "MARK")])
+        sequence(backend)
+        newest = backend.read_back(before=None, limit=20, types=frozenset("A"))
+        files = [backend.files.get(backend.home.file_of(one.shard)).db for one in newest]
+        said: list[str] = []
+        for db in {id(db): db for db in [backend.order.db, *files]}.values():
+            db.set_trace_callback(said.append)
+        assert backend.read_back(before=None, limit=20, types=frozenset("A")) == newest
+        for db in [backend.order.db, *files]:
+            db.set_trace_callback(None)
+        asked.append(said)
+    assert len(asked[0]) == len(asked[1]) < 20
 
 
 # -- purges ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ...engine.errors import ReadOnlyError, UsageError
 from ...engine.log.port import TRIMMABLE, Append, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored, Weight
-from . import audit, life, ordering, reading, trim
+from . import audit, life, ordering, reading, trim, typed
 from .address import Address
 from .database import Database, Mode
 from .schema import prepare
@@ -120,10 +120,12 @@ class PostgresBackend:
         return self._database.run("reading the epochs", ordering.epochs)
 
     def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
-        return self._database.run("reading the timeline", lambda tx: reading.read(tx, after, limit, types))
+        if types is not None:
+            return self._database.run("reading the timeline", lambda tx: typed.read(tx, after, limit, types))
+        return self._database.run("reading the timeline", lambda tx: reading.read(tx, after, limit))
 
     def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
-        return self._database.run("reading the timeline back", lambda tx: reading.read_back(tx, before, limit, types))
+        return self._database.run("reading the timeline back", lambda tx: typed.read_back(tx, before, limit, types))
 
     def placed(self, *, after: int, limit: int) -> list[Placed]:
         return self._database.run("reading placed receipts", lambda tx: ordering.placed(tx, after, limit))

@@ -22,7 +22,7 @@ WHERE shard_id = %(id)s AND topics & 768 = 768
 """
 
 # A receipt stays in the index of types for what is kept of it, and for nothing else: a page of a typed read counts on
-# every receipt it finds there (reading.py).
+# every receipt it finds there (typed.py).
 UNINDEX = """
 DELETE FROM foldlog.timeline_type i USING (
     SELECT DISTINCT e.type, t.position FROM foldlog.timeline t

@@ -1,7 +1,8 @@
 """Reading shards and the timeline. Each answer is one statement, so one snapshot, and checks every record it gives.
 
-Promises: no more rows are touched than the page is long, but for what a filter of types within a shard or a receipt
+Promises: no more rows are touched than the page is long, but for what a filter of types within a shard
 skips; a record that should be there and is not is damage, and is told apart from a purged one.
+Not here: the timeline by type (typed.py).
 """
 
 from __future__ import annotations
@@ -51,34 +52,6 @@ WHERE t.position >= {START} AND t.position <= %(until)s
 ORDER BY t.position, g.seq
 """
 
-# Of each type the next receipts that hold it, then of these the first; each holds at least one record of a wanted type,
-# and only the first may hold them all before `after`: limit + 1 receipts fill the page. Backwards it is the same: only
-# the first may hold them all at `before` or above.
-_TYPED = """
-WITH wanted AS MATERIALIZED (
-    SELECT DISTINCT i.position FROM unnest(%(types)s::text[]) w (type)
-    CROSS JOIN LATERAL (
-        SELECT position FROM foldlog.timeline_type WHERE type = w.type COLLATE "C" AND {from_here}
-        ORDER BY position {way} LIMIT %(limit)s + 1
-    ) i ORDER BY i.position {way} LIMIT %(limit)s + 1
-)
-SELECT s.name, e.seq, t.position + e.seq - t.first_seq, e.type, e.ts_us, e.topics, e.crc, e.body
-FROM wanted w
-JOIN foldlog.timeline t ON t.position = w.position
-JOIN foldlog.shard s ON s.shard_id = t.shard_id
-CROSS JOIN LATERAL (
-    SELECT seq, type, ts_us, topics, crc, body FROM foldlog.event
-    WHERE shard_id = t.shard_id AND seq BETWEEN t.first_seq AND t.first_seq + t.count - 1
-    UNION ALL
-    SELECT seq, type, ts_us, topics, crc, body FROM foldlog.kept
-    WHERE shard_id = t.shard_id AND seq BETWEEN t.first_seq AND t.first_seq + t.count - 1
-) e
-WHERE e.type = ANY(%(types)s::text[]) AND t.position + e.seq - t.first_seq {bound}
-ORDER BY w.position {way}, e.seq {way} LIMIT %(limit)s
-"""
-TYPED = _TYPED.format(from_here=f"position >= {START}", way="ASC", bound="> %(after)s")
-TYPED_BACK = _TYPED.format(from_here="position < %(before)s", way="DESC", bound="< %(before)s")
-
 DESCRIBE = "SELECT name, state, ordered_seq FROM foldlog.shard"
 
 
@@ -97,16 +70,9 @@ def read_shard(
     return [stored(row) for row in tx.all(sql, values)]
 
 
-def read(tx: Transaction, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
+def read(tx: Transaction, after: int, limit: int) -> list[Stored]:
     after = min(after, BIGGEST - limit)
-    if types is not None:
-        return [stored(row) for row in tx.all(TYPED, {"after": after, "limit": limit, "types": sorted(types)})]
     return [_found(row) for row in tx.all(TIMELINE, {"after": after, "until": after + limit})]
-
-
-def read_back(tx: Transaction, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
-    below = BIGGEST if before is None else min(before, BIGGEST)
-    return [stored(row) for row in tx.all(TYPED_BACK, {"before": below, "limit": limit, "types": sorted(types)})]
 
 
 def _found(row: Row) -> Stored:

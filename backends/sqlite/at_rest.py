@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from ...engine.errors import CorruptLogError, ReadOnlyError, UnavailableError
 from .connect import connect
 
 State = tuple[tuple[int, int, int] | None, ...]
+
+_ANY_USE = nullcontext()  # of a connection that sees what others write; one for all, for a read makes several uses
 
 
 class AtRest(sqlite3.Connection):
@@ -56,15 +58,16 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
     return db
 
 
-@contextmanager
-def steady(db: sqlite3.Connection) -> Iterator[None]:
+def steady(db: sqlite3.Connection) -> AbstractContextManager[None]:
     """A use of a connection; what was read counts only if the file lay still meanwhile.
 
     Raises UnavailableError if it did not: the next use finds it open elsewhere, and reads it as usual.
     """
-    if not isinstance(db, AtRest):
-        yield
-        return
+    return _steady(db) if isinstance(db, AtRest) else _ANY_USE
+
+
+@contextmanager
+def _steady(db: AtRest) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, CorruptLogError) as error:

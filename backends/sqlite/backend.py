@@ -28,6 +28,7 @@ from .read import Reader
 from .schema import ORDER_TABLES, SHARD_TABLES, alone_in, check_file, create_file, image, sync_names
 from .shardfile import ShardFile
 from .trim import Trimming
+from .typed import TypedReader
 
 
 class _Writing:
@@ -91,6 +92,7 @@ class SqliteBackend:
             self.order.relax()
         self.files = FileCache(self._open_file)
         self._reader = Reader(self.home, self.order, self.files)
+        self._typed = TypedReader(self.home, self.order, self.files)
         self._trimming = Trimming(self.home, self.order, self.files)
         with translated(f"opening {folder}"):
             self._written = None if read_only else _Writing(self.home, self.order, self.files, wall)
@@ -179,11 +181,13 @@ class SqliteBackend:
 
     def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
         self._check_open()
-        return self._reader.read(after=after, limit=limit, types=types)
+        if types is not None:
+            return self._typed.read(after=after, limit=limit, types=types)
+        return self._reader.read(after=after, limit=limit)
 
     def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
         self._check_open()
-        return self._reader.read_back(before=before, limit=limit, types=types)
+        return self._typed.read_back(before=before, limit=limit, types=types)
 
     def read_shard(
         self, shard: str, *, after_seq: int, limit: int, types: frozenset[str] | None, newest_first: bool

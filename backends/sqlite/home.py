@@ -6,6 +6,8 @@ Not here: what is in the files (schema.py), who opens them when (backend.py).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,6 +20,7 @@ Durability = Literal["full", "process"]
 SYNCHRONOUS: dict[Durability, str] = {"full": "FULL", "process": "NORMAL"}
 # Shared memory, which WAL needs, does not work between the machines of a network file system.
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "ncp", "afs", "9p", "fuse.sshfs", "glusterfs", "ceph")
+KNOWN_FILES = 1024  #: names of files remembered: more than are open at once (files.py)
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,119}")
 
 
@@ -38,6 +41,8 @@ class Home:
         self.doorbell = folder / "doorbell"
         self.writers = folder / "writers"
         self.runs = folder / "runs"
+        #: The file a shard lives in. Remembered, for a page of the timeline asks it once for each run it meets.
+        self.file_of: Callable[[str], FileKind] = lru_cache(maxsize=KNOWN_FILES)(self._file_of)
 
     @property
     def order_kind(self) -> str:
@@ -49,8 +54,7 @@ class Home:
             return FileKind(self.order, "log")
         return FileKind(self.folder / "system.db", "system")
 
-    def file_of(self, shard: str) -> FileKind:
-        """The file a shard lives in."""
+    def _file_of(self, shard: str) -> FileKind:
         if self.layout == "consolidated" or shard.startswith("@"):
             return self.shared_file()
         return FileKind(

@@ -24,6 +24,15 @@ from .connect import WAL_LIMIT, checkpoint, transaction, translated
 PLACE = "id, name, state, slot, bell, ordered_seq"
 STATES = {state.value: state for state in ShardState}
 
+# The index of types first, then each receipt by its position; a receipt that the index names and the timeline lacks
+# must show.
+_TYPED = (
+    "SELECT i.position, t.shard, t.first_seq, t.count FROM timeline_type i "
+    "LEFT JOIN timeline t ON t.position = i.position WHERE i.type = ? AND i.position"
+)
+TYPED = f"{_TYPED} >= coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY i.position LIMIT ?"
+TYPED_BACK = f"{_TYPED} < ? ORDER BY i.position DESC LIMIT ?"
+
 
 class Place(NamedTuple):
     """A shard's row in the order."""
@@ -263,43 +272,26 @@ class OrderFile:
 
         Some may hold none: of the first, which may begin before `after`, the matches may all lie before it too.
         """
-        with self._reading():
-            positions: set[int] = set()
-            for id_ in filter(None, [self._type_id(name) for name in sorted(types)]):
-                # Each type's positions in order, cut to the page: the work does not grow with what lies between.
-                rows = self.db.execute(
-                    "SELECT position FROM timeline_type WHERE type = ? AND position >= "
-                    "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
-                    (id_, after + 1, limit + 1),
-                ).fetchall()
-                positions.update(position for (position,) in rows)
-            found = []
-            for position in sorted(positions):
-                row = self.db.execute(
-                    "SELECT position, shard, first_seq, count FROM timeline WHERE position = ?", (position,)
-                ).fetchone()
-                if row[0] + row[3] - 1 > after:
-                    found.append(Span(*row))
-        return found[:limit]
+        # Each type's positions in order, cut to the page: the work does not grow with what lies between.
+        found = self._of_types(TYPED, types, after + 1, limit + 1)
+        return [found[at] for at in sorted(found) if at + found[at].count - 1 > after][:limit]
 
     def typed_spans_back(self, *, before: int, limit: int, types: frozenset[str]) -> list[Span]:
         """Placed receipts that begin below `before` and hold an event of one of the types, the newest first, up to
         `limit`. Of the first, the matches may all lie at `before` or above."""
+        found = self._of_types(TYPED_BACK, types, before, limit)
+        return [found[at] for at in sorted(found, reverse=True)[:limit]]
+
+    def _of_types(self, sql: str, types: frozenset[str], edge: int, limit: int) -> dict[int, Span]:
+        """Of each type, up to `limit` receipts that hold it, by position."""
+        found: dict[int, Span] = {}
         with self._reading():
-            positions: set[int] = set()
             for id_ in filter(None, [self._type_id(name) for name in sorted(types)]):
-                rows = self.db.execute(
-                    "SELECT position FROM timeline_type WHERE type = ? AND position < ? ORDER BY position DESC LIMIT ?",
-                    (id_, before, limit),
-                ).fetchall()
-                positions.update(position for (position,) in rows)
-            return [
-                Span(*row)
-                for position in sorted(positions, reverse=True)[:limit]
-                for row in self.db.execute(
-                    "SELECT position, shard, first_seq, count FROM timeline WHERE position = ?", (position,)
-                )
-            ]
+                for row in self.db.execute(sql, (id_, edge, limit)).fetchall():
+                    if not type(row[1]) is type(row[2]) is type(row[3]) is int:
+                        raise CorruptLogError(f"{self.path} is damaged: its receipt at position {row[0]} is not whole")
+                    found[row[0]] = Span(*row)
+        return found
 
     def _type_id(self, name: str) -> int | None:
         id_ = self._types.get(name)

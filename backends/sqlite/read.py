@@ -1,6 +1,6 @@
 """Reading: shards, and the timeline from the files its receipts point into.
 
-Not here: what is pending (look.py), what the order says (order.py).
+Not here: the timeline by type (typed.py), what is pending (look.py), what the order says (order.py).
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from ...engine.log.port import Record, Shard, ShardState, Stored
 from .files import FileCache
 from .home import Home
 from .order import OrderFile, Place, Span
-from .shardfile import checked
+from .purged import kept_records, unless_purged
 from .unknown import check_unknown
-
-MAX_INT = 2**63 - 1  #: the greatest number that SQLite holds
 
 
 class Reader:
@@ -26,10 +24,8 @@ class Reader:
         self._order = order
         self._files = files
 
-    def read(self, *, after: int, limit: int, types: frozenset[str] | None) -> list[Stored]:
-        """Up to `limit` records of the timeline past `after`, dense unless some types are wanted."""
-        if types is not None:
-            return self._typed(after, limit, types)
+    def read(self, *, after: int, limit: int) -> list[Stored]:
+        """Up to `limit` records of the timeline past `after`, dense."""
         spans = self._order.spans(after=after, limit=limit)
         places = self._order.names({span.shard_id for span in spans})
         starts, held = self._parts(spans, places)
@@ -63,56 +59,6 @@ class Reader:
         held = {shard_id: self._range(places[shard_id], start, ends[shard_id]) for shard_id, start in starts.items()}
         return starts, held
 
-    def _typed(self, after: int, limit: int, types: frozenset[str]) -> list[Stored]:
-        """The records of some types, from the receipts that hold one."""
-        found: list[Stored] = []
-        while len(found) < limit:
-            spans = self._order.typed_spans(after=after, limit=limit, types=types)
-            found += self._matches(spans, after, types)
-            if len(spans) < limit:
-                break
-            # What matched may lie before `after`, or was purged meanwhile: a short page would say that nothing is left.
-            after = spans[-1].position + spans[-1].count - 1
-        return found[:limit]
-
-    def read_back(self, *, before: int | None, limit: int, types: frozenset[str]) -> list[Stored]:
-        """Up to `limit` records of some types below `before`, the newest first."""
-        found: list[Stored] = []
-        below = MAX_INT if before is None else min(before, MAX_INT)
-        begin, some = below, min(limit, 8)
-        while len(found) < limit:
-            spans = self._order.typed_spans_back(before=begin, limit=some, types=types)
-            matches = self._matches(spans[::-1], 0, types)
-            found += [one for one in reversed(matches) if one.position is not None and one.position < below]
-            if len(spans) < some:
-                break
-            # A receipt may hold one match or a page of them, and is read whole: few at first, then more.
-            begin, some = spans[-1].position, min(limit, some * 2)
-        return found[:limit]
-
-    def _matches(self, spans: list[Span], after: int, types: frozenset[str]) -> list[Stored]:
-        places = self._order.names({span.shard_id for span in spans})
-        ranges: dict[int, list[tuple[int, int]]] = {}
-        for _, shard_id, first, count in spans:
-            of_shard = ranges.setdefault(shard_id, [])
-            if of_shard and of_shard[-1][1] + 1 == first:  # neighbours are read at once
-                of_shard[-1] = (of_shard[-1][0], first + count - 1)
-            else:
-                of_shard.append((first, first + count - 1))
-        held = {
-            (shard_id, seq): record
-            for shard_id, of_shard in ranges.items()
-            for first, last in of_shard
-            for seq, record in enumerate(self._range(places[shard_id], first, last), start=first)
-            if record is not None and record.type in types
-        }
-        return [
-            Stored(places[shard_id].name, first + offset, position + offset, record)
-            for position, shard_id, first, count in spans
-            for offset in range(max(0, after + 1 - position), count)
-            if (record := held.get((shard_id, first + offset))) is not None
-        ]
-
     def _range(self, place: Place, first: int, last: int) -> Sequence[Record | None]:
         """A shard's records with seqs `first` to `last`, all of them; None where purged."""
         if place.state is not ShardState.PURGED:
@@ -121,9 +67,9 @@ class Reader:
                 with self._files.use(self._home.file_of(place.name)) as file:
                     return file.records(number, place.name, first, last)
             except (FileNotFoundError, CorruptLogError) as error:
-                self._unless_purged(place, error)
+                unless_purged(self._home, self._order, place, error)
         part: list[Record | None] = [None] * (last - first + 1)
-        for seq, record in self._kept(place, first, last):
+        for seq, record in kept_records(self._order, place, first, last):
             part[seq - first] = record
         return part
 
@@ -153,14 +99,6 @@ class Reader:
     def _purged_now(self, place: Place) -> bool:
         now = self._order.find(place.name)
         return now is not None and now.state is ShardState.PURGED
-
-    def _unless_purged(self, place: Place, error: Exception) -> None:
-        unless_purged(self._home, self._order, place, error)
-
-    def _kept(self, place: Place, first: int, last: int) -> list[tuple[int, Record]]:
-        path, name = self._order.path, place.name
-        rows = self._order.kept(place.id, first, last)
-        return [(row[0], checked(path, name, row)) for row in rows]
 
     def read_shard(
         self, shard: str, *, after_seq: int, limit: int, types: frozenset[str] | None, newest_first: bool
@@ -206,11 +144,9 @@ class Reader:
             except FileNotFoundError as error:
                 if not place.ordered_seq:
                     return []  # announced, not yet written
-                self._unless_purged(place, error)
+                unless_purged(self._home, self._order, place, error)
         first, last = _promised(place, after, newest_first)
-        kept = [
-            (seq, record) for seq, record in self._kept(place, first, last) if types is None or record.type in types
-        ]
+        kept = kept_records(self._order, place, first, last, types)
         return (kept[::-1] if newest_first else kept)[:limit]
 
     def shards(self, *, after: str, limit: int) -> list[Shard]:
@@ -236,17 +172,6 @@ class Reader:
                 return file.end(self._home.number_in_file(place.name, place.id)).seq > 0
         except FileNotFoundError:
             return False
-
-
-def unless_purged(home: Home, order: OrderFile, place: Place, error: Exception) -> None:
-    """Return if the shard was purged while it was being read; else the error stands."""
-    now = order.find(place.name)
-    if now is not None and now.state is ShardState.PURGED:
-        return
-    if isinstance(error, FileNotFoundError):
-        path = home.file_of(place.name).path
-        raise CorruptLogError(f"{path} is missing, yet events of shard {place.name} were recorded") from error
-    raise error
 
 
 def _promised(place: Place, after: int, newest_first: bool) -> tuple[int, int]:

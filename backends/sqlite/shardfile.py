@@ -179,20 +179,11 @@ class ShardFile:
     ) -> list[tuple[int, Record]]:
         """Up to `limit` (seq, record) past `after`, or below it from the end when `newest_first`; no freed ones."""
         low, high = number << SEQ_BITS, (number + 1) << SEQ_BITS
-        wanted, values = "", []
-        if types is not None:
-            wanted = f" AND type IN ({','.join('?' * len(types))})"
-            values = sorted(types)
         if newest_first:
             high = low + after if after else high
-            order = "DESC"
         else:
             low += after
-            order = "ASC"
-        rows = self.db.execute(
-            f"SELECT {COLUMNS} FROM event WHERE id > ? AND id < ? AND type <> ''{wanted} ORDER BY id {order} LIMIT ?",
-            (low, high, *values, limit),
-        ).fetchall()
+        rows = self._between(low, high, types, limit, newest_first)
         seqs = [row[0] & SEQ_MASK for row in rows]
         if types is None and seqs:
             first, last = (seqs[-1], seqs[0]) if newest_first else (after + 1, seqs[-1])
@@ -200,6 +191,25 @@ class ShardFile:
             if last - first + 1 != len(seqs) and not self.holds(number, first, last):
                 raise CorruptLogError(f"{self.path}: shard {shard} lacks events between seq {first} and {last}")
         return [(seq, one) for seq, one in zip(seqs, self._checked(shard, rows), strict=True) if one is not None]
+
+    def between(
+        self, number: int, shard: str, first: int, last: int, *, types: frozenset[str], limit: int, newest_first: bool
+    ) -> list[tuple[int, Record]]:
+        """Up to `limit` (seq, record) of some types with seqs `first` to `last`; no freed ones. Raises CorruptLogError
+        if one of them was altered; one that is missing does not show."""
+        base = number << SEQ_BITS
+        rows = self._between(base + first - 1, base + last + 1, types, limit, newest_first)
+        found = zip(rows, self._checked(shard, rows), strict=True)
+        return [(row[0] & SEQ_MASK, record) for row, record in found if record is not None]
+
+    def _between(self, low: int, high: int, types: frozenset[str] | None, limit: int, newest_first: bool) -> list[Row]:
+        """Rows of COLUMNS with ids between two, both left out; no freed ones."""
+        wanted = "" if types is None else f"type IN ({','.join('?' * len(types))}) AND "
+        order = "DESC" if newest_first else "ASC"
+        return self.db.execute(
+            f"SELECT {COLUMNS} FROM event WHERE id > ? AND id < ? AND {wanted}type <> '' ORDER BY id {order} LIMIT ?",
+            (low, high, *sorted(types or ()), limit),
+        ).fetchall()
 
     def holds(self, number: int, first: int, last: int) -> bool:
         """Whether the events with seqs `first` to `last` are all there, those included whose bodies were freed."""

@@ -17,7 +17,7 @@ from . import freeing
 from .files import FileCache
 from .home import Home
 from .order import OrderFile, Place
-from .read import unless_purged
+from .purged import unless_purged
 from .schema import together_in
 from .shardfile import FREED
 from .trimmed import Entry, TrimmedOrder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -226,26 +226,36 @@ class _Scan:
         if self._query.ids is not None:
             return self._named(count)
         found: list[EventRecord] = []
-        head = self._log.catch_up().position
-        at = min(self._query.after or 0, head) if self._ascending else self._query.before
-        while len(found) < count:
-            page, at, ended = self._page(at, min(count, LIMIT_MAX))
-            for record in page:
-                if self._is_past(record):
-                    return found
-                if self._matches(record):
-                    found.append(record)
-            if ended:
+        pages = self._oldest_first(count) if self._ascending else self._newest_first(count)
+        query = self._query
+        bounded = (query.after, query.before, query.after_us, query.before_us) != (None,) * 4
+        for page in pages:
+            found += filter(self._matches, page) if bounded else page
+            if len(found) >= count or (page and self._is_past(page[-1])):
                 break
         return found[:count]
 
-    def _page(self, at: int | None, count: int) -> tuple[list[EventRecord], int | None, bool]:
-        types = {self._query.type}
-        if self._ascending:
-            page = self._log.read(after=self._log.cursor(max(at or 0, 0)), limit=count, types=types)
-            return page.events, page.cursor.position, page.at_head
-        records = self._log.read_back(types=types, before=None if at is None else max(at, 0), limit=count)
-        return records, records[-1].position if records else at, len(records) < count
+    def _oldest_first(self, count: int) -> Iterator[list[EventRecord]]:
+        # From the start no cursor is needed, and whoever asks for one has the log look where it ends.
+        after = self._query.after
+        cursor = self._log.cursor(min(after, self._log.catch_up().position)) if after and after > 0 else None
+        while True:
+            page = self._log.read(after=cursor, limit=min(count, LIMIT_MAX), types={self._query.type})
+            yield page.events
+            if page.at_head:
+                return
+            cursor = page.cursor
+
+    def _newest_first(self, count: int) -> Iterator[list[EventRecord]]:
+        before, limit = self._query.before, min(count, LIMIT_MAX)
+        if before is not None:
+            before = max(before, 0)
+        while True:
+            page = self._log.read_back(types={self._query.type}, before=before, limit=limit)
+            yield page
+            if len(page) < limit:
+                return
+            before = page[-1].position
 
     def _named(self, count: int) -> list[EventRecord]:
         head = self._log.catch_up().position
