@@ -714,3 +714,17 @@ def test_a_purge_frees_its_rows(backend, postgres_url):
     assert sql(postgres_url, "SELECT count(*) FROM foldlog.event") == [(1,)]
     assert sql(postgres_url, "SELECT position FROM foldlog.timeline_type") == [(3,)]
     assert backend.diagnose(full=True) == []
+
+
+@pytest.mark.parametrize("lost", ["DELETE FROM foldlog.event WHERE seq = 1", "DELETE FROM foldlog.timeline"])
+def test_an_event_that_the_index_promises_is_missed(postgres_url: str, backend: PostgresBackend, lost: str) -> None:
+    """P1: a read by type looks at no other rows, and must notice all the same that the one it came for is gone."""
+    put(backend)
+    Sequencer(backend).catch_up()
+    types = frozenset(["MARK"])
+    assert len(backend.read_back(before=None, limit=9, types=types)) == 1
+    sql(postgres_url, lost)
+    with pytest.raises(CorruptLogError, match="position 1"):
+        backend.read_back(before=None, limit=9, types=types)
+    with pytest.raises(CorruptLogError, match="position 1"):
+        backend.read(after=0, limit=9, types=types)
