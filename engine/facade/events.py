@@ -46,6 +46,7 @@ class EventQuestions(Facade):
         from ..views.asset_search import EventQuery
         from ..views.check_queries import TYPES
         from ..views.filters import STATUS_TYPES, EventRecordsFilter, RunStatusChangeRecordsFilter
+        from ..views.rare import TYPES as RARE_TYPES
 
         if not isinstance(filters, EventRecordsFilter):
             raise UsageError(f"filters={filters!r} is no EventRecordsFilter")
@@ -67,6 +68,8 @@ class EventQuestions(Facade):
             )
             return self.fetch_run_status_changes(changes, limit=limit, cursor=cursor, ascending=ascending)
         query = _behind(query, cursor, ascending)
+        if query.type in RARE_TYPES:
+            return self._of_runs(query, limit, cursor, ascending)
         return _result(lambda count: _Scan(self, query, ascending).take(count), limit, cursor)
 
     def fetch_materializations(
@@ -122,7 +125,15 @@ class EventQuestions(Facade):
             chosen = replace(chosen, after_storage_id=max(at, chosen.after_storage_id or 0))
         elif at is not None:
             chosen = replace(chosen, before_storage_id=_least(at, chosen.before_storage_id))
-        query = chosen
+        query = run_queries.OfType(
+            chosen.event_type,
+            chosen.after_storage_id,
+            chosen.before_storage_id,
+            chosen.after_timestamp_us,
+            chosen.before_timestamp_us,
+            chosen.storage_ids,
+            chosen.job_names,
+        )
 
         def ask(count: int) -> Sequence[EventRecord]:
             return run_queries.changes(self.views.ask, self.log, query, ascending=ascending, limit=count)
@@ -194,6 +205,16 @@ class EventQuestions(Facade):
         def ask(count: int) -> Sequence[EventRecord]:
             with self.views.answering("assets") as several:
                 return find_whole(several, self.log, query, ascending=ascending, limit=count)
+
+        return _result(ask, limit, cursor)
+
+    def _of_runs(self, query: EventQuery, limit: int, cursor: str | int | None, ascending: bool) -> EventRecordsResult:
+        from ..views.run_queries import OfType, rare_events
+
+        of_type = OfType(query.type, query.after, query.before, query.after_us, query.before_us, query.ids)
+
+        def ask(count: int) -> Sequence[EventRecord]:
+            return rare_events(self.views.ask, self.log, of_type, ascending=ascending, limit=count)
 
         return _result(ask, limit, cursor)
 

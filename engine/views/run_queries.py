@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,12 +13,13 @@ from ..events.event import Record
 from ..events.run import RunCreated, RunStatus
 from ..log.log import EventLog, EventRecord
 from .arms import ARMS, Written, distinct, loose, ordered
-from .filters import RunsFilter, RunStatusChangeRecordsFilter
+from .filters import RunsFilter
 from .question import Ask, Question, Tables, given, padded, several, spread
+from .rare import RARE
 from .records import Run, RunRecord
 from .run_search import ORDERS, VIEW, Search
 from .runs import CHANGES, RUNS, TAGS, RunRow
-from .table import keyed
+from .table import Table, keyed
 from .whole import whole
 
 _CREATED = RunCreated.KIND.name
@@ -130,37 +131,52 @@ def tag_values(connection: sa.Connection, tables: Tables, key: str, *, prefix: s
     return list(connection.execute(distinct(tags, "value", *where, limit=limit)).scalars())
 
 
-# -- changes of status --------------------------------------------------------------------------------------------
+# -- changes of status, and rare events ---------------------------------------------------------------------------
 
 
-class _Changes(NamedTuple):
-    """The form of a question for changes of status: what it asks, without the values."""
+class OfType(NamedTuple):
+    """Which events of runs, all of one type."""
 
+    type: str
+    after: int | None = None  #: positions
+    before: int | None = None
+    after_us: int | None = None
+    before_us: int | None = None
+    ids: Collection[int] | None = None
+    job_names: Collection[str] | None = None
+
+
+class _Form(NamedTuple):
+    """What a question for events of runs asks, without the values."""
+
+    view: str
+    table: Table
     ids: int | None
     jobs: int | None
-    bounds: tuple[bool, bool, bool, bool]  #: whether there is each of `_BOUNDS`
+    bounds: tuple[bool, bool, bool, bool]  #: after and before a position, after and before a time
     ascending: bool
 
 
-_BOUNDS = ("after_storage_id", "before_storage_id", "after_timestamp_us", "before_timestamp_us")
-
-
-def changes(
-    ask: Ask, log: EventLog, filters: RunStatusChangeRecordsFilter, *, ascending: bool, limit: int
-) -> list[EventRecord]:
+def changes(ask: Ask, log: EventLog, query: OfType, *, ascending: bool, limit: int) -> list[EventRecord]:
     """Up to `limit` changes of status of one type, by position."""
-    ids, names = filters.storage_ids, filters.job_names
-    bounds = {name: getattr(filters, name) for name in _BOUNDS}
-    form = _Changes(
-        None if ids is None else len(ids),
-        None if names is None else len(names),
-        tuple([bound is not None for bound in bounds.values()]),  # type: ignore[arg-type]
-        ascending,
-    )
-    values = {"type": filters.event_type, "most": limit, **{n: one for n, one in bounds.items() if one is not None}}
+    return _events(ask, log, VIEW, CHANGES, query, ascending=ascending, limit=limit)
+
+
+def rare_events(ask: Ask, log: EventLog, query: OfType, *, ascending: bool, limit: int) -> list[EventRecord]:
+    """Up to `limit` rare events of one type, by position."""
+    return _events(ask, log, "rare", RARE, query, ascending=ascending, limit=limit)
+
+
+def _events(
+    ask: Ask, log: EventLog, view: str, table: Table, query: OfType, *, ascending: bool, limit: int
+) -> list[EventRecord]:
+    kind, after, before, after_us, before_us, ids, names = query
+    bounds = {"after": after, "before": before, "after_us": after_us, "before_us": before_us}
+    values = {"type": kind, "most": limit, **{name: one for name, one in bounds.items() if one is not None}}
     values |= spread("id", list(ids or ())) | spread("job", [keyed(name) for name in names or ()])
-    rows = ask(_changes(form), **values)
-    kind = filters.event_type
+    given_bounds = (after is not None, before is not None, after_us is not None, before_us is not None)
+    counts = (None if ids is None else len(ids), None if names is None else len(names))
+    rows = ask(_of_type(_Form(view, table, *counts, given_bounds, ascending)), **values)
     return [
         whole(log, shard=run_id, seq=seq, position=position, type=kind, body=body)
         for position, run_id, seq, body in rows
@@ -168,9 +184,9 @@ def changes(
 
 
 @lru_cache(256)
-def _changes(form: _Changes) -> Question:
+def _of_type(form: _Form) -> Question:
     def build(tables: Tables, dialect: sa.Dialect) -> sa.Select[Any]:
-        source, written = tables[CHANGES].c, Written(dialect)
+        source, written = tables[form.table].c, Written(dialect)
         of_type = source.type == given("type")
         arms = [of_type]
         where = list(_bounds(form, source, written))
@@ -186,17 +202,13 @@ def _changes(form: _Changes) -> Question:
         selects = [sa.select(*columns).where(arm, *where) for arm in arms]
         return ordered(selects, [("position", form.ascending)], limit=given("most"))
 
-    return Question(VIEW, build)
+    return Question(form.view, build)
 
 
-def _bounds(form: _Changes, source: Any, written: Written) -> list[sa.ColumnElement[bool]]:
+def _bounds(form: _Form, source: Any, written: Written) -> list[sa.ColumnElement[bool]]:
     position, time = source.position, loose(written, source.timestamp_us)
-    every = [
-        position > given("after_storage_id"),
-        position < given("before_storage_id"),
-        time > given("after_timestamp_us"),
-        time < given("before_timestamp_us"),
-    ]
+    every = [position > given("after"), position < given("before")]
+    every += [time > given("after_us"), time < given("before_us")]
     return [one for one, wanted in zip(every, form.bounds, strict=True) if wanted]
 
 
