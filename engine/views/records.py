@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..log.log import EventRecord
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True):
     """One run."""
 
     run_id: str
@@ -51,13 +51,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in (RunStatus.FAILURE, RunStatus.CANCELED)
 
 
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+class RunRecord(msgspec.Struct, frozen=True):
     """One run and what is known of it beside."""
 
     storage_id: int  #: position of the run's first event: grows in the order in which runs were created
     run: Run
     created_us: int
     updated_us: int
+    last_position: int  #: of the last event of its life; steps and log lines do not count
     enqueued_us: int | None = None  #: the first time; so are the next two
     launched_us: int | None = None  #: when a worker was asked for
     started_us: int | None = None
@@ -66,7 +67,6 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     failure_class: str | None = None
     failure_message: str | None = None
     ended_position: int | None = None  #: of the event that ended it
-    last_position: int  #: of the last event of its life; steps and log lines do not count
     ignored_ends: int = 0  #: ends that came after the first, which stands
     ignored_status: RunStatus | None = None  #: what the last of those said
 

@@ -92,15 +92,11 @@ class Search:
             return listed
         if len(some) == 1 and (order is None or order in some[0].orders):
             return 0
-        counts = [self._probe(number) for number in range(len(some))]
+        (counts,) = self._ask(_probe(self._form), **self._values)
         least = min(counts)
         if least <= PROBE or order is None:
-            return counts.index(least)
+            return list(counts).index(least)
         return next((number for number, one in enumerate(some) if order in one.orders), None)
-
-    def _probe(self, number: int) -> int:
-        ((count,),) = self._ask(_probe(self._form, number), **self._values)
-        return int(count)
 
 
 # -- statements, each written once --------------------------------------------------------------------------------
@@ -139,12 +135,17 @@ def _count(form: Form, lead: int | None) -> Question:
 
 
 @lru_cache(_FORMS)
-def _probe(form: Form, number: int) -> Question:
+def _probe(form: Form) -> Question:
+    """How many entries the index of each condition has, up to one more than `PROBE`."""
+
     def build(tables: Tables, dialect: sa.Dialect) -> sa.Select[Any]:
-        one = conditions(form, tables, dialect)[number]
-        source = tables[RUNS] if one.tag is None else one.tag
-        some: sa.Select[Any] = sa.select(sa.literal_column("1").label("one")).select_from(source).where(one.lead)
-        return sa.select(sa.func.count()).select_from(some.limit(sa.literal_column(str(PROBE + 1))).subquery())
+        counts: list[Any] = []
+        for one in conditions(form, tables, dialect):
+            source = tables[RUNS] if one.tag is None else one.tag
+            some: sa.Select[Any] = sa.select(sa.literal_column("1").label("one")).select_from(source).where(one.lead)
+            some_of = some.limit(sa.literal_column(str(PROBE + 1))).subquery()
+            counts.append(sa.select(sa.func.count()).select_from(some_of).scalar_subquery())
+        return sa.select(*counts)
 
     return Question(VIEW, build)
 
