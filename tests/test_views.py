@@ -210,7 +210,7 @@ def test_a_projector_that_was_paused_changes_nothing(instance: Instance) -> None
     instance.views.projector.catch_up()
     expected = dump(store)
     with pytest.raises(Lost):
-        slow._take(PROJECTIONS, before["runs"].cursor, page)
+        slow._took(PROJECTIONS, before["runs"].cursor, page, {})
     assert dump(store) == expected
 
 
@@ -319,6 +319,19 @@ def test_a_fold_that_fails_stops_its_view_only() -> None:
         with views.asking("steps"):
             pass
         assert {view.stopped for view in views.status()} == {None}
+
+
+def test_what_a_fold_wrote_before_it_stopped_is_not_there_twice(instance: Instance) -> None:
+    """A fold that looks among its rows writes first what it has; a stop later in the page must undo that."""
+    (run_id, *_) = some_runs(instance, 2)
+    instance.delete_run(run_id, keep_assets=False)
+    instance.log.append("@instance", [unknown(255)])
+    for _ in range(2):
+        with pytest.raises(ViewStopped, match="OF_THE_FUTURE"):
+            instance.get_run_records()
+    instance.views.store.generations  # noqa: B018  # the views are whole up to there
+    assert {view.stopped is None for view in instance.verify().views} >= {False}
+    assert all(view.digest == view.rebuilt_digest == view.running_digest for view in instance.verify().views)
 
 
 @pytest.mark.parametrize(
@@ -675,10 +688,18 @@ def test_old_and_new_versions_go_on_side_by_side(instance: Instance) -> None:
         assert len(connection.execute(sa.text(people)).all()) == 1
     assert {view.lag for view in (*old.status(), *later.status())} == {0}
     assert instance.verify().ok
+    instance.rebuild("steps")  # by an old process, which leaves the names to the newer version
+    assert shown() == {"NEW"}
+    with pytest.raises(UsageError, match="show another version"):
+        old.drop_old("steps")
     dropped = later.drop_old()
-    assert sorted(dropped) == sorted(table.name for table in steps.PROJECTION.tables)
-    fresh = Store(database, PROJECTIONS)  # an old process that comes back makes its tables anew
-    assert fresh.checkpoints()["steps"].position == 0
+    names = {table.name for table in steps.PROJECTION.tables}
+    assert names <= set(dropped)
+    some_runs(instance, 1)
+    old.projector.catch_up()  # the old process finds its tables gone, and makes them anew
+    with old.asking("steps") as (connection, tables):
+        assert len(connection.execute(sa.select(tables[steps.STEPS])).all()) == 4
+    later.rebuild("runs")
     assert shown() == {"NEW"}
     if not instance.log.backend.url.startswith("sqlite"):
         return
@@ -765,6 +786,21 @@ def test_what_a_killed_rebuild_leaves_is_gone_on_with_by_the_next(instance: Inst
     assert instance.verify().ok
 
 
+def test_a_view_of_a_users_own_may_stand_on_the_stable_names(instance: Instance) -> None:
+    some_runs(instance)
+    instance.get_run_records()
+    prefix = instance.views.store.database.prefix
+    alter(instance, "CREATE VIEW {}my_failed AS SELECT run_id FROM {}runs WHERE status = 'FAILURE'")
+    alter(instance, "UPDATE {}runs_v2 SET status = 'FAILURE'")
+    instance.rebuild("runs")
+    instance.views.roll_back("runs")
+    instance.views.roll_back("runs")
+    instance.rebuild()
+    with instance.views.store.database.read() as connection:
+        assert connection.execute(sa.text(f"SELECT count(*) FROM {prefix}my_failed")).scalar_one() == 0
+    assert instance.verify().ok
+
+
 def test_an_unknown_view_is_named() -> None:
     with Instance.ephemeral() as instance:
         with pytest.raises(UsageError, match="no view 'run'; there are runs, steps, assets, checks"):
@@ -810,6 +846,33 @@ def test_an_older_copy_of_the_log_has_its_views_folded_anew(
         assert instance.verify().ok
         assert instance.get_runs_count() == 4
     assert caplog.text.count("folded anew from the start") == 8 // 4
+
+
+def test_a_rebuild_is_the_first_thing_after_an_older_copy_was_put_back(url: str, tmp_path: Path) -> None:
+    from shutil import copytree, move
+
+    home = tmp_path / "h"
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with Instance.from_url(url) as instance:
+        some_runs(instance, 1)
+    copytree(home, tmp_path / "backup")
+    with Instance.from_url(url) as instance:
+        some_runs(instance, 3)
+        instance.rebuild()
+        with pytest.raises(KeyboardInterrupt):
+            instance.rebuild("steps", progress=stop)  # which leaves half-built tables of a history that is lost
+    move(home / "views.db", tmp_path / "backup" / "views.db")
+    move(home, tmp_path / "lost")
+    move(tmp_path / "backup", home)
+    with Instance.from_url(url) as instance:
+        instance.rebuild("runs")
+        assert instance.get_runs_count() == 1
+        instance.rebuild()
+        instance.rebuild()
+        assert instance.verify().ok
 
 
 def test_views_of_another_log_are_refused_where_somebody_chose_the_place(tmp_path: Path) -> None:

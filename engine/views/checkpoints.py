@@ -119,6 +119,11 @@ def relabel(connection: sa.Connection, projection: Projection, slot: str, to: st
     connection.execute(REGISTRY.update().where(at(projection, slot)).values(slot=to))
 
 
+def unshow(connection: sa.Connection, projection: Projection) -> None:
+    """Say that the SQL views do not show this version."""
+    connection.execute(REGISTRY.update().where(at(projection, LIVE)).values(shown=0))
+
+
 def delete(connection: sa.Connection, projection: Projection, slot: str, generation: int) -> None:
     """Take the row of a slot away."""
     connection.execute(REGISTRY.delete().where(at(projection, slot), REGISTRY.c.generation == generation))
@@ -131,13 +136,24 @@ def at(projection: Projection, slot: str) -> sa.ColumnElement[bool]:
 
 
 def fingerprint(projection: Projection) -> str:
-    """A hash of the module that has the fold: half-built tables of other code are not gone on with."""
-    module = sys.modules.get(projection.fold.__module__)
+    """A hash of the code that folds a view: half-built tables of other code are not gone on with.
+
+    Covers the module of the fold, and those beside it that every fold may use.
+    """
+    sources = [_source(name) for name in (projection.fold.__module__, *_USED_BY_FOLDS)]
+    code = projection.fold.__code__.co_code.hex()  # where a program ships no sources
+    return blake2b(f"{projection.version}{code}{''.join(sources)}".encode(), digest_size=8).hexdigest()
+
+
+_USED_BY_FOLDS: Final = tuple(f"{__package__}.{name}" for name in ("table", "trimming", "instigators", "rows"))
+
+
+def _source(name: str) -> str:
+    module = sys.modules.get(name)
     try:
-        source = inspect.getsource(module) if module else ""
-    except (OSError, TypeError):  # a program that ships no sources
-        source = ""
-    return blake2b(f"{projection.version}{source}".encode(), digest_size=8).hexdigest()
+        return inspect.getsource(module) if module else ""
+    except (OSError, TypeError):
+        return ""
 
 
 def _place(at: Checkpoint) -> dict[str, Any]:

@@ -48,17 +48,27 @@ class Generations:
         `afresh`: never behind another.
         """
         # The row of the live slot is locked first, so that two processes do not begin at once.
-        held = {slot: self._held(connection, projection, slot) for slot in (LIVE, BUILDING, PREVIOUS)}
-        left, code = held[BUILDING], checkpoints.fingerprint(projection)
+        generation = self.next_number(connection, projection)
+        left, code = self._held(connection, projection, BUILDING), checkpoints.fingerprint(projection)
         if left is not None and left.code == code and not afresh:
             return left
         if left is not None:
             self.drop(connection, projection, left, slot=BUILDING)
-        generation = max(at.generation for at in held.values() if at is not None) + 1
         fresh = Checkpoint(generation, 0, "", {}, None, shown=False, code=code)
         checkpoints.insert(connection, projection, fresh, slot=BUILDING)
         create(connection, self.built(projection, generation).values(), indexed=False)
         return fresh
+
+    def next_number(self, connection: sa.Connection, projection: Projection) -> int:
+        """A number that no generation of the view has had."""
+        held = [self._held(connection, projection, slot) for slot in (LIVE, BUILDING, PREVIOUS)]
+        return max(at.generation for at in held if at is not None) + 1
+
+    def drop_beside(self, connection: sa.Connection, projection: Projection) -> None:
+        """Drop what is beside the live tables: it is of a history that was lost."""
+        for slot in (BUILDING, PREVIOUS):
+            if (at := self._held(connection, projection, slot)) is not None:
+                self.drop(connection, projection, at, slot=slot)
 
     def finish(self, projection: Projection, build: Checkpoint) -> None:
         """Make the indexes that are missing, each in a transaction of its own: others wait for one at most. Raises
@@ -107,15 +117,25 @@ class Generations:
         live, other = self._held(connection, projection, LIVE), self._held(connection, projection, slot)
         assert live is not None
         assert other is not None
-        hide(self._store, connection, projection.people)
+        sqlite = self._store.database.is_sqlite
+        if sqlite:
+            if live.shown:
+                hide(self._store, connection, projection.people)
+            # Else SQLite looks into every SQL view there is, and refuses for one that it cannot follow.
+            connection.exec_driver_sql("PRAGMA legacy_alter_table=ON")
         aside = self.built(projection, live.generation)
         for table, ready in self.built(projection, other.generation).items():
             self._rename(connection, table.name, aside[table].name)
             self._rename(connection, ready.name, table.name)
+        if sqlite:
+            connection.exec_driver_sql("PRAGMA legacy_alter_table=OFF")
         checkpoints.relabel(connection, projection, LIVE, "leaving")
         checkpoints.relabel(connection, projection, slot, LIVE)
         checkpoints.relabel(connection, projection, "leaving", PREVIOUS)
-        show(self._store, connection, projection)
+        if live.shown:  # else the names are a newer version's
+            show(self._store, connection, projection)
+        else:
+            checkpoints.unshow(connection, projection)
 
     def _rename(self, connection: sa.Connection, name: str, to: str) -> None:
         execute(self._store, connection, f"ALTER TABLE {{prefix}}{name} RENAME TO {to}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ..errors import FoldlogError, ReadOnlyError, UnavailableError
+from ..errors import FoldlogError, ReadOnlyError, UnavailableError, UsageError
 from . import checkpoints
 from .checkpoints import LATER, LIVE, REGISTRY, Checkpoint
 from .projection import Projection
@@ -55,21 +55,45 @@ def create(connection: sa.Connection, tables: Iterable[sa.Table], *, indexed: bo
 
 
 def show(store: Store, connection: sa.Connection, projection: Projection) -> None:
-    """Let the stable names show this version of a view; names that only another version had are gone."""
+    """Let the stable names show this version of a view; names that only another version had are gone.
+
+    Raises UsageError if something of a user's stands on such a name and has to go first.
+    """
     here = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.slot == LIVE)
-    for names in connection.execute(sa.select(REGISTRY.c.people).where(here)).scalars().all():
-        hide(store, connection, json.loads(names or "[]"))
-    hide(store, connection, projection.people)
+    named = [
+        json.loads(names or "[]") for names in connection.execute(sa.select(REGISTRY.c.people).where(here)).scalars()
+    ]
+    old = [name for names in named for name in names if name not in projection.people]
+    hide(store, connection, old)
     for name, select in projection.people.items():
-        execute(store, connection, f"CREATE VIEW {{prefix}}{name} AS {select}")
+        text = f"VIEW {{prefix}}{name} AS {select}"
+        if store.database.is_sqlite:
+            execute(store, connection, f"DROP VIEW IF EXISTS {{prefix}}{name}")
+            execute(store, connection, f"CREATE {text}")
+        else:  # in place, for views of users' own may stand on it; anew only if its columns are others
+            _replace(store, connection, name, text)
     connection.execute(REGISTRY.update().where(here).values(shown=0))
     connection.execute(REGISTRY.update().where(checkpoints.at(projection, LIVE)).values(shown=1))
 
 
+def _replace(store: Store, connection: sa.Connection, name: str, text: str) -> None:
+    try:
+        with connection.begin_nested():
+            execute(store, connection, f"CREATE OR REPLACE {text}")
+    except sa.exc.ProgrammingError:
+        hide(store, connection, [name])
+        execute(store, connection, f"CREATE {text}")
+
+
 def hide(store: Store, connection: sa.Connection, names: Iterable[str]) -> None:
-    """Take SQL views away: they hold on to the tables."""
+    """Take SQL views away: they hold on to the tables. Raises UsageError if something else stands on one."""
     for name in names:
-        execute(store, connection, f"DROP VIEW IF EXISTS {{prefix}}{name}")
+        try:
+            execute(store, connection, f"DROP VIEW IF EXISTS {{prefix}}{name}")
+        except sa.exc.InternalError as error:
+            refused = UsageError(f"the SQL view {name} cannot be replaced: {str(error.orig).strip()}")
+            refused.remedy = "Drop what depends on it, then try again; make it anew afterwards."
+            raise refused from error
 
 
 def execute(store: Store, connection: sa.Connection, text: str) -> None:

@@ -8,27 +8,26 @@ Not here: a view's tables and fold (runs.py and its like), building one anew (re
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
-from ..errors import CorruptLogError, FoldlogError, HistoryDiverged, UnavailableError, ViewStopped
-from ..events.event import Opaque
+import sqlalchemy as sa
+
+from ..errors import FoldlogError, HistoryDiverged, ViewStopped
 from ..log.cursor import CHAIN_BYTES, Cursor
 from ..log.log import EventLog, RawPage
-from ..log.names import is_system_shard
-from ..log.port import Head, Stored
+from ..log.port import Head
 from .checkpoints import Checkpoint, Lost, Stop
-from .making import show
+from .folding import deal, fold_page, no_collector, view_stopped
+from .making import prepare, show
 from .projection import Projection, Taken
-from .rows import Rows
+from .rebuild import Canceled, build_first
 from .store import Store
 
 logger = logging.getLogger("foldlog.views")
 
-UNKNOWN = "this process does not know"
 TRUST_S = 1.0  #: how long a mark is taken for all there is to know; writers that died leave news without one
 MANY = 100_000  #: events from which on views that hold nothing are built beside their tables, which is faster
 PAGE = 2000  #: events in one transaction: bounds the memory, and how long others wait for the write lock
@@ -44,10 +43,8 @@ class Projector:
         self._page = page
         self._seen: dict[str, Checkpoint] = {}  #: as this process last saw them
         self._stops: dict[str, Stop] = {}  #: what this process has tried in vain
-        self._quiet: tuple[bytes | None, float] = (
-            None,
-            0.0,
-        )  #: the mark it stands at, and how long that holds
+        #: the mark it stands at, and how long that holds
+        self._quiet: tuple[bytes | None, float] = (None, 0.0)
 
     def catch_up(self) -> None:
         """Take in all that was acknowledged before this call. What stops a view does not show here: see `check`."""
@@ -68,7 +65,7 @@ class Projector:
         read: set[str] = set()  #: views that have read the log from where they stood, so that their history is this one
         build = head.position >= MANY
         while True:
-            seen = self._seen = self._store.checkpoints()
+            seen = self._seen = self._checkpoints()
             if not read and any(at.position > head.position for at in seen.values()):
                 head = self._log.catch_up()  # another process went on; if not, reading the log tells what is wrong
             # Past the head as it was is enough: who runs after the head itself may never meet it while others write.
@@ -90,11 +87,17 @@ class Projector:
                 self._step(group, cursor)
                 read.update(p.name for p in group)
 
-    def _build(self, group: Sequence[Projection]) -> None:
-        from .rebuild import build_first
+    def _checkpoints(self) -> dict[str, Checkpoint]:
+        """Where the views stand; made anew if a newer release has dropped them as old."""
+        seen = self._store.checkpoints()
+        if len(seen) < len(self._store.projections):
+            prepare(self._store)
+            seen = self._store.checkpoints()
+        return seen
 
+    def _build(self, group: Sequence[Projection]) -> None:
         # A view that is stopped, or whose build another process has cancelled, goes on as usual.
-        with suppress(ViewStopped, UnavailableError):
+        with suppress(ViewStopped, Canceled):
             build_first(self._log, self._store, group)
 
     def _show(self, seen: Mapping[str, Checkpoint]) -> None:
@@ -102,11 +105,15 @@ class Projector:
         waiting = [p for p in self._store.projections if not seen[p.name].shown and p.name not in self._stops]
         if not waiting:
             return
-        with self._store.database.write() as connection:
-            held = self._store.checkpoints(connection, lock=True)
-            for projection in waiting:
-                if not held[projection.name].shown:
-                    show(self._store, connection, projection)
+        try:
+            with self._store.database.write() as connection:
+                held = self._store.checkpoints(connection, lock=True)
+                for projection in waiting:
+                    at = held.get(projection.name)  # None: it is just being switched
+                    if at is not None and not at.shown:
+                        show(self._store, connection, projection)
+        except FoldlogError as error:  # names that people see are no reason to answer no question
+            logger.warning("views %s: the SQL views stay as they are: %s", ", ".join(p.name for p in waiting), error)
         self._seen = self._store.checkpoints()
 
     def check(self, name: str) -> None:
@@ -131,37 +138,53 @@ class Projector:
             except HistoryDiverged as error:
                 self._begin_again(group, cursor, error)
                 return
+            cuts: dict[str, Stop] = {}
             with suppress(Lost):  # another process took the page in; the checkpoints are read again
-                self._take(group, cursor, page)
+                while not self._took(group, cursor, page, cuts):
+                    pass
 
-    def _take(self, group: Sequence[Projection], cursor: str, page: RawPage) -> None:
-        stops = {}
+    def _took(self, group: Sequence[Projection], cursor: str, page: RawPage, cuts: dict[str, Stop]) -> bool:
+        """Take a page in, of each view in `cuts` up to where it stops. False, and nothing has happened, if one stops
+        that is not there yet: what its fold had written by then is rolled back with all the rest."""
         hands = deal(self._log, group, page.stored)
-        with self._store.database.write() as connection:
-            # From here on nobody moves them; who read the same page waits, and then finds that they have moved.
-            held = self._store.checkpoints(connection, lock=True)
-            for projection in group:
-                old = held.get(projection.name)
-                if old is None or old.cursor != cursor:
-                    raise Lost
-                rows = self._store.rows(connection, projection, old)
-                stop = fold_page(projection, rows, hands[projection.name])
-                reached, position = page.cursor, page.cursor.position
-                if stop is not None:
-                    stops[projection.name] = stop
-                    rows = self._store.rows(connection, projection, old)
-                    fold_page(projection, rows, [r for r in hands[projection.name] if r.position < stop.position])
-                    position = stop.position - 1
-                    reached = self._log.cursor(position)
-                rows.flush()
-                new = old._replace(
-                    position=position, cursor=reached if position else "", digests=rows.digests, stopped=stop
-                )
-                self._store.move(connection, projection, old, new)
-        for name, stop in stops.items():
+        try:
+            with self._store.database.write() as connection:
+                # From here on nobody moves them; who read the same page waits, and then finds that they have moved.
+                held = self._store.checkpoints(connection, lock=True)
+                for projection in group:
+                    old = held.get(projection.name)
+                    if old is None or old.cursor != cursor:
+                        raise Lost
+                    self._take(connection, projection, old, hands[projection.name], page, cuts.get(projection.name))
+        except _Halted as halted:
+            cuts[halted.view] = halted.stop
+            return False
+        for name, stop in cuts.items():
             if name not in self._stops:
                 logger.error("%s", view_stopped(name, stop))
-        self._stops.update(stops)
+        self._stops.update(cuts)
+        return True
+
+    def _take(
+        self,
+        connection: sa.Connection,
+        projection: Projection,
+        old: Checkpoint,
+        hand: Sequence[Taken],
+        page: RawPage,
+        cut: Stop | None,
+    ) -> None:
+        rows = self._store.rows(connection, projection, old)
+        stop = fold_page(
+            projection, rows, hand if cut is None else [one for one in hand if one.position < cut.position]
+        )
+        if stop is not None:
+            raise _Halted(projection.name, stop)
+        rows.flush()
+        position = page.cursor.position if cut is None else cut.position - 1
+        reached = page.cursor if cut is None else self._log.cursor(position)
+        new = old._replace(position=position, cursor=reached if position else "", digests=rows.digests, stopped=cut)
+        self._store.move(connection, projection, old, new)
 
     def _begin_again(self, group: Sequence[Projection], cursor: str, error: HistoryDiverged) -> None:
         """The log is another one than these views were folded from, or an older copy of it."""
@@ -172,8 +195,11 @@ class Projector:
             with self._store.database.write() as connection:
                 held = self._store.checkpoints(connection, lock=True)
                 for projection in group:
-                    if held[projection.name].cursor == cursor:
-                        self._store.empty(connection, projection, held[projection.name])
+                    at = held.get(projection.name)
+                    if at is None:  # it is just being switched
+                        raise Lost
+                    if at.cursor == cursor:
+                        self._store.empty(connection, projection, at)
         except Lost:
             return
         names = ", ".join(p.name for p in group)
@@ -195,88 +221,12 @@ class Projector:
         return bool(seen) and all(_covers(seen[p.name], head) for p in projections)
 
 
-@contextmanager
-def no_collector() -> Iterator[None]:
-    """Without the collector of cycles for one page. A page is tens of thousands of tuples and no cycle; looking through
-    them time and again takes a tenth of a rebuild."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+class _Halted(Exception):
+    """A view cannot take in an event of a page."""
 
-
-def deal(log: EventLog, projections: Sequence[Projection], stored: Iterable[Stored]) -> dict[str, list[Taken]]:
-    """What of a page concerns each view, in order; kinds nobody here knows among it.
-
-    What no view takes in is not decoded: log lines and the chatter of steps are most of a log.
-    """
-    hands: dict[str, list[Taken]] = {projection.name: [] for projection in projections}
-    routes: dict[str, tuple[int, list[list[Taken]]]] = {}
-    decode, new = log.decode, tuple.__new__  # half the cost of Taken(...)
-    runs: dict[str, str | None] = {}
-    begun: set[str] = set()
-    for shard, seq, position, record in stored:
-        if seq == 1 and not is_system_shard(shard):
-            begun.add(shard)
-        if record is None:
-            continue
-        name, _, topics, body = record
-        if name not in routes:
-            routes[name] = log.version_of(name), [hands[p.name] for p in projections if name in p.types]
-        version, wanting = routes[name]
-        if not body or body[-1] > version:
-            wanting = [hands[p.name] for p in projections if topics & p.topics or name in p.types]
-        if not wanting:
-            continue
-        if position is None:
-            raise CorruptLogError(f"an event of shard {shard} was read from the timeline without a position")
-        if shard not in runs:
-            runs[shard] = None if is_system_shard(shard) else shard
-        taken = new(Taken, (shard, seq, position, decode(record), body, runs[shard], shard in begun))
-        for hand in wanting:
-            hand.append(taken)
-    return hands
-
-
-def fold_page(projection: Projection, rows: Rows, records: Sequence[Taken]) -> Stop | None:
-    """Fold the records that concern a view. Where it cannot go on, if so: `rows` is void then."""
-    rows.fetch(projection, (record for record in records if type(record.event.fact) is not Opaque))
-    fold = projection.fold
-    for record in records:
-        fact = record.event.fact
-        if type(fact) is Opaque:
-            known = "a newer version of it" if fact.name in projection.types else "that kind"
-            return Stop(record.position, fact.name, f"{UNKNOWN} {known} (version {fact.version})")
-        rows.fresh = record.fresh
-        try:
-            fold(rows, record)
-        except FoldlogError:
-            raise  # the database, not the fold
-        except Exception as error:
-            if _is_of_database(error):
-                raise
-            logger.debug("view %s at position %s", projection.name, record.position, exc_info=True)
-            return Stop(record.position, record.event.type, f"{type(error).__name__}: {error}")
-    return None
-
-
-def view_stopped(name: str, stop: Stop) -> ViewStopped:
-    """The error that says where a view stands and what to do."""
-    error = ViewStopped(f"view {name} stopped before position {stop.position}, a {stop.type}: {stop.reason}")
-    if stop.reason.startswith(UNKNOWN):
-        error.remedy = (
-            "Upgrade foldlog here, or register the kind (`foldlog --import MODULE` does); "
-            "the view then goes on by itself."
-        )
-    else:
-        error.remedy = (
-            f"Correct the fold of view {name}, then `foldlog retry --view {name}` goes on from there; "
-            f"`foldlog rebuild --view {name}` folds anew what it had taken in before."
-        )
-    return error
+    def __init__(self, view: str, stop: Stop) -> None:
+        self.view = view
+        self.stop = stop
 
 
 def _covers(at: Checkpoint, head: Head) -> bool:
@@ -287,7 +237,3 @@ def _covers(at: Checkpoint, head: Head) -> bool:
         return True
     parts = Cursor(at.cursor).parts
     return parts.log_id == head.log_id and parts.chain == head.chain[:CHAIN_BYTES]
-
-
-def _is_of_database(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] in ("sqlalchemy", "sqlite3", "psycopg2")

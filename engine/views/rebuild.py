@@ -4,24 +4,30 @@ Promises: readers and writers go on with the live tables until the switch, which
 killed before it, nothing has changed for them, and the next rebuild goes on where this one stood. Any number of
 processes may rebuild at once: they take turns. What a fold cannot take in ends the rebuild of its view alone.
 Memory does not grow with the log.
-Not here: the fold of a page (projector.py), the tables (store.py, generations.py).
+Not here: the fold of a page (folding.py), the tables (store.py, generations.py).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import HistoryDiverged, UnavailableError, UsageError, ViewStopped
 from ..log.log import EventLog, RawPage
 from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost
+from .folding import deal, fold_page, no_collector, view_stopped
 from .projection import Projection
-from .projector import deal, fold_page, no_collector, view_stopped
 from .rows import AtHand
 from .store import Store
 
+PATIENCE_S = 600.0  #: how long a switch waits for those who read a server's tables
 PAGE = 10_000  #: events in one transaction: the most a read gives
 
 Progress = Callable[[str, int, int], None]  #: view, position reached, position of the head
+
+
+class Canceled(UnavailableError):
+    """Another process has cancelled the rebuild, or begun it afresh."""
 
 
 class Builder:
@@ -205,7 +211,7 @@ def _build(
                 for projection in builder.building:
                     store.generations.finish(projection, builder.at[projection.name])
                 finished = True  # and what came meanwhile is taken in
-            elif _switched(store, builder):
+            elif _switched(store, builder, log):
                 return builder.position
         except Lost:
             if _done_by_another(store, builder):
@@ -221,20 +227,49 @@ def _done_by_another(store: Store, builder: Builder) -> bool:
         if there is not None and there.generation == at.generation:
             builder.at[name] = there
         elif not builder.is_live(live[name], at):
-            raise UnavailableError(f"the rebuild of view {name} was cancelled, or begun afresh, by another process")
+            raise Canceled(f"the rebuild of view {name} was cancelled, or begun afresh, by another process")
     return all(builder.is_live(live[name], at) for name, at in builder.at.items())
 
 
-def _switched(store: Store, builder: Builder) -> bool:
+def _switched(store: Store, builder: Builder, log: EventLog) -> bool:
     """Put the built tables in place, unless the live ones have moved on meanwhile. Raises Lost if another process has
     moved the built ones."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _switch(store, builder, log)
+        except UnavailableError:
+            # A server's tables are being read, and who waits for them makes all later readers wait too: let them pass.
+            if store.database.is_sqlite or time.monotonic() > end:
+                raise
+        time.sleep(0.2)
+
+
+def _switch(store: Store, builder: Builder, log: EventLog) -> bool:
     with store.database.write() as connection:
+        if not store.database.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
         live = store.checkpoints(connection, slot=LIVE, lock=True)
         built = store.checkpoints(connection, slot=builder.slot, lock=True)
         if any(built.get(p.name) != builder.at[p.name] for p in builder.building):
             raise Lost
-        if any(live[p.name].position > builder.position for p in builder.building):
+        if any(_is_ahead(log, live[p.name], builder.position) for p in builder.building):
             return False
+        if not store.database.is_sqlite:  # all at once: two that lock one by one can wait for each other
+            tables = [table.name for p in builder.building for table in store.tables_of(p).values()]
+            names = ", ".join(f"{store.database.prefix}{name}" for name in sorted(tables))
+            connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
         for projection in builder.building:
             store.generations.switch(connection, projection, builder.slot)
+    return True
+
+
+def _is_ahead(log: EventLog, live: Checkpoint, position: int) -> bool:
+    """Whether live tables know more than the built ones; what they know of a history that was lost is no more."""
+    if live.position <= position:
+        return False
+    try:
+        log.read_raw(after=live.cursor, limit=1)
+    except HistoryDiverged:
+        return False
     return True

@@ -131,4 +131,6 @@ class Store:
         """Take every row out of the live tables, and begin again before the first event."""
         for table in self.tables_of(projection).values():
             connection.execute(table.delete())
-        self.move(connection, projection, old, Checkpoint(old.generation + 1, 0, "", {}, None))
+        generation = self.generations.next_number(connection, projection)
+        self.generations.drop_beside(connection, projection)
+        self.move(connection, projection, old, Checkpoint(generation, 0, "", {}, None))

@@ -140,6 +140,12 @@ class Views:
         There is no way back to them then, and processes of an older release that are still at work make theirs anew.
         """
         self._check_writing("dropped")
+        self.projector.catch_up()  # and the stable names show this version
+        held = self.store.checkpoints()
+        if hidden := [p.name for p in self.named(view) if not held[p.name].shown]:
+            error = UsageError(f"the SQL views of {', '.join(hidden)} show another version; its tables are in use")
+            error.remedy = "`foldlog status` tells whether a view has stopped; a newer release drops by itself."
+            raise error
         with self.store.database.write() as connection:
             return [name for p in self.named(view) for name in self.store.generations.drop_old(connection, p)]
 
