@@ -119,6 +119,13 @@ def relabel(connection: sa.Connection, projection: Projection, slot: str, to: st
     connection.execute(REGISTRY.update().where(at(projection, slot)).values(slot=to))
 
 
+def is_newest(connection: sa.Connection, projection: Projection) -> bool:
+    """Whether no newer version of the view is live: else the stable names would go to and fro between releases."""
+    here = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.slot == LIVE)
+    newest = connection.execute(sa.select(sa.func.max(REGISTRY.c.version)).where(here)).scalar_one()
+    return bool(newest == projection.version)
+
+
 def unshow(connection: sa.Connection, projection: Projection) -> None:
     """Say that the SQL views do not show this version."""
     connection.execute(REGISTRY.update().where(at(projection, LIVE)).values(shown=0))

@@ -19,7 +19,7 @@ from ..errors import FoldlogError, HistoryDiverged, ViewStopped
 from ..log.cursor import CHAIN_BYTES, Cursor
 from ..log.log import EventLog, RawPage
 from ..log.port import Head
-from .checkpoints import Checkpoint, Lost, Stop
+from .checkpoints import Checkpoint, Lost, Stop, is_newest
 from .folding import deal, fold_page, no_collector, view_stopped
 from .making import prepare, show
 from .projection import Projection, Taken
@@ -110,7 +110,7 @@ class Projector:
                 held = self._store.checkpoints(connection, lock=True)
                 for projection in waiting:
                     at = held.get(projection.name)  # None: it is just being switched
-                    if at is not None and not at.shown:
+                    if at is not None and not at.shown and is_newest(connection, projection):
                         show(self._store, connection, projection)
         except FoldlogError as error:  # names that people see are no reason to answer no question
             logger.warning("views %s: the SQL views stay as they are: %s", ", ".join(p.name for p in waiting), error)
