@@ -898,6 +898,28 @@ def test_views_may_be_thrown_away(url: str, tmp_path: Path) -> None:
         assert {record.run.run_id for record in instance.get_run_records()} == set(ids)
 
 
+@pytest.mark.parametrize("table", ["runs", "customers"])
+def test_a_database_of_another_program_is_left_alone(table: str, url: str, tmp_path: Path) -> None:
+    with Instance.from_url(url) as instance:
+        some_runs(instance, 1)
+    with sqlite3.connect(tmp_path / "h" / "views.db") as db:
+        db.execute(f"CREATE TABLE {table} (name)")
+    with Instance.from_url(url) as instance:
+        with pytest.raises(CorruptLogError, match=f"no file of views: it holds {table}") as caught:
+            instance.get_run_records()
+        assert "Move" in caught.value.remedy
+    with sqlite3.connect(tmp_path / "h" / "views.db") as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [(table,)]
+
+
+def test_a_file_of_the_log_is_no_place_for_views(url: str, tmp_path: Path) -> None:
+    with Instance.from_url(url, views=f"sqlite:///{tmp_path}/h/order.db") as instance:
+        with pytest.raises(CorruptLogError, match="no file of views"):
+            instance.get_run_records()
+    with Instance.from_url(url) as instance:
+        assert instance.log.backend.diagnose(full=True) == []
+
+
 def test_a_damaged_file_says_what_to_do(url: str, tmp_path: Path) -> None:
     with Instance.from_url(url) as instance:
         some_runs(instance, 1)

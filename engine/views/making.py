@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ..errors import FoldlogError, ReadOnlyError, UnavailableError, UsageError
+from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
 from . import checkpoints
 from .checkpoints import LATER, LIVE, REGISTRY, Checkpoint
 from .projection import Projection
@@ -113,8 +113,21 @@ def _is_complete(store: Store) -> bool:
     return len(found) == len(store.projections)
 
 
+def _refuse_foreign(store: Store, connection: sa.Connection) -> None:
+    """Raise CorruptLogError for a file that holds something else: views may be thrown away, what is there may not."""
+    tables = set(connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
+    if not tables or REGISTRY.name in tables:
+        return
+    shown = store.database.shown
+    error = CorruptLogError(f"{shown} is no file of views: it holds {', '.join(sorted(tables)[:3])}")
+    error.remedy = f"Move {shown} away, or name another file for the views; foldlog makes it anew."
+    raise error
+
+
 def _make(store: Store, connection: sa.Connection) -> None:
-    if not store.database.is_sqlite:
+    if store.database.is_sqlite:
+        _refuse_foreign(store, connection)
+    else:
         # CREATE TABLE IF NOT EXISTS of two sessions can clash in the catalog.
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7310859841)")
     connection.execute(CreateTable(REGISTRY, if_not_exists=True))
