@@ -188,6 +188,7 @@ class Database:
         The caller fills it before the block ends; other threads get no connection until then. Left by an exception, the
         file stays `moved`.
         """
+        self._check_open()
         with self._gate:
             if not self.moved():
                 yield False
