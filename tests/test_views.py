@@ -877,7 +877,7 @@ def test_a_reader_answers_as_of_what_others_have_projected(url: str) -> None:
 
 
 def test_a_wal_that_has_grown_is_moved_into_the_file(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foldlog.engine.views.database.WAL_LIMIT", 50_000)
+    monkeypatch.setattr("foldlog.engine.views.sqlite_file.WAL_LIMIT", 50_000)
     with Instance.from_url(url + "?durability=process") as instance:
         for _ in range(60):
             some_runs(instance, 1)

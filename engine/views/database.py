@@ -5,7 +5,7 @@
 Promises: a writing transaction on SQLite holds the write lock from its first statement, so that two processes wait for
 each other instead of failing; a damaged file or a store that gives no answer raises a foldlog error; all connections
 are of one file, also where the file is deleted or replaced meanwhile (`moved`, `renewing`).
-Not here: what is kept there (store.py).
+Not here: what is kept there (store.py), opening SQLite files (sqlite_file.py).
 """
 
 from __future__ import annotations
@@ -17,18 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Final, TypeAlias
-from urllib.parse import quote
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
-
-_File: TypeAlias = tuple[int, int]  #: device and inode
-
-BUSY_S: Final = 30.0  #: how long a statement waits for another process
-WAL_LIMIT: Final = 4 * 1024 * 1024  #: bytes of a WAL that make it worth moving into the file
+from .sqlite_file import File, connect_to, file_at, open_for_reading, open_for_writing, tidy
 
 _REMEDIES: dict[int, type[FoldlogError]] = {
     sqlite3.SQLITE_BUSY: UnavailableError,
@@ -66,17 +61,17 @@ class Database:
         # Held while a connection is taken, and while a file is made anew: nobody reads it before it is whole.
         self._gate = threading.RLock() if path else nullcontext()
         self._own = True
-        self._connect = connect or (lambda: _open(":memory:"))
+        self._connect = connect or (lambda: connect_to(":memory:"))
         self._idle: deque[sqlite3.Connection] = deque()  #: for `fetch`
         self._closed = False
         self._pid = os.getpid()
-        self._file: _File | None = None  #: which file the connections are of
+        self._file: File | None = None  #: which file the connections are of
         self._half_made = False  #: since it was last made anew
 
     @classmethod
     def in_memory(cls) -> Database:
         """A database that lives as long as this object."""
-        engine = sa.create_engine("sqlite://", creator=lambda: _open(":memory:"), poolclass=StaticPool)
+        engine = sa.create_engine("sqlite://", creator=lambda: connect_to(":memory:"), poolclass=StaticPool)
         return cls(engine, shown="memory")
 
     @classmethod
@@ -86,7 +81,7 @@ class Database:
         shown, path = str(path), path.absolute()  # the program may change its folder
 
         def connect() -> sqlite3.Connection:
-            db = _open_for_reading(path) if read_only else _open_for_writing(path, scratch=scratch)
+            db = open_for_reading(path) if read_only else open_for_writing(path, scratch=scratch)
             database._check_file(db)
             return db
 
@@ -142,7 +137,8 @@ class Database:
             except BaseException:
                 connection.rollback()
                 raise
-        self._tidy()
+        if self.path is not None:
+            tidy(self.path, only=self._file)
 
     def fetch(self, text: str, values: Any) -> list[Any]:
         """All rows of one SELECT in the driver's own words: a statement is a snapshot by itself.
@@ -179,7 +175,7 @@ class Database:
     def moved(self) -> bool:
         """Whether the file is another one than the connections are of, or is gone: `renewing`. Always False on a
         server and in memory."""
-        return self.path is not None and (self._half_made or _file_at(self.path) != self._file)
+        return self.path is not None and (self._half_made or file_at(self.path) != self._file)
 
     @contextmanager
     def renewing(self) -> Iterator[bool]:
@@ -234,7 +230,7 @@ class Database:
     def _check_file(self, db: sqlite3.Connection) -> None:
         """A connection was opened by name: it must be of the same file as the others."""
         assert self.path is not None
-        file = _file_at(self.path)
+        file = file_at(self.path)
         if self._file is None:
             self._file = file
         if file is None or file != self._file:
@@ -284,32 +280,6 @@ class Database:
                 assert isinstance(driver, sqlite3.Connection)
                 return driver
 
-    def _tidy(self) -> None:
-        """Move a WAL that has grown into its file.
-
-        While another connection holds the write lock: SQLite before 3.51.3 can corrupt a file when a commit starts the
-        WAL over during a checkpoint (sqlite.org/wal.html, "WAL-reset bug"). So automatic checkpoints are off.
-        """
-        if self.path is None:
-            return
-        wal = self.path.with_name(self.path.name + "-wal")
-        try:
-            if wal.stat().st_size < WAL_LIMIT:
-                return
-            guard, mover = _open(_uri(self.path, "rw"), timeout=0.0), _open(_uri(self.path, "rw"))
-        except (OSError, sqlite3.Error):
-            return  # the next commit tries again
-        try:
-            guard.execute("BEGIN IMMEDIATE")
-            if not self.moved():  # else the guard may be of another file
-                mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            guard.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass  # somebody is writing; as above
-        finally:
-            guard.close()
-            mover.close()
-
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -340,15 +310,6 @@ class Database:
 _of_parents: list[Any] = []  #: connections that a forked child neither uses nor closes, nor lets the collector close
 
 
-def _file_at(path: Path) -> _File | None:
-    """Which file a path names; None if there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _replaced(shown: str) -> UnavailableError:
     error = UnavailableError(f"the views at {shown} were deleted or replaced a moment ago")
     error.remedy = "Ask again: they are made anew from the log."
@@ -365,45 +326,3 @@ def _is_passing(origin: BaseException | None) -> bool:
 
 def _sqlite(creator: Any) -> sa.Engine:
     return sa.create_engine("sqlite://", creator=creator, poolclass=QueuePool, pool_size=5, max_overflow=20)
-
-
-def _uri(path: Path, mode: str) -> str:
-    option = "immutable=1" if mode == "immutable" else f"mode={mode}"
-    return f"file:{quote(str(path))}?{option}"
-
-
-def _open(where: str, *, timeout: float = BUSY_S) -> sqlite3.Connection:
-    """A connection without transactions of the driver's making."""
-    return sqlite3.connect(
-        where, uri=where.startswith("file:"), isolation_level=None, timeout=timeout, check_same_thread=False
-    )
-
-
-def _open_for_writing(path: Path, *, scratch: bool) -> sqlite3.Connection:
-    db = _open(_uri(path, "rwc"))
-    if scratch:
-        db.execute("PRAGMA journal_mode=OFF")
-        db.execute("PRAGMA synchronous=OFF")
-        return db
-    if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        db.execute("PRAGMA journal_mode=WAL")
-    # A power cut may take back the last commits, rows and checkpoint alike; they are folded once more then.
-    db.execute("PRAGMA synchronous=NORMAL")
-    db.execute("PRAGMA wal_autocheckpoint=0")
-    # A WAL that starts over is cut back. It would keep its size, and `_tidy` would find it grown after every commit.
-    db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT // 2}")
-    return db
-
-
-def _open_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that never writes. A WAL file needs its -shm even to be read; where that cannot be made and there
-    is no WAL, nobody can be writing, and the file may be read as it lies."""
-    try:
-        db = _open(_uri(path, "ro"))
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        if not path.exists() or path.with_name(path.name + "-wal").exists():
-            raise
-        db = _open(_uri(path, "immutable"))
-    db.execute("PRAGMA query_only=1")
-    return db
