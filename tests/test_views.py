@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -959,7 +962,7 @@ def test_a_reader_answers_as_of_what_others_have_projected(url: str) -> None:
 
 
 def test_a_wal_that_has_grown_is_moved_into_the_file(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foldlog.engine.views.database.WAL_LIMIT", 50_000)
+    monkeypatch.setattr("foldlog.engine.views.sqlite_file.WAL_LIMIT", 50_000)
     with Instance.from_url(url + "?durability=process") as instance:
         for _ in range(60):
             some_runs(instance, 1)
@@ -991,3 +994,193 @@ def test_a_rebuilt_view_has_every_index(instance: Instance) -> None:
     for _ in range(2):
         instance.rebuild()
         assert indexes() == made
+
+
+# -- the file, while it is open -----------------------------------------------------------------------------------
+
+
+def throw_away(home: Path) -> None:
+    for path in home.glob("views.db*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_views_thrown_away_while_two_have_them_open(url: str, tmp_path: Path, asked_before: bool) -> None:
+    """P8: both go over to the new file, with all their connections."""
+    with Instance.from_url(url) as one, Instance.from_url(url) as other:
+        ids = some_runs(one, 1)
+        one.views.projector.catch_up()
+        other.views.projector.catch_up()
+        if asked_before:
+            assert one.get_runs_count() == other.get_runs_count() == 1
+        throw_away(tmp_path / "h")
+        assert other.get_runs_count() == 1
+        ids += some_runs(one, 1)
+        assert {record.run.run_id for record in one.get_run_records()} == set(ids)
+        ids += some_runs(other, 1)
+        assert {record.run.run_id for record in one.get_run_records()} == set(ids)
+        assert {record.run.run_id for record in other.get_run_records()} == set(ids)
+        assert one.verify().ok
+        with sqlite3.connect(tmp_path / "h" / "views.db") as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_threads_ask_while_views_are_thrown_away(url: str, tmp_path: Path) -> None:
+    with Instance.from_url(url + "?durability=process") as instance:
+        some_runs(instance, 2)
+        stop, database = threading.Event(), instance.views.store.database
+
+        def ask() -> set[int]:
+            found = set()
+            while not stop.is_set():
+                found.add(len(instance.get_run_records()))
+                found.add(instance.get_runs_count())
+            return found
+
+        with ThreadPoolExecutor(3) as pool:
+            asking = [pool.submit(ask) for _ in range(3)]
+            try:
+                for _ in range(10):
+                    with database._gate:  # all three files at once
+                        throw_away(tmp_path / "h")
+                    assert instance.get_runs_count() == 2
+            finally:
+                stop.set()
+            assert [one.result() for one in asking] == [{2}] * 3
+
+
+def test_a_view_that_was_stopped_is_folded_up_to_there_in_a_new_file(url: str, tmp_path: Path) -> None:
+    with Instance.from_url(url) as instance:
+        some_runs(instance)
+        views = with_poison(instance.log, Database.in_file(tmp_path / "poisoned.db"), "STEP_SUCCESS")
+        with pytest.raises(ViewStopped), views.asking("steps"):
+            pass
+        stood = views.store.checkpoints()["steps"].position
+        for path in tmp_path.glob("poisoned.db*"):
+            path.unlink()
+        with pytest.raises(ViewStopped), views.asking("steps"):
+            pass
+        assert views.store.checkpoints()["steps"].position == stood > 0
+        views.close()
+
+
+def test_a_reader_is_told_that_the_views_were_thrown_away(url: str, tmp_path: Path) -> None:
+    with Instance.from_url(url) as writer, Instance.from_url(url, read_only=True) as reader:
+        some_runs(writer, 1)
+        assert writer.get_runs_count() == reader.get_runs_count() == 1
+        throw_away(tmp_path / "h")
+        for _ in range(2):
+            with pytest.raises(ReadOnlyError):
+                reader.get_runs_count()
+        assert writer.get_runs_count() == reader.get_runs_count() == 1
+
+
+def test_status_and_rebuild_are_of_the_file_that_is_there(url: str, tmp_path: Path) -> None:
+    with Instance.from_url(url) as instance:
+        some_runs(instance, 1)
+        at = instance.log.head().position
+        for deed in (instance.views.status, instance.rebuild, lambda: instance.position):
+            throw_away(tmp_path / "h")
+            deed()
+            with sqlite3.connect(tmp_path / "h" / "views.db") as db:
+                assert {row for (row,) in db.execute("SELECT position FROM foldlog_views WHERE slot = 'live'")} == {at}
+
+
+@pytest.mark.parametrize("place", ["file", "server", "borrowed"])
+def test_a_forked_child_may_not_use_its_parents_views(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The connections are the parent's: the child is told, and takes none of them with it."""
+    url, views = f"sqlite:///{tmp_path}/h", None
+    if place != "file":
+        server = request.getfixturevalue("postgres_url")
+        url, views = (url, server) if place == "server" else (server, None)
+    script = """
+import os, sys
+sys.path[:0] = sys.argv[3:]
+from foldlog import Instance, UsageError
+from foldlog.engine.views.question import Question
+instance = Instance.from_url(sys.argv[1], views=sys.argv[2] or None)
+with instance.run("job"):
+    pass
+assert instance.get_runs_count() == 1
+database = instance.views.store.database
+child = os.fork()
+if not child:
+    for deed in (lambda: database.fetch("SELECT 1", ()), lambda: database.read().__enter__(),
+                 lambda: database.write().__enter__(), lambda: database.snapshot().__enter__()):
+        try:
+            deed()
+        except UsageError as error:
+            assert "fork" in str(error), error
+        else:
+            os._exit(1)
+    database.close()
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+with instance.run("job"):
+    pass
+assert instance.get_runs_count() == 2
+assert database.fetch("SELECT 1", ())[0][0] == 1
+instance.close()
+"""
+    command = [sys.executable, "-c", script, url, views or "", *sys.path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_connection_in_use_when_the_views_are_closed_is_closed_too(tmp_path: Path) -> None:
+    database = Database.in_file(tmp_path / "views.db")
+    opened: list[sqlite3.Connection] = []
+    answer = database.answer
+    database.answer = lambda db, text, values: opened.append(db) or answer(db, text, values)
+    with database.read() as connection, database.snapshot() as fetch:
+        fetch("SELECT 1", ())
+        opened.append(connection.connection.driver_connection)
+        database.close()
+        assert fetch("SELECT 2", ()) == [(2,)]
+    for db in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            db.execute("SELECT 1")
+    with pytest.raises(UsageError, match="closed"):
+        database.fetch("SELECT 1", ())
+    with pytest.raises(UsageError, match="closed"), database.read():
+        pass
+
+
+def test_the_end_of_a_snapshot_does_not_hide_what_ended_it(tmp_path: Path) -> None:
+    database = Database.in_file(tmp_path / "views.db")
+
+    def ends_its_transaction() -> None:
+        with database.snapshot() as fetch:
+            fetch("ROLLBACK", ())  # as SQLite does by itself when it is out of space
+            poisoned()
+
+    with pytest.raises(ZeroDivisionError):
+        ends_its_transaction()
+    database.close()
+
+
+def test_questions_of_any_size_have_few_forms(url: str) -> None:
+    with Instance.from_url(url) as instance:
+        some_runs(instance, 3)
+        prepared = instance.views.store._prepared
+        for count in range(130):
+            keys, parts = [["a"], *(["b", str(n)] for n in range(count))], [f"p{n}" for n in range(count)]
+            assert len(instance.get_asset_records(keys)) == 1
+            assert len(instance.get_latest_storage_id_by_partition("a", partitions=parts)) == min(count, 3)
+        assert len(prepared) < 20
+        assert instance.get_asset_records([]) == []
+        assert len(instance.get_asset_records([["a"], *(["b", str(n)] for n in range(9_000))])) == 1
+
+
+def test_what_was_made_for_a_question_goes_with_it(instance: Instance) -> None:
+    some_runs(instance, 1)
+    prepared = instance.views.store._prepared
+    before = len(prepared)
+    for _ in range(3):
+        question = Question("runs", lambda tables, _: sa.select(tables[RUNS].c.run_id))
+        assert len(instance.views.ask(question)) == 1
+    del question
+    gc.collect()
+    assert len(prepared) == before

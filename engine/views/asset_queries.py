@@ -60,7 +60,7 @@ def asset_records(
     limit: int,
 ) -> list[AssetRecord]:
     """Up to `limit` assets in order of the text of their keys; those that are not there are left out."""
-    wanted = None if keys is None else sorted({text_of(key) for key in keys})
+    wanted = None if keys is None else padded(sorted({text_of(key) for key in keys}))
     values: dict[str, Any] = {"most": limit, **spread("key", wanted or [])}
     values |= {} if after is None else {"after": text_of(after)}
     if prefix is not None:
@@ -231,7 +231,7 @@ def by_partition(
     limit: int,
 ) -> dict[str, int]:
     """A column with positions of each of up to `limit` partitions that have one, by name."""
-    wanted = None if names is None else sorted({keyed(name) for name in names})
+    wanted = None if names is None else padded(sorted({keyed(name) for name in names}))
     values: dict[str, Any] = {"asset": text_of(key), "most": limit}
     if wanted is not None:
         values |= spread("name", wanted)

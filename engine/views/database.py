@@ -3,28 +3,27 @@
     views.db beside a SQLite log · the log's own database on a server · memory · whatever `views=URL` names
 
 Promises: a writing transaction on SQLite holds the write lock from its first statement, so that two processes wait for
-each other instead of failing; a damaged file or a store that gives no answer raises a foldlog error.
-Not here: what is kept there (store.py).
+each other instead of failing; a damaged file or a store that gives no answer raises a foldlog error; all connections
+are of one file, also where the file is deleted or replaced meanwhile (`moved`, `renewing`).
+Not here: what is kept there (store.py), opening SQLite files (sqlite_file.py).
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError
-
-BUSY_S: Final = 30.0  #: how long a statement waits for another process
-WAL_LIMIT: Final = 4 * 1024 * 1024  #: bytes of a WAL that make it worth moving into the file
+from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
+from .sqlite_file import File, connect_to, file_at, open_for_reading, open_for_writing, tidy
 
 _REMEDIES: dict[int, type[FoldlogError]] = {
     sqlite3.SQLITE_BUSY: UnavailableError,
@@ -59,25 +58,35 @@ class Database:
         self.scratch = scratch  #: nobody asks it questions
         # One connection for all threads: they must take turns.
         self._turn = threading.RLock() if isinstance(engine.pool, StaticPool) else nullcontext()
+        # Held while a connection is taken, and while a file is made anew: nobody reads it before it is whole.
+        self._gate = threading.RLock() if path else nullcontext()
         self._own = True
-        self._connect = connect or (lambda: _open(":memory:"))
+        self._connect = connect or (lambda: connect_to(":memory:"))
         self._idle: deque[sqlite3.Connection] = deque()  #: for `fetch`
         self._closed = False
+        self._pid = os.getpid()
+        self._file: File | None = None  #: which file the connections are of
+        self._half_made = False  #: since it was last made anew
 
     @classmethod
     def in_memory(cls) -> Database:
         """A database that lives as long as this object."""
-        engine = sa.create_engine("sqlite://", creator=lambda: _open(":memory:"), poolclass=StaticPool)
+        engine = sa.create_engine("sqlite://", creator=lambda: connect_to(":memory:"), poolclass=StaticPool)
         return cls(engine, shown="memory")
 
     @classmethod
     def in_file(cls, path: Path, *, read_only: bool = False, scratch: bool = False) -> Database:
         """A SQLite file, made if need be. `scratch`: nobody else opens it, and it need not outlive a crash."""
 
-        def connect() -> sqlite3.Connection:
-            return _open_for_reading(path) if read_only else _open_for_writing(path, scratch=scratch)
+        shown, path = str(path), path.absolute()  # the program may change its folder
 
-        return cls(_sqlite(connect), shown=str(path), path=path, connect=connect, scratch=scratch)
+        def connect() -> sqlite3.Connection:
+            db = open_for_reading(path) if read_only else open_for_writing(path, scratch=scratch)
+            database._check_file(db)
+            return db
+
+        database = cls(_sqlite(connect), shown=shown, path=path, connect=connect, scratch=scratch)
+        return database
 
     @classmethod
     def borrowed(cls, engine: sa.Engine, *, schema: str, shown: str) -> Database:
@@ -103,7 +112,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One snapshot, for any number of queries."""
-        with self._turn, self._translated(), self.engine.connect() as connection:
+        with self._turn, self._translated(), self._connection() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
             else:
@@ -116,7 +125,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction, committed at the end of the block, rolled back by an exception."""
-        with self._turn, self._translated(), self.engine.connect() as connection:
+        with self._turn, self._translated(), self._connection() as connection:
             if self.is_sqlite:
                 # A deferred BEGIN that reads first and then writes fails at once if another process has written.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -128,7 +137,8 @@ class Database:
             except BaseException:
                 connection.rollback()
                 raise
-        self._tidy()
+        if self.path is not None:
+            tidy(self.path, only=self._file)
 
     def fetch(self, text: str, values: Any) -> list[Any]:
         """All rows of one SELECT in the driver's own words: a statement is a snapshot by itself.
@@ -136,7 +146,7 @@ class Database:
         On a connection that is kept for this: checking one out, beginning and ending cost more than the answer.
         """
         if not self.is_sqlite:
-            with self._translated(), self.engine.connect() as connection:
+            with self._translated(), self._connection() as connection:
                 return list(connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(text, values))
         with self._kept() as db:
             return self.answer(db, text, values)
@@ -155,19 +165,99 @@ class Database:
             try:
                 yield lambda text, values: self.answer(db, text, values)
             finally:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # some errors end it, and would be hidden by one that says so
+                    db.execute("ROLLBACK")
 
     def answer(self, db: sqlite3.Connection, text: str, values: Any) -> list[Any]:
         """The one place where `fetch` and `snapshot` execute a statement on SQLite; tests listen here."""
         return db.execute(text, values).fetchall()
 
+    def moved(self) -> bool:
+        """Whether the file is another one than the connections are of, or is gone: `renewing`. Always False on a
+        server and in memory."""
+        return self.path is not None and (self._half_made or file_at(self.path) != self._file)
+
+    @contextmanager
+    def renewing(self) -> Iterator[bool]:
+        """Go over to the file that is at the path now. False if another thread has done so.
+
+        The caller fills it before the block ends; other threads get no connection until then. Left by an exception, the
+        file stays `moved`.
+        """
+        self._check_open()
+        with self._gate:
+            if not self.moved():
+                yield False
+                return
+            self._half_made = True
+            self._drop()
+            self._file = None
+            yield True
+            self._half_made = False
+
+    def close(self) -> None:
+        """Close every connection that is its own; one that is in use, when it comes back. Idempotent."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        """Let go of all connections; those in use are closed when they come back."""
+        if os.getpid() != self._pid:  # they are the parent's, who goes on using them
+            _of_parents.append((self._idle, self.engine.pool))
+            self._idle = deque()
+            if self._own:
+                self.engine.dispose(close=False)
+            return
+        # Another deque, so that who comes back finds that it is not the one he took his from.
+        idle, self._idle = self._idle, deque()
+        self._close_all(idle)
+        if self._own:
+            self.engine.dispose()
+
+    def _close_all(self, idle: deque[sqlite3.Connection]) -> None:
+        with suppress(IndexError):  # another thread may be at it too
+            while True:
+                db = idle.pop()
+                if self.path is not None:
+                    db.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the views at {self.shown} are closed")
+        if os.getpid() != self._pid:
+            raise UsageError(f"the views at {self.shown} were opened before this process was forked: open them here")
+
+    def _check_file(self, db: sqlite3.Connection) -> None:
+        """A connection was opened by name: it must be of the same file as the others."""
+        assert self.path is not None
+        file = file_at(self.path)
+        if self._file is None:
+            self._file = file
+        if file is None or file != self._file:
+            db.close()
+            raise _replaced(self.shown)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        self._check_open()  # before the gate, which a thread may have held that a forked child has not
+        with self._gate:
+            pool = self.engine.pool
+            connection = self.engine.connect()
+        with connection:
+            try:
+                yield connection
+            finally:
+                gone = self.engine.pool is not pool or (self._closed and self._own)
+                if gone and not connection.closed and not connection.invalidated:
+                    connection.detach()  # its pool is gone, and would never close it
+
     @contextmanager
     def _kept(self) -> Iterator[sqlite3.Connection]:
         with self._turn:
-            try:
-                db = self._idle.pop()
-            except IndexError:
-                db = self._opened()
+            self._check_open()
+            with self._gate:
+                idle = self._idle
+                db = idle.pop() if idle else self._opened()
             try:
                 yield db
             except BaseException as error:
@@ -176,53 +266,19 @@ class Database:
                 if isinstance(error, sqlite3.Error) and (known := self._remedy(error)) is not None:
                     raise known from error
                 raise
-            if not self._closed:
-                self._idle.append(db)
+            idle.append(db)
+            if self._closed or idle is not self._idle:  # dropped, perhaps just before this one came back
+                self._close_all(idle)
 
     def _opened(self) -> sqlite3.Connection:
         """A connection for `fetch`; in memory the only one there is."""
-        with self._translated(), self._turn, self.engine.connect() as connection:
-            if self.path is None:
+        with self._translated():
+            if self.path is not None:
+                return self._connect()
+            with self._turn, self.engine.connect() as connection:
                 driver = connection.connection.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
                 return driver
-        with self._translated():
-            return self._connect()
-
-    def close(self) -> None:
-        """Close every connection that is its own. Idempotent."""
-        self._closed = True
-        while self._idle:
-            db = self._idle.pop()
-            if self.path is not None:
-                db.close()
-        if self._own:
-            self.engine.dispose()
-
-    def _tidy(self) -> None:
-        """Move a WAL that has grown into its file.
-
-        While another connection holds the write lock: SQLite before 3.51.3 can corrupt a file when a commit starts the
-        WAL over during a checkpoint (sqlite.org/wal.html, "WAL-reset bug"). So automatic checkpoints are off.
-        """
-        if self.path is None:
-            return
-        wal = self.path.with_name(self.path.name + "-wal")
-        try:
-            if wal.stat().st_size < WAL_LIMIT:
-                return
-            guard, mover = _open(_uri(self.path, "rw"), timeout=0.0), _open(_uri(self.path, "rw"))
-        except (OSError, sqlite3.Error):
-            return  # the next commit tries again
-        try:
-            guard.execute("BEGIN IMMEDIATE")
-            mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            guard.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass  # somebody is writing; as above
-        finally:
-            guard.close()
-            mover.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -237,6 +293,8 @@ class Database:
         origin = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         deed = f"the views at {self.shown}"
         if isinstance(origin, sqlite3.Error):
+            if getattr(origin, "sqlite_errorcode", -1) == sqlite3.SQLITE_READONLY_DBMOVED:
+                return _replaced(self.shown)
             kind = _REMEDIES.get(getattr(origin, "sqlite_errorcode", -1) & 0xFF)
             if kind is None:
                 return None
@@ -249,6 +307,15 @@ class Database:
         return None
 
 
+_of_parents: list[Any] = []  #: connections that a forked child neither uses nor closes, nor lets the collector close
+
+
+def _replaced(shown: str) -> UnavailableError:
+    error = UnavailableError(f"the views at {shown} were deleted or replaced a moment ago")
+    error.remedy = "Ask again: they are made anew from the log."
+    return error
+
+
 def _is_passing(origin: BaseException | None) -> bool:
     """Whether a server's error goes away by itself: lost connection, deadlock, time limit, another's commit."""
     state = getattr(origin, "pgcode", None)
@@ -259,45 +326,3 @@ def _is_passing(origin: BaseException | None) -> bool:
 
 def _sqlite(creator: Any) -> sa.Engine:
     return sa.create_engine("sqlite://", creator=creator, poolclass=QueuePool, pool_size=5, max_overflow=20)
-
-
-def _uri(path: Path, mode: str) -> str:
-    option = "immutable=1" if mode == "immutable" else f"mode={mode}"
-    return f"file:{quote(str(path))}?{option}"
-
-
-def _open(where: str, *, timeout: float = BUSY_S) -> sqlite3.Connection:
-    """A connection without transactions of the driver's making."""
-    return sqlite3.connect(
-        where, uri=where.startswith("file:"), isolation_level=None, timeout=timeout, check_same_thread=False
-    )
-
-
-def _open_for_writing(path: Path, *, scratch: bool) -> sqlite3.Connection:
-    db = _open(_uri(path, "rwc"))
-    if scratch:
-        db.execute("PRAGMA journal_mode=OFF")
-        db.execute("PRAGMA synchronous=OFF")
-        return db
-    if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        db.execute("PRAGMA journal_mode=WAL")
-    # A power cut may take back the last commits, rows and checkpoint alike; they are folded once more then.
-    db.execute("PRAGMA synchronous=NORMAL")
-    db.execute("PRAGMA wal_autocheckpoint=0")
-    # A WAL that starts over is cut back. It would keep its size, and `_tidy` would find it grown after every commit.
-    db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT // 2}")
-    return db
-
-
-def _open_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that never writes. A WAL file needs its -shm even to be read; where that cannot be made and there
-    is no WAL, nobody can be writing, and the file may be read as it lies."""
-    try:
-        db = _open(_uri(path, "ro"))
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        if not path.exists() or path.with_name(path.name + "-wal").exists():
-            raise
-        db = _open(_uri(path, "immutable"))
-    db.execute("PRAGMA query_only=1")
-    return db

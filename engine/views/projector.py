@@ -48,6 +48,7 @@ class Projector:
 
     def catch_up(self) -> None:
         """Take in all that was acknowledged before this call. What stops a view does not show here: see `check`."""
+        self.follow_file()
         if self._store.read_only:
             return
         mark = self._log.mark()  # before the look: what is acknowledged during it is looked for the next time
@@ -57,6 +58,18 @@ class Projector:
         self._catch_up()
         # A view that is stopped may be helped over by another process, of which no mark tells.
         self._quiet = (None if self._stops else mark), time.monotonic() + TRUST_S
+
+    def follow_file(self) -> None:
+        """Make the views anew if their file was deleted or replaced while it was open."""
+        if not self._store.database.moved():
+            return
+        with self._store.database.renewing() as needed:
+            if not needed:
+                return
+            prepare(self._store)
+            self._seen, self._stops, self._quiet = {}, {}, (None, 0.0)
+            if not self._store.read_only:
+                self._catch_up()  # other threads may have done so before, and are about to ask
 
     def _catch_up(self) -> None:
         head = self._log.catch_up()

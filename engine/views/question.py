@@ -30,7 +30,7 @@ class Question:
     `view`: whose it is. `build`: the expression, from the tables of a store and the dialect of its database.
     """
 
-    __slots__ = ("build", "view")
+    __slots__ = ("__weakref__", "build", "view")
 
     def __init__(self, view: str, build: Callable[[Tables, sa.Dialect], sa.Select[Any]]) -> None:
         self.view = view
@@ -52,12 +52,14 @@ def spread(name: str, values: Sequence[Any]) -> dict[str, Any]:
     return {f"{name}_{number}": value for number, value in enumerate(values)}
 
 
-_SIZES = (1, 5, 20, 50, 100, 200, 500)
+_SIZES = (1, 5, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
 def padded(values: Sequence[Any]) -> list[Any]:
     """Values for a condition `IN`, the last repeated up to one of a few sizes, so that there are few forms. At most
-    500, at least one."""
+    10,000; of none there is none."""
+    if not values:
+        return []
     size = next(size for size in _SIZES if size >= len(values))
     return [*values, *[values[-1]] * (size - len(values))]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -37,7 +38,8 @@ class Store:
         self.projections = projections
         self.read_only = read_only
         self._made: dict[sa.Table, Statements] = {}
-        self._prepared: dict[Question, Prepared] = {}
+        # Questions of many forms are dropped and made anew; what was made for them goes with them.
+        self._prepared: WeakKeyDictionary[Question, Prepared] = WeakKeyDictionary()
         self._versions = {p.name: p.version for p in projections}
         self._live = Lazily((table for p in projections for table in p.tables), lambda table: table.declare(1))
         self.generations = Generations(self)

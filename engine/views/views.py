@@ -60,6 +60,7 @@ class Views:
     @property
     def position(self) -> int:
         """The position up to which every view answers."""
+        self.projector.follow_file()
         return min(at.position for at in self.store.checkpoints().values())
 
     @contextmanager
@@ -89,6 +90,7 @@ class Views:
 
     def status(self) -> list[ViewStatus]:
         """Where each view stands, without catching up first."""
+        self.projector.follow_file()
         head = self.log.head().position
         found = []
         held = self.store.checkpoints()
@@ -159,6 +161,7 @@ class Views:
     def _check_writing(self, deed: str) -> None:
         if self.store.read_only:
             raise ReadOnlyError(f"the instance was opened with read_only=True; its views cannot be {deed}")
+        self.projector.follow_file()
 
     def named(self, view: str | None) -> list[Projection]:
         """The projection of a view, or all. Raises UsageError for a name that is none."""
