@@ -13,7 +13,7 @@ from importlib import import_module
 from ..engine.errors import UsageError
 from ..engine.log.port import Backend
 
-#: scheme -> module beside this one, which has `open_url(url, *, read_only) -> Backend`
+#: scheme -> module beside this one, which has `open_url(url, *, read_only) -> Backend` and `check_url(url)`
 SCHEMES = {
     "memory": "memory",
     "sqlite": "sqlite",
@@ -34,8 +34,11 @@ def open_backend(url: str, *, read_only: bool = False) -> Backend:
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for a URL that no backend knows; nothing is opened."""
-    _opener(_scheme(url))
+    """Raise UsageError for a URL that no backend knows, or foldlog's own could not open; nothing is opened."""
+    scheme = _scheme(url)
+    _opener(scheme)
+    if module := SCHEMES.get(scheme):
+        import_module(f".{module}", __name__).check_url(url)
 
 
 def _scheme(url: str) -> str:

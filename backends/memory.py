@@ -36,9 +36,14 @@ from ..engine.log.port import (
 
 def open_url(url: str, *, read_only: bool = False) -> Backend:
     """`memory://`: a new, empty log at each call."""
+    check_url(url)
+    return MemoryBackend()
+
+
+def check_url(url: str) -> None:
+    """Raise UsageError for a URL with a path."""
     if url.removeprefix("memory:").strip("/"):
         raise UsageError(f"{url!r}: a memory log has no path; write memory://")
-    return MemoryBackend()
 
 
 @dataclass

@@ -37,7 +37,7 @@ from .facade.snapshots import Snapshots, Values
 from .facade.upkeep import Upkeep
 from .log.log import EventLog
 from .log.writer import EventWriter
-from .open import open_log, open_storage
+from .open import open_log, open_storage, views_place
 from .origin import Origin, is_memory
 
 if TYPE_CHECKING:
@@ -297,18 +297,10 @@ def _database_beside(log: EventLog) -> Database:
 def _database_at(url: str) -> Database:
     from .views.database import Database
 
-    scheme, _, rest = url.partition("://")
-    if scheme == "memory" and not rest:
+    place = views_place(url)
+    if place is None:
         return Database.in_memory()
-    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        path = Path(rest[1:])
-        if path.is_dir():
-            raise UsageError(f"views={url!r}: {path} is a folder; name a file, as sqlite:///./views.db")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Database.in_file(path)
-    if scheme in ("postgresql", "postgres", "postgresql+psycopg2"):
-        from ..backends.postgres.address import parse
-
-        address = parse(url)
-        return Database.on_server(address.target, schema=address.schema, shown=address.shown)
-    raise UsageError(f"views={scheme}://…: write memory://, sqlite:///FILE or postgresql://…")
+    if isinstance(place, Path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return Database.in_file(place)
+    return Database.on_server(place.target, schema=place.schema, shown=place.shown)

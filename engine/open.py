@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backends import open_backend
+from ..backends import check_url, open_backend
 from ..serdes import Codec
 from .errors import UsageError
 from .log.log import EventLog
 
 if TYPE_CHECKING:
+    from ..backends.postgres.address import Address
     from .config.configuration import Configuration
     from .config.storage import Storage
 
@@ -33,10 +37,48 @@ def open_storage(configuration: Configuration, storage: Storage, *, read_only: b
 
         made = storage.data.rehydrate(LogStorage, context=configuration.context, role="storage")
         return EventLog(made.open_backend(read_only=read_only), Codec(), read_only=read_only)
-    try:
+    with _told_of(storage):
         return open_log(storage.url or "", read_only=read_only)
+
+
+def check_storage_urls(storage: Storage) -> None:
+    """Raise UsageError, with the place in the file, for a URL of log or views that cannot be one. Nothing is opened."""
+    with _told_of(storage):
+        if storage.data is None:
+            check_url(storage.url or "")
+        if storage.views is not None:
+            place = views_place(storage.views)
+            if place is not None and not isinstance(place, Path):
+                from ..backends.postgres.address import check_options
+
+                check_options(place)
+
+
+@contextmanager
+def _told_of(storage: Storage) -> Iterator[None]:
+    place = storage.place
+    try:
+        yield
     except UsageError as error:
-        place = configuration.place.at("storage")
-        if type(error) is UsageError and place.where:
-            raise place.fault(str(error), error.remedy) from error
+        if type(error) is UsageError and (place.where or place.hidden):
+            # What comes from the environment is masked; the cause would show it.
+            raise place.fault(str(error), error.remedy) from (None if place.hidden else error)
         raise
+
+
+def views_place(url: str) -> Path | Address | None:
+    """Where `views=URL` keeps them: in a file, on a server, or in memory (None). Raises UsageError for another URL."""
+    scheme, mark, rest = url.partition("://")
+    if scheme == "memory" and not rest:
+        return None
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        path = Path(rest[1:])
+        if path.is_dir():
+            raise UsageError(f"views={url!r}: {path} is a folder; name a file, as sqlite:///./views.db")
+        return path
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg2"):
+        from ..backends.postgres.address import parse
+
+        return parse(url)
+    given = f"{scheme}://…" if mark else "… with no scheme"  # the rest may be a password
+    raise UsageError(f"views={given}: write memory://, sqlite:///FILE or postgresql://…")

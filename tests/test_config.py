@@ -543,6 +543,78 @@ def test_what_comes_from_the_environment_is_never_shown(key, monkeypatch):
     assert key == "name" or "$THE_SECRET" in told
 
 
+@pytest.mark.parametrize(
+    ("variable", "written"),
+    [
+        (SECRET, "storage: {url: {env: X}}"),
+        (SECRET, "storage: {env: X}"),
+        (f"{SECRET}:abc", "storage: {env: X}"),
+        (SECRET, "storage: {url: memory://, views: {env: X}}"),
+        (SECRET, "run_launcher: {module: {env: X}, class: A}"),
+        (f"{SECRET}.inner", "run_launcher: {module: {env: X}, class: A}"),
+        (SECRET, "run_launcher: {module: json, class: {env: X}}"),
+        (
+            "987654",
+            "run_queue: {dequeue_interval_seconds: 1, dequeue_num_workers: {env: X}, dequeue_use_threads: true}",
+        ),
+        ("-987654", "run_queue: {max_concurrent_runs: {env: X}}"),
+        ("987654", "retention: {ticks: {after_days: {env: X}}}"),
+        (SECRET, "retention: {runs: {after_days: 1, keep_assets: {env: X}}}"),
+    ],
+)
+def test_a_value_of_the_environment_is_in_no_error(variable, written, home, monkeypatch):
+    def use_all():
+        with Instance.from_config(home) as instance:
+            instance.get_runs()
+            _ = instance.run_launcher, instance.run_coordinator, instance.get_settings("retention")
+
+    monkeypatch.setenv("X", variable)
+    write(home, written)
+    done = CliRunner().invoke(cli, ["config", "check"])
+    assert done.exit_code == 1, done.output
+    assert SECRET not in done.output
+    assert "987654" not in done.output
+    with pytest.raises(UsageError) as caught:
+        use_all()
+    told = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in told
+    assert "987654" not in told
+
+
+def test_retention_takes_its_numbers_from_the_environment(home, monkeypatch):
+    monkeypatch.setenv("DAYS", "30")
+    monkeypatch.setenv("KEEP", "false")
+    write(home, "retention: {runs: {after_days: {env: DAYS}, keep_assets: {env: KEEP}}, ticks: {after_days: 7}}")
+    with Instance.from_config(home) as instance:
+        expected = {"runs": {"after_days": 30, "keep_assets": False}, "ticks": {"after_days": 7}}
+        assert instance.get_settings("retention") == expected
+    done = CliRunner().invoke(cli, ["config", "check"])
+    assert done.exit_code == 0, done.output
+    assert "env: DAYS" in done.output
+    assert "30" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("storage: postgresql://u@h:port/d", "cannot be read"),
+        ("storage: postgresql://u@h/d?colour=red", "colour"),
+        ("storage: sqlite:///history?colour=red", "unknown option 'colour'"),
+        ("storage: memory://somewhere", "no path"),
+        ("storage: {url: memory://, views: mysql://u@h/d}", "views=mysql://"),
+        ("storage: {url: memory://, views: postgresql://u@h:port/d}", "cannot be read"),
+        ("storage: {url: memory://, views: 'postgresql://u@h/d?colour=red'}", "colour"),
+    ],
+)
+def test_the_check_finds_urls_that_opening_would_refuse(written, told, home):
+    write(home, written)
+    done = CliRunner().invoke(cli, ["config", "check"])
+    assert done.exit_code == 1, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert "foldlog.yaml:1: storage: " in done.output
+    assert told in done.output
+
+
 @pytest.mark.parametrize("config", [{"password": SECRET}, {"name": f"postgresql://u:{SECRET}@h/d"}])
 def test_what_is_written_out_is_not_shown_either(config):
     with pytest.raises(UsageError) as caught:

@@ -7,10 +7,10 @@ connections by transaction. Tables and bytes: docs/format.md.
 from __future__ import annotations
 
 from ...engine.log.port import Backend
-from .address import parse
+from .address import check_options, parse
 from .backend import PostgresBackend
 
-__all__ = ["PostgresBackend", "open_url"]
+__all__ = ["PostgresBackend", "check_url", "open_url"]
 
 
 def open_url(url: str, *, read_only: bool = False) -> Backend:
@@ -22,3 +22,8 @@ def open_url(url: str, *, read_only: bool = False) -> Backend:
     CorruptLogError for another program's tables, UnavailableError if the server gives no answer.
     """
     return PostgresBackend(parse(url), read_only=read_only)
+
+
+def check_url(url: str) -> None:
+    """Raise UsageError for a URL that cannot be one; no server is asked."""
+    check_options(parse(url))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+import psycopg2.extensions
 import sqlalchemy as sa
 
 from ...engine.errors import UsageError
@@ -71,6 +72,15 @@ def parse(url: str) -> Address:
         "process" if durability == "process" else "full",
         given.render_as_string(hide_password=True),
     )
+
+
+def check_options(address: Address) -> None:
+    """Raise UsageError for an option that libpq does not know: opening would say so, and this asks no server."""
+    options = dict.fromkeys(address.target.query, "")
+    try:
+        psycopg2.extensions.make_dsn(**options)
+    except psycopg2.ProgrammingError as error:
+        raise UsageError(f"the PostgreSQL URL has an option that libpq refuses: {str(error).strip()}") from None
 
 
 def _split(url: str) -> sa.URL:

@@ -30,13 +30,7 @@ def open_url(url: str, *, read_only: bool = False) -> Backend:
 
     Three slashes and a relative folder, or four and an absolute one. Raises UsageError for any other form.
     """
-    parts = urlsplit(url)
-    if not url.startswith("sqlite:///") or parts.fragment:
-        raise UsageError(f"{url!r}: write sqlite:///DIR for a relative folder, sqlite:////DIR for an absolute one")
-    folder = unquote(parts.path[1:])
-    if not folder:
-        raise UsageError(f"{url!r} names no folder; a SQLite log is a folder, as sqlite:///./history")
-    options = _options(url, parts.query)
+    folder, options = check_url(url)
     layout: Layout | None = None
     if "layout" in options:
         layout = "consolidated" if options["layout"] == "consolidated" else "sharded"
@@ -47,6 +41,17 @@ def open_url(url: str, *, read_only: bool = False) -> Backend:
         if error.errno not in NO_FOLDER:
             raise
         raise UsageError(f"{url!r}: {error.strerror}: {error.filename}") from error
+
+
+def check_url(url: str) -> tuple[str, dict[str, str]]:
+    """The folder and the options of a URL. Raises UsageError for one that cannot be read."""
+    parts = urlsplit(url)
+    if not url.startswith("sqlite:///") or parts.fragment:
+        raise UsageError(f"{url!r}: write sqlite:///DIR for a relative folder, sqlite:////DIR for an absolute one")
+    folder = unquote(parts.path[1:])
+    if not folder:
+        raise UsageError(f"{url!r} names no folder; a SQLite log is a folder, as sqlite:///./history")
+    return folder, _options(url, parts.query)
 
 
 def _options(url: str, query: str) -> dict[str, str]:

@@ -73,27 +73,24 @@ def _examine(configuration: Configuration) -> dict[str, Any]:
         if data is None:
             parts.append({"key": key, "class": PARTS[key].default, "from": "default", "config": {}})
         else:
-            name = f"{data.module_name}.{data.class_name}"
+            name = data.shown
             config = masked(dict(data.config))
             parts.append({"key": key, "class": name, "from": f"line {data.place.line}", "config": config})
-    settings = {key: masked(value) for key in SETTINGS if (value := configuration.settings(key))}
+    # As it was written: what a variable holds is read, and not shown.
+    settings = {key: masked(configuration.ref.config[key]) for key in SETTINGS if configuration.settings(key)}
     return {"root": str(configuration.root), "parts": parts, "settings": settings}
 
 
 def _storage(configuration: Configuration) -> dict[str, Any]:
-    """Raises UsageError for a class that cannot be made, or a URL that no backend knows. Nothing is opened."""
-    from ...backends import check_url
+    """Raises UsageError for a class that cannot be made, or a URL that cannot be one. Nothing is opened."""
     from ..config.storage import LogStorage
     from ..config.values import masked
+    from ..open import check_storage_urls
 
     storage, place = configuration.storage(), configuration.place.at("storage")
     if storage.data is not None:
         storage.data.rehydrate(LogStorage, context=configuration.context, role="storage")
-    else:
-        try:
-            check_url(storage.url or "")
-        except UsageError as error:
-            raise place.fault(str(error), error.remedy) from error
+    check_storage_urls(storage)
     written = configuration.ref.config.get("storage")
     config = {"url": storage.shown} if written is None or isinstance(written, str) else masked(written)
     where = "default" if written is None else f"line {place.line}"

@@ -27,10 +27,13 @@ def check_section(fields: Mapping[str, Field], value: Any, place: Place, context
 
 
 def _check(field: Field, value: Any, place: Place, context: Context) -> Any:
-    value = _from_text(field, value, place)
+    given, value = value, _from_text(field, value, place)
     fits, check = _KINDS[field.kind]
     if not fits(value):
-        raise _unfit(field, value, place)
+        raise _unfit(field, given, place)  # as it was given: what was read from it has lost its mark
+    if not _in_range(field, value):
+        given = shown(given, secret=_is_secret(field, place))
+        raise place.fault(f"{given} is out of range; wanted {wanted(field)}")
     return check(field, value, place, context)
 
 
@@ -73,11 +76,9 @@ def _folder(field: Field, value: Any, place: Place, context: Context) -> str:
     return str(path if context.root is None else context.root / path)
 
 
-def _bounded(field: Field, value: Any, place: Place, context: Context) -> Any:
+def _in_range(field: Field, value: Any) -> bool:
     low = field.minimum is not None and value < field.minimum
-    if low or (field.maximum is not None and value > field.maximum):
-        raise place.fault(f"{value} is out of range; wanted {wanted(field)}")
-    return value
+    return not low and (field.maximum is None or value <= field.maximum)
 
 
 def _word(field: Field, value: Any, place: Place, context: Context) -> str:
@@ -186,8 +187,8 @@ def _is_any(value: Any) -> bool:
 _KINDS: dict[str, tuple[Callable[[Any], bool], Callable[[Field, Any, Place, Context], Any]]] = {
     "text": (_is_text, _text),
     "folder": (_is_text, _folder),
-    "integer": (_is_integer, _bounded),
-    "number": (_is_number, _bounded),
+    "integer": (_is_integer, _plain),
+    "number": (_is_number, _plain),
     "flag": (_is_flag, _plain),
     "one_of": (_is_text, _word),
     "list": (_is_list, _list),

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self, TypeVar
 from ..errors import UsageError
 from .checking import Context, check_section
 from .fields import Field
-from .place import Place, meant
-from .values import masked, resolve, secrets_in, without
+from .place import Place, meant, without
+from .values import masked, resolve, secrets_in
 
 P = TypeVar("P")
 
@@ -67,12 +67,12 @@ class ConfigurableClassData:
         try:
             module = import_module(self.module_name)
         except ModuleNotFoundError as error:
-            raise self._not_found(error) from error
+            raise self._not_found(error) from self._cause(error)
         except Exception as error:  # whatever the module does while it loads
             raise self.place.at("module").fault(
                 f"importing {self.module_name} raised {type(error).__name__}: {error}",
                 "Correct the module; `python -c 'import ...'` in the same environment shows the whole error.",
-            ) from error
+            ) from self._cause(error)
         found = getattr(module, self.class_name, None)
         if found is None:
             classes = [name for name, value in vars(module).items() if isinstance(value, type)]
@@ -86,6 +86,14 @@ class ConfigurableClassData:
                 f"Name a class that derives from {wanted}{f', as {role} needs' if role else ''}.",
             )
         return found
+
+    @property
+    def shown(self) -> str:
+        """`module.Class`, for people: what came from the environment is left out."""
+        return without(f"{self.module_name}.{self.class_name}", self.place.hidden)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        return None if self.place.hidden else error  # a traceback would print the name that is hidden
 
     def _not_found(self, error: ModuleNotFoundError) -> UsageError:
         where = self.place.at("module")
@@ -123,4 +131,4 @@ class ConfigurableClassData:
         return place.fault(f"{self.class_name} refuses it: {type(error).__name__}: {masked(text)}")
 
     def __repr__(self) -> str:
-        return f"<{self.module_name}.{self.class_name} {masked(dict(self.config))}>"
+        return f"<{self.shown} {masked(dict(self.config))}>"

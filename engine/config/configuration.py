@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 from ..errors import UsageError
 from .checking import Context, check_section
 from .configurable import ConfigurableClassData
-from .fields import plain, text
+from .fields import Field, flag, number, plain, text
 from .legacy import THREE, old_key
-from .place import Place, Source, meant
+from .place import Place, Source, meant, without
 from .ref import InstanceRef
 from .secrets import EnvFileSecretsLoader, SecretsLoader
 from .storage import Storage, check_form, read_storage
-from .values import plain_text, resolve, secrets_in, shown, without
+from .values import FromEnv, plain_text, resolve, secrets_in, shown
 
 P = TypeVar("P")
 
@@ -60,7 +60,7 @@ def _check_retention(value: Any, place: Place, context: Context) -> dict[str, An
     from ..retention.policy import RetentionPolicy
 
     resolved = resolve(value, place, context.lookup)
-    found = plain_text(resolved)
+    found = plain_text(_from_env(resolved, place))
     if not isinstance(found, Mapping):
         raise place.fault(f"{shown(value)} was given; wanted a mapping, as {{log_messages: {{after_days: 30}}}}")
     try:
@@ -71,6 +71,21 @@ def _check_retention(value: Any, place: Place, context: Context) -> dict[str, An
         inner = Place(tuple(text.partition(":")[0].split(".")), place.source)
         raise Place((), Source(inner.where, {}) if inner.where else None).fault(text, error.remedy) from None
     return dict(found)
+
+
+def _from_env(value: Any, place: Place) -> Any:
+    """The text of a variable read as the number or flag that is wanted; the policy checks what the file itself says."""
+    from ..retention.policy import MAX_DAYS
+
+    fields: dict[str, Field] = {"after_days": number(minimum=0, maximum=MAX_DAYS), "keep_assets": flag()}
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: check_section({key: fields[key]}, {key: item}, place, Context())[key]
+        if isinstance(item, FromEnv) and key in fields
+        else _from_env(item, place.at(key))
+        for key, item in value.items()
+    }
 
 
 #: key of the file -> what checks its value, and gives it as `get_settings` answers it
@@ -201,7 +216,10 @@ def _part_data(key: str, value: Any, place: Place) -> ConfigurableClassData:
     if not isinstance(value, Mapping):
         raise place.fault(f"{shown(value)} was given; wanted a class", f"Write {key}: {{class: {next(iter(own))}}}.")
     config = value.get("config")
-    named = check_section(PART_KEYS, {k: v for k, v in value.items() if k != "config"}, place, Context())
+    named = resolve({k: v for k, v in value.items() if k != "config"}, place, Context().lookup)
+    secrets = secrets_in([named.get("module"), named.get("class")])
+    place = place.hiding(*secrets, *(one.partition(".")[0] for one in secrets))
+    named = check_section(PART_KEYS, named, place, Context())
     if config is not None and not isinstance(config, Mapping):
         raise place.at("config").fault(f"{shown(config)} was given; wanted a mapping")
     module, name = named["module"] or own.get(named["class"]), named["class"]

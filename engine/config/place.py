@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..errors import UsageError
 
 Path = tuple[str | int, ...]  #: keys and list indexes, from the top
+MASK = "***"
 
 
 class Source(NamedTuple):
@@ -24,10 +25,15 @@ class Place:
 
     path: Path = ()
     source: Source | None = field(default=None, repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False, compare=False)  #: what no error from here may show
 
     def at(self, *keys: str | int) -> Place:
         """The place of something inside this one."""
-        return Place((*self.path, *keys), self.source)
+        return Place((*self.path, *keys), self.source, self.hidden)
+
+    def hiding(self, *secrets: str) -> Place:
+        """The same place, whose errors do not show these texts."""
+        return replace(self, hidden=(*self.hidden, *filter(None, secrets)))
 
     @property
     def line(self) -> int | None:
@@ -56,9 +62,19 @@ class Place:
 
     def fault(self, problem: str, remedy: str | None = None) -> UsageError:
         """The error that something here is wrong."""
+        problem = without(problem, self.hidden)
         error = UsageError(": ".join(part for part in (self.where, self.name, problem) if part))
-        error.remedy = remedy or "Correct the line; docs/config.md has the whole file by example."
+        error.remedy = (
+            without(remedy or "", self.hidden) or "Correct the line; docs/config.md has the whole file by example."
+        )
         return error
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """The text with each of the secrets replaced."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
 
 
 def meant(name: str, known: Iterable[str]) -> str:

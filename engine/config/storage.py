@@ -13,7 +13,7 @@ from .configurable import ConfigurableClass, ConfigurableClassData
 from .fields import Field, text
 from .legacy import old_storage
 from .place import Place, meant
-from .values import masked, resolve, shown
+from .values import masked, plain_text, resolve, secrets_in, shown
 
 if TYPE_CHECKING:
     from ..log.port import Backend
@@ -36,12 +36,13 @@ class Storage(NamedTuple):
     url: str | None
     data: ConfigurableClassData | None = None
     views: str | None = None
+    place: Place = Place()  #: hides what came from the environment
 
     @property
     def shown(self) -> str:
         """For people, without passwords."""
         if self.data is not None:
-            return f"{self.data.module_name}.{self.data.class_name}"
+            return self.data.shown
         return str(masked(self.url))
 
     @property
@@ -78,7 +79,16 @@ def read_storage(value: Any, place: Place, context: Context) -> Storage:
         views = resolve(value.get("views"), place.at("views"), context.lookup)
         named = {key: value[key] for key in value if key != "views"}
         data = ConfigurableClassData.from_dict(named, place=place)
-        return Storage(None, data, views and absolute(views, root, quoted=False))
+        place = place.hiding(*secrets_in(views))
+        return Storage(None, data, views and absolute(plain_text(views), root, quoted=False), place)
+    value = resolve(value, place, context.lookup)
+    place = place.hiding(*_hidden(value.get("url")), *secrets_in(value.get("views")))
     found = check_section(KEYS, {"url": "sqlite:///history", **value}, place, context)
     views = found["views"]
-    return Storage(absolute(found["url"], root), None, views and absolute(views, root, quoted=False))
+    return Storage(absolute(found["url"], root), None, views and absolute(views, root, quoted=False), place)
+
+
+def _hidden(url: Any) -> list[str]:
+    """What an error about a URL of the environment may not show: all of it, nor what stands where its scheme would."""
+    secrets = secrets_in(url)
+    return [*secrets, *(one.partition(":")[0] for one in secrets if "://" not in one)]

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...backends import without_password
-from .place import Place
+from .place import MASK, Place
 
 Lookup = Callable[[str], str | None]
 SECRET_KEY = re.compile(r"passw|secret|token|credential|api_?key|access_?key", re.IGNORECASE)
-MASK = "***"
 
 
 class FromEnv(str):
@@ -93,13 +92,6 @@ def masked(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [masked(item) for item in value]
     return value
-
-
-def without(text: str, secrets: list[str]) -> str:
-    """The text with each of the secrets replaced."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
 
 
 def _is_secret(key: object, item: object) -> bool:
