@@ -118,7 +118,7 @@ IN_PROGRESS, FAILED, MATERIALIZED, MISSING = STATUSES = ("IN_PROGRESS", "FAILED"
 def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
-        if not fact.keep_assets:
+        if record.run_id is None and not fact.keep_assets:
             _drop(rows, keyed(fact.run_id))
         return
     events = _rows_of(record)

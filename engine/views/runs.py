@@ -149,7 +149,8 @@ _KINDS: Final[tuple[type[Fact], ...]] = (RunCreated, RunTagsAdded, RunTagsRemove
 def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
-        _drop(rows, keyed(fact.run_id))
+        if record.run_id is None:
+            _drop(rows, keyed(fact.run_id))
         return
     if record.run_id is None:  # a run's life is told in its own shard
         return
