@@ -49,8 +49,7 @@ def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
         if record.run_id is None:
-            for row in rows.select(RARE, run_id=keyed(fact.run_id)):
-                rows.delete(RARE, row[:1])
+            rows.clear(RARE, run_id=keyed(fact.run_id))
         return
     event = record.event
     job, step = keyed(event.job_name or ""), words(event.step_key)

@@ -100,8 +100,7 @@ def fold(rows: Rows, record: Taken) -> None:
 
 def _drop(rows: Rows, run_id: str) -> None:
     for table in (STEPS, ATTEMPTS):
-        for row in rows.select(table, run_id=run_id):
-            rows.delete(table, row[: table.key])
+        rows.clear(table, run_id=run_id)
 
 
 def _step_after(row: StepRow, fact: Any, status: str, attempts: int, position: int, now: int) -> StepRow:
