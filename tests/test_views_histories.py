@@ -179,7 +179,8 @@ operations = st.one_of(
     st.tuples(st.just("unknown"), st.sampled_from([0, int(Topic.LOG)])),
     st.tuples(st.just("told"), told_in_shards, st.just(0)),
 )
-operations |= st.tuples(st.just("free"), st.floats(0, 1), st.none(), st.sampled_from([Retention.LOG, Retention.TICK]))
+operations |= st.tuples(st.just("free"), st.floats(0, 1), st.none(), st.just(Retention.LOG))
+operations |= st.tuples(st.just("free"), st.floats(0, 1), st.just("@ticks"), st.just(Retention.TICK))
 histories = st.lists(operations, min_size=3, max_size=25)
 orchestration = st.one_of(
     *(st.tuples(st.just("told"), told_in_shards, st.integers(0, 3)) for _ in range(4)),
@@ -196,7 +197,7 @@ orchestration = st.one_of(
     ),
 )
 orchestration |= st.tuples(
-    st.just("free"), st.floats(0, 1), st.sampled_from([None, "@ticks", "@pools"]), st.just(Retention.TICK)
+    st.just("free"), st.floats(0, 1), st.sampled_from(["@ticks", "@pools", "@other"]), st.just(Retention.TICK)
 )
 orchestrations = st.lists(orchestration, min_size=3, max_size=25)
 
