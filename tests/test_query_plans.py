@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from test_questions import START_US, created, made, planned, tell
 from foldlog import (
     AssetKey,
     AssetRecordsFilter,
+    Event,
     EventRecordsFilter,
     Instance,
     JobBucket,
@@ -298,3 +300,35 @@ def test_rows_are_counted(instance: Instance) -> None:
     with watching(instance) as seen:
         instance.get_run_ids(limit=77)
     assert 77 in seen.rows
+
+
+# -- folds ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_goes_with_its_assets_is_dropped_a_bounded_number_of_rows_at_a_time(tmp_path: Path) -> None:
+    """The fold holds the write lock, and a body may have a megabyte."""
+    key = AssetKey("a")
+    with Instance.from_url(f"sqlite:///{tmp_path}/h?durability=process") as instance:
+        hidden = [events.AssetMaterialization(asset_key=key, partition=f"h{n % 3}") for n in range(1500)]
+        made = [events.AssetMaterialization(asset_key=key, partition=f"p{n % 3}", tags={"n": "v"}) for n in range(1200)]
+        checked = [events.AssetCheckEvaluation(asset_key=key, check_name="c", passed=True) for _ in range(1200)]
+        instance.log.append("@asset-events/0", [Event(fact, START_US) for fact in hidden])
+        wiped = events.AssetWiped(asset_key=key)
+        instance.log.append("goes", [Event(fact, START_US) for fact in (wiped, *made, *checked)])
+        assert [one.partition for one in instance.get_asset_partitions(key)] == ["p0", "p1", "p2"]
+        instance.delete_run("goes", keep_assets=False)
+        with watching(instance) as seen:
+            instance.views.projector.catch_up()
+        of_assets = [
+            (text, rows) for (text, _), rows in zip(seen.statements, seen.rows, strict=True) if "asset_" in text
+        ]
+        assert max(rows for _, rows in of_assets) == 500
+        assert not [text for text, rows in of_assets if rows > 1 and "body" in text]
+        assert sum("asset_event_tags" in text for text, _ in of_assets) < 6
+        dropping = Seen()
+        dropping.statements = [one for one in seen.statements if "asset_events_v2.run_id = " in one[0]]
+        assert dropping.statements
+        for text, plan in plans(instance, dropping):
+            assert not [line for line in plan if "TEMP B-TREE" in line], text
+        assert [one.partition for one in instance.get_asset_partitions(key)] == ["h0", "h1", "h2"]
+        assert instance.verify().problems() == []

@@ -287,6 +287,44 @@ def test_pools_are_not_trimmed_past_a_slot_that_is_held(memory: Instance) -> Non
     assert left[0] == events.PoolSlotRequested(pool="db", run_id="run-2", step_key="c")
 
 
+def test_a_request_that_has_no_position_yet_holds_up_nothing_before_it(memory: Instance) -> None:
+    last = pool(memory, *asks("run-1", "a"), events.PoolSlotFreed(run_id="run-1", step_key="a"))
+    memory.log.append("@pools", [Event(events.PoolSlotRequested(pool="db", run_id="run-2", step_key="c"), 0)])
+    assert trims_of_pools(memory) == [last]
+
+
+def test_a_claim_for_a_run_that_was_deleted_holds_up_nothing(memory: Instance) -> None:
+    memory.log.append("run-1", [Event(events.RunStarted(), 0)])
+    memory.delete_run("run-1")
+    late = pool(memory, *asks("run-1", "a"))
+    assert trims_of_pools(memory) == [late]
+    unheard = pool(memory, *asks("run-9", "a"))
+    pool(memory, *asks("run-2", "a"))
+    assert trims_of_pools(memory) == [unheard - 2], "of run-9 nothing was told, and it may come"
+
+
+def test_facts_of_ticks_go_shard_by_shard(memory: Instance) -> None:
+    """Everywhere would be in `@pools` too, where a slot is held."""
+    last = pool(memory, events.PoolLimitSet(pool="db", limit=1), *asks("run-1", "a"))
+    tick(memory, 1)
+    with pytest.raises(UsageError, match="without shard=") as caught:
+        memory.log.trim(Retention.TICK, last)
+    assert "apply_retention" in caught.value.remedy
+    assert [record.event.type for record in memory.log.read_shard("@instance").records] == []
+    memory.apply_retention(RetentionPolicy(ticks=AgeRule(after_days=0)), now_us=later(days=1))
+    found = memory.get_pool("db")
+    assert found is not None
+    assert found.claimed == 1
+
+
+def test_a_trim_of_ticks_everywhere_that_was_told_is_completed(memory: Instance) -> None:
+    tick(memory, 1)
+    fact = events.HistoryTrimmed(retention=int(Retention.TICK), through_position=memory.log.catch_up().position)
+    memory.log.append("@instance", [Event(fact, 0)], wait="ordered")
+    assert memory.apply_retention(RetentionPolicy()).completed == 1
+    assert Retention.TICK not in memory.log.weigh()
+
+
 def test_the_end_of_a_step_frees_its_slot(memory: Instance) -> None:
     def step(fact: object) -> None:
         memory.log.append("run-1", [Event(fact, 0, step_key="a")])  # type: ignore[arg-type]
@@ -299,7 +337,7 @@ def test_the_end_of_a_step_frees_its_slot(memory: Instance) -> None:
     assert trims_of_pools(memory) == [memory.log.head().position]
     again = pool(memory, *asks("run-1", "a"))
     step(events.StepRestarted(attempt=2))
-    assert trims_of_pools(memory) == [], "the second attempt holds one, and the first asked for the same"
+    assert trims_of_pools(memory) == [again - 2], "the second attempt holds one; what the first asked for may go"
     step(events.StepSucceeded(attempt=2))
     assert last < again <= trims_of_pools(memory)[0]
 

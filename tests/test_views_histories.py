@@ -160,7 +160,16 @@ told_in_shards = st.one_of(
     st.tuples(st.just("@instance"), st.lists(backfill_facts | other_facts, min_size=1, max_size=3)),
     st.tuples(st.sampled_from(["@other", *RUNS]), st.lists(orchestration_facts, min_size=1, max_size=3)),
 )
-facts = st.one_of(run_facts, step_facts, asset_facts, st.builds(events.LogMessage, text=texts))
+#: in a run's shard, where they may go with the run, so nobody may obey them
+tombstones = st.one_of(
+    st.builds(events.RunDeleted, run_id=run_ids, keep_assets=st.booleans()),
+    st.builds(
+        events.HistoryTrimmed,
+        retention=st.sampled_from([int(Retention.LOG), int(Retention.TICK)]),
+        through_position=st.integers(1, 100),
+    ),
+)
+facts = st.one_of(run_facts, step_facts, asset_facts, st.builds(events.LogMessage, text=texts), tombstones)
 operations = st.one_of(
     st.tuples(st.just("append"), st.sampled_from(RUNS), st.lists(facts, min_size=1, max_size=4), st.sampled_from("st")),
     st.tuples(st.just("runless"), asset_facts),
@@ -170,7 +179,8 @@ operations = st.one_of(
     st.tuples(st.just("unknown"), st.sampled_from([0, int(Topic.LOG)])),
     st.tuples(st.just("told"), told_in_shards, st.just(0)),
 )
-operations |= st.tuples(st.just("free"), st.floats(0, 1), st.none(), st.sampled_from([Retention.LOG, Retention.TICK]))
+operations |= st.tuples(st.just("free"), st.floats(0, 1), st.none(), st.just(Retention.LOG))
+operations |= st.tuples(st.just("free"), st.floats(0, 1), st.just("@ticks"), st.just(Retention.TICK))
 histories = st.lists(operations, min_size=3, max_size=25)
 orchestration = st.one_of(
     *(st.tuples(st.just("told"), told_in_shards, st.integers(0, 3)) for _ in range(4)),
@@ -187,7 +197,7 @@ orchestration = st.one_of(
     ),
 )
 orchestration |= st.tuples(
-    st.just("free"), st.floats(0, 1), st.sampled_from([None, "@ticks", "@pools"]), st.just(Retention.TICK)
+    st.just("free"), st.floats(0, 1), st.sampled_from(["@ticks", "@pools", "@other"]), st.just(Retention.TICK)
 )
 orchestrations = st.lists(orchestration, min_size=3, max_size=25)
 
@@ -508,6 +518,42 @@ def test_a_deleted_run_gives_way_to_what_was_before(tmp_path: Path) -> None:
         assert instance.verify().ok
         with pytest.raises(ConflictError):
             instance.run("job", run_id="old").__enter__()
+
+
+def test_a_tombstone_in_the_shard_of_a_run_is_not_obeyed() -> None:
+    with Instance.ephemeral() as instance:
+        key = AssetKey("a")
+        told = (
+            events.RunCreated(job_name="j", tags={"k": "v"}),
+            events.StepStarted(),
+            events.StepFailed(),
+            made("a", "p"),
+            events.AssetCheckEvaluation(asset_key=key, check_name="c", passed=True),
+        )
+        instance.log.append("y", [Event.now(fact, step_key="s") for fact in told])
+        before = shown(instance, "y")
+        assert all(before.values())
+        created = Event.now(events.RunCreated(job_name="j"))
+        instance.log.append("x", [created, Event.now(events.RunDeleted(run_id="y", keep_assets=False))])
+        assert shown(instance, "y") == before
+        head = instance.log.catch_up().position
+        assert instance.run_at("x", head).record.run.run_id == "x"
+        instance.delete_run("x", keep_assets=False)
+        assert instance.verify().problems() == []
+        assert shown(instance, "y") == before
+
+
+def shown(instance: Instance, run_id: str) -> dict[str, list[tuple[Any, ...]]]:
+    """What the views have of a run, by table."""
+    instance.get_run_records()
+    store = instance.views.store
+    with store.database.read() as connection:
+        return {
+            table.name: [tuple(row) for row in connection.execute(sa.select(source).where(source.c.run_id == run_id))]
+            for table, source in store.tables.items()
+            if table.name.startswith(("runs_", "run_tags", "run_births", "step", "asset_ev", "asset_ch", "rare"))
+            and "run_id" in table.columns
+        }
 
 
 def test_a_wipe_that_goes_with_its_run_shows_the_asset_again() -> None:

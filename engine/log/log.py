@@ -374,11 +374,14 @@ class EventLog:
     def trim(self, retention: Retention, through_position: int, *, shard: str | None = None) -> Trimmed:
         """Free the bodies of all events of one retention class up to a position of the timeline, for good.
 
-        `retention`: LOG or TICK. `shard`: only there; by default everywhere. Seqs and positions stay dense, and what
-        is freed reads as `Purged`. A fact, HISTORY_TRIMMED, goes on the timeline (shard `@instance`) before anything
-        is freed, so every fold learns of it. Interrupted at any point, the same call completes it.
+        `retention`: LOG or TICK. `shard`: only there; of LOG, by default everywhere. Seqs and positions stay dense, and
+        what is freed reads as `Purged`. A fact, HISTORY_TRIMMED, goes on the timeline (shard `@instance`) before
+        anything is freed, so every fold learns of it. Interrupted at any point, the same call completes it.
+        With `shard="@pools"` all requests and claims of slots up to there go, those of slots that are held too: it is
+        the caller's duty to stop before them, as `Instance.apply_retention` does.
 
-        Raises UsageError for another class, a position past the head, or a shard that was never written.
+        Raises UsageError for another class, TICK without a shard, a position past the head, or a shard that was never
+        written.
         """
         from ..events.tombstone import HistoryTrimmed
 
@@ -389,6 +392,12 @@ class EventLog:
             check_shard_name(shard)
             if self.backend.find_shard(shard) is None:
                 raise UsageError(f"there is no shard {shard}")
+        elif retention == Retention.TICK:
+            error = UsageError("trim(Retention.TICK) without shard= would free slots of pools that steps still hold")
+            error.remedy = (
+                'Name the shard, as shard="@ticks", or use Instance.apply_retention, which spares such slots.'
+            )
+            raise error
         head = self._sequencer.catch_up()
         if type(through_position) is not int or not 1 <= through_position <= head.position:
             raise UsageError(

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from ..events.event import Event, Retention
+from ..errors import ReadOnlyError
+from ..events.event import Event
 from ..events.tombstone import HistoryTrimmed, RunDeleted
 from ..log.log import EventLog, EventRecord
-from ..log.port import Receipt, ShardState
+from ..log.port import TRIMMABLE, Receipt, ShardState
 from .plan import RUNS, RetentionPlan, plan
 from .policy import RetentionPolicy
 from .pools import Deployment
@@ -48,9 +49,11 @@ def apply(
 ) -> Applied:
     """Delete the runs and free the facts of a plan, or of what a policy comes to at `now_us`.
 
-    Runs that were deleted since a plan was made are passed over. Raises what `EventLog.purge` and `EventLog.trim`
-    raise; what went before stays gone.
+    Runs that were deleted since a plan was made are passed over. Raises ReadOnlyError if the log was opened so, and
+    what `EventLog.purge` and `EventLog.trim` raise; what went before stays gone.
     """
+    if instance.log.read_only:
+        raise ReadOnlyError("the log was opened with read_only=True; nothing can be let go")
     instance.log.catch_up()
     completed = complete(instance.log)
     todo = what if isinstance(what, RetentionPlan) else plan(instance, what, now_us, limit=limit)
@@ -91,9 +94,12 @@ def complete(log: EventLog) -> int:
     for record in _latest(log, HistoryTrimmed.KIND.name, 1):
         fact = record.event.fact
         # In an order that was made anew, its position may be another event's: then nobody knows what it meant.
-        if isinstance(fact, HistoryTrimmed) and fact.through_position < (record.position or 0):
-            again = log.trim(Retention(fact.retention), fact.through_position, shard=fact.shard)
-            ended += again.freed.events > 0
+        if not isinstance(fact, HistoryTrimmed) or fact.retention not in TRIMMABLE:
+            continue
+        if fact.through_position < (record.position or 0):
+            # The fact is told, and every fold has obeyed it, so it needs no leave any more: only the freeing is left.
+            again = log.backend.trim(fact.retention, through=fact.through_position, shard=fact.shard)
+            ended += again.events > 0
     return ended
 
 

@@ -17,11 +17,10 @@ from .arms import ordered
 from .assets import ASSETS, EVENTS, FAILED, IN_PROGRESS, PARTITIONS, STATUSES, EventRow
 from .question import Ask, Question, Tables, given, padded, several, spread
 from .records import AssetEvent, AssetRecord, PartitionRecord, PlannedMaterialization
-from .runs import RUNS
+from .runs import FINISHED, RUNS
 from .table import keyed
 
 _PLANNED = AssetMaterializationPlanned.KIND.name
-_FINISHED = [str(status) for status in RunStatus if status.is_finished]
 _metadata = msgspec.json.Decoder(dict[str, Any]).decode
 _CHUNK = 500  #: keys in one statement
 POSITIONS = {
@@ -271,7 +270,7 @@ def _status(tables: Tables) -> sa.ColumnElement[str]:
         plans.c.position >= source.c.since_position,
         sa.or_(
             plans.c.run_id.is_(None),
-            sa.exists().where(runs.c.run_id == plans.c.run_id, runs.c.status.not_in(_FINISHED)),
+            sa.exists().where(runs.c.run_id == plans.c.run_id, runs.c.status.not_in(FINISHED)),
         ),
     )
     last = tables[RUNS].alias("last_planner")

@@ -107,7 +107,8 @@ _MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name
 _PLANNED, _FAILED = AssetMaterializationPlanned.KIND.name, AssetFailedToMaterialize.KIND.name
 _WIPED = AssetWiped.KIND.name
 _KINDS: Final = (_MADE, _SEEN, _PLANNED, _FAILED)  #: that an asset has a latest of
-_CHUNK = 100
+_CHUNK = 100  #: events that are looked through at once
+_DROPPED = 500  #: events that are dropped at once
 
 IN_PROGRESS, FAILED, MATERIALIZED, MISSING = STATUSES = ("IN_PROGRESS", "FAILED", "MATERIALIZED", "MISSING")
 
@@ -118,7 +119,7 @@ IN_PROGRESS, FAILED, MATERIALIZED, MISSING = STATUSES = ("IN_PROGRESS", "FAILED"
 def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
-        if not fact.keep_assets:
+        if record.run_id is None and not fact.keep_assets:
             _drop(rows, keyed(fact.run_id))
         return
     events = _rows_of(record)
@@ -195,8 +196,7 @@ def partition_status(latest: EventRow, materialized_position: int | None) -> str
 def _wipe(rows: Rows, fact: AssetWiped, wipes: list[EventRow]) -> None:
     key = keyed(fact.asset_key.to_text())
     if fact.partitions is None:
-        for partition in rows.select(PARTITIONS, asset_key=key):
-            rows.delete(PARTITIONS, partition[:2])
+        rows.clear(PARTITIONS, asset_key=key)
         rows.put(ASSETS, _blank(key)._replace(wiped_position=wipes[0].position, wiped_us=wipes[0].timestamp_us))
         return
     for wipe in wipes:
@@ -207,20 +207,36 @@ def _wipe(rows: Rows, fact: AssetWiped, wipes: list[EventRow]) -> None:
 def _drop(rows: Rows, run_id: str) -> None:
     """Take a run's events away, and settle anew what they had a part in."""
     touched: dict[str, dict[str, None]] = {}
-    for event in rows.select(EVENTS, run_id=run_id):
-        rows.delete(EVENTS, event[:2])
-        if event.item == 0:
-            for tag in rows.select(EVENT_TAGS, position=event.position):
-                rows.delete(EVENT_TAGS, tag[:2])
-        partitions = touched.setdefault(event.asset_key, {})
-        if event.partition is not None:
-            partitions[event.partition] = None
-        elif event.type == _WIPED:  # every partition it had hidden may show again
-            partitions.update(dict.fromkeys(_partitions_of(rows, event.asset_key)))
+    wiped: dict[str, None] = {}
+    for asset_key, partition, type in _dropped(rows, run_id):
+        partitions = touched.setdefault(asset_key, {})
+        if partition is not None:
+            partitions[partition] = None
+        elif type == _WIPED:
+            wiped[asset_key] = None
     for asset_key, partitions in touched.items():
         _settle_asset(rows, asset_key)
         for partition in partitions:
             _settle_partition(rows, asset_key, partition)
+        if asset_key in wiped:  # every partition that the wipe had hidden may show again
+            for partition in _partitions_of(rows, asset_key):
+                _settle_partition(rows, asset_key, partition)
+
+
+def _dropped(rows: Rows, run_id: str) -> Iterator[tuple[str, str | None, str]]:
+    """Take away a run's events with their tags, a bounded number at a time; the asset, partition and type of each."""
+    columns = ("position", "item", "asset_key", "partition", "type")
+    while True:
+        # In the order of the index; by the key, each time all of the run's events would be read and sorted.
+        found = rows.select(EVENTS, run_id=run_id, columns=columns, order=("run_id", "type"), limit=_DROPPED)
+        positions = list(dict.fromkeys(event[0] for event in found))
+        for tag in rows.select(EVENT_TAGS, columns=("position", "key"), among={"position": positions}) if found else ():
+            rows.delete(EVENT_TAGS, tag)
+        for position, item, *told in found:
+            rows.delete(EVENTS, (position, item))
+            yield told[0], told[1], told[2]
+        if len(found) < _DROPPED:
+            return
 
 
 # -- made from asset_events alone -------------------------------------------------------------------------------
@@ -282,10 +298,10 @@ def _latest_wipe(rows: Rows, asset_key: str, partition: str | None = None) -> Ev
 
 def _latest_showing(rows: Rows, asset_key: str, kind: str, above: int) -> EventRow | None:
     """The latest event of a kind that no wipe hides."""
-    of_kind: dict[str, Any] = {"asset_key": asset_key, "type": kind}
+    of_kind: dict[str, Any] = {"asset_key": asset_key, "type": kind, "columns": ("position", "item", "partition")}
     below: int | None = None
     while True:
-        found: list[EventRow] = rows.select(
+        found: list[tuple[int, int, str | None]] = rows.select(
             EVENTS,
             above={"position": above},
             below={"position": below} if below is not None else None,
@@ -294,20 +310,35 @@ def _latest_showing(rows: Rows, asset_key: str, kind: str, above: int) -> EventR
             **of_kind,
         )
         if len(found) == _CHUNK:  # which may have ended inside an event of several partitions
-            last = found[-1]
-            found += rows.select(EVENTS, position=last.position, below={"item": last.item}, **of_kind)
-        for event in found:
-            wipe = None if event.partition is None else _latest_wipe(rows, asset_key, event.partition)
-            if wipe is None or wipe.position < event.position:
+            position, item, _ = found[-1]
+            found += rows.select(EVENTS, position=position, below={"item": item}, **of_kind)
+        for position, item, partition in found:
+            wipe = None if partition is None else _latest_wipe(rows, asset_key, partition)
+            if wipe is None or wipe.position < position:
+                event: EventRow = rows.get(EVENTS, (position, item))
                 return event
         if len(found) < _CHUNK:
             return None
-        below = found[-1].position
+        below = found[-1][0]
 
 
-def _partitions_of(rows: Rows, asset_key: str) -> list[str]:
-    found = {event.partition: None for event in rows.select(EVENTS, asset_key=asset_key)}
-    return [partition for partition in found if partition is not None]
+def _partitions_of(rows: Rows, asset_key: str) -> Iterator[str]:
+    """Every partition of which there is an event, and the one with the empty name in any case."""
+    partition = ""
+    while True:
+        yield partition
+        # From one name to the next in the index, whatever the number of events between them.
+        found = rows.select(
+            EVENTS,
+            asset_key=asset_key,
+            columns=("partition",),
+            order=("partition",),
+            above={"partition": partition},
+            limit=1,
+        )
+        if not found:
+            return
+        ((partition,),) = found
 
 
 # -- from events to rows ----------------------------------------------------------------------------------------

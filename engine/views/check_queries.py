@@ -22,7 +22,7 @@ from .asset_search import EventQuery, wiped_later
 from .assets import ASSETS, EVENTS
 from .checks import CHECKS, FAILED, PASSED, PLANNED
 from .records import CheckRecord
-from .runs import RUNS
+from .runs import FINISHED, RUNS
 from .table import Table, keyed
 from .whole import whole
 
@@ -31,7 +31,6 @@ EXECUTION_FAILED, SKIPPED = "EXECUTION_FAILED", "SKIPPED"
 STATUSES = (PLANNED, PASSED, FAILED, EXECUTION_FAILED, SKIPPED)
 TYPES = {"ASSET_CHECK_EVALUATION": (PASSED, FAILED), "ASSET_CHECK_EVALUATION_PLANNED": (PLANNED,)}
 _STORED = (PLANNED, PASSED, FAILED)
-_FINISHED = [str(status) for status in RunStatus if status.is_finished]
 
 
 def history(
@@ -118,7 +117,7 @@ def _status(tables: Tables) -> sa.ColumnElement[str]:
     return sa.case(
         (checks.c.status != PLANNED, checks.c.status),
         (checks.c.run_id.is_(None), sa.literal(PLANNED)),
-        (state.not_in(_FINISHED), sa.literal(PLANNED)),
+        (state.not_in(FINISHED), sa.literal(PLANNED)),
         (state == str(RunStatus.FAILURE), sa.literal(EXECUTION_FAILED)),
         else_=sa.literal(SKIPPED),
     )

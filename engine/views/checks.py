@@ -48,9 +48,8 @@ PLANNED, PASSED, FAILED = "PLANNED", "PASSED", "FAILED"
 def fold(rows: Rows, record: Taken) -> None:
     fact: Any = record.event.fact
     if isinstance(fact, RunDeleted):
-        if not fact.keep_assets:
-            for row in rows.select(CHECKS, run_id=keyed(fact.run_id)):
-                rows.delete(CHECKS, row[:1])
+        if record.run_id is None and not fact.keep_assets:
+            rows.clear(CHECKS, run_id=keyed(fact.run_id))
         return
     status = PLANNED
     if isinstance(fact, AssetCheckEvaluation):

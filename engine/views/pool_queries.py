@@ -7,16 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..events.run import RunStatus
 from .orchestration_records import PoolRecord, SlotRecord
 from .paging import behind, chunks
 from .pools import CLAIMED, POOLS, SLOTS, WAITING, SlotRow
-from .runs import RUNS
+from .runs import FINISHED, RUNS
 from .table import Table, keyed
 
 Tables = Mapping[Table, sa.Table]
-
-_ENDED = [str(status) for status in RunStatus if status.is_finished]
 
 
 def pools(connection: sa.Connection, tables: Tables, *, after: str | None, limit: int) -> list[PoolRecord]:
@@ -59,6 +56,18 @@ def slots(
     return [_slot(SlotRow._make(row)) for row in connection.execute(query.order_by(*order).limit(limit))]
 
 
+def asked(
+    connection: sa.Connection, tables: Tables, column: str, *, after: int, through: int, limit: int
+) -> list[tuple[int, str, bool]]:
+    """Up to `limit` requests or claims of slots that are held or waited for, past `after` up to a position, in order:
+    the position, the run, and whether the view of runs knows it. `column`: where the slots have the position."""
+    source, runs = tables[SLOTS], tables[RUNS]
+    position, known = source.c[column], sa.exists().where(runs.c.run_id == source.c.run_id)
+    query = sa.select(position, source.c.run_id, known).where(position > after, position <= through, _counting(tables))
+    found = connection.execute(query.order_by(position).limit(limit))
+    return [(at, run_id, bool(is_known)) for at, run_id, is_known in found]
+
+
 def _counts(connection: sa.Connection, tables: Tables, names: Collection[str]) -> dict[tuple[str, str], int]:
     """How many steps have a slot of each pool or wait for one, by pool and status."""
     source = tables[SLOTS]
@@ -84,7 +93,7 @@ def _record(name: str, row: Any, counted: Mapping[tuple[str, str], int]) -> Pool
 def _counting(tables: Tables) -> sa.ColumnElement[bool]:
     """Slots but those of runs that have ended: a worker that comes too late must not hold one."""
     source, runs = tables[SLOTS], tables[RUNS]
-    return ~sa.exists().where(runs.c.run_id == source.c.run_id, runs.c.status.in_(_ENDED))
+    return ~sa.exists().where(runs.c.run_id == source.c.run_id, runs.c.status.in_(FINISHED))
 
 
 def _slot(row: SlotRow) -> SlotRecord:

@@ -2,7 +2,9 @@
 
 The rules of a fold, without which a rebuilt view differs from the live one: no clock, no dice, no set order, no
 number the database makes; ties go by position; from a kind of fact that a purge frees (`Retention` other than KEPT) it
-writes only rows keyed by that run, which RUN_DELETED drops; it takes any event in any order without raising.
+writes only rows keyed by that run, which RUN_DELETED drops; it takes any event in any order without raising. And it
+obeys RUN_DELETED and HISTORY_TRIMMED in system shards only: in a run's shard they may go with that run, and a view
+that is folded anew would have the rows that the live one has dropped.
 Not here: when it runs, and on which rows (projector.py, rows.py).
 """
 

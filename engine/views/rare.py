@@ -48,8 +48,8 @@ TYPES: Final = frozenset(kind.KIND.name for kind in _KINDS)  #: the types whose 
 def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
-        for row in rows.select(RARE, run_id=keyed(fact.run_id)):
-            rows.delete(RARE, row[:1])
+        if record.run_id is None:
+            rows.clear(RARE, run_id=keyed(fact.run_id))
         return
     event = record.event
     job, step = keyed(event.job_name or ""), words(event.step_key)

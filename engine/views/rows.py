@@ -18,6 +18,7 @@ from .table import DIGEST_BITS, Key, Row, Table
 if TYPE_CHECKING:
     from .projection import Projection, Taken
 
+CHUNK = 500  #: rows that are dropped at once
 _MODULUS = 1 << DIGEST_BITS
 
 
@@ -112,22 +113,36 @@ class Rows:
         """Drop the row at `key`, if there is one."""
         self._now[table][key] = None
 
+    def clear(self, table: Table, **equal: Any) -> None:
+        """Drop all rows whose columns equal the given values, a bounded number at a time. An index, and not a late one,
+        must begin with these columns."""
+        while True:
+            # In the order of that index: by the key, each time all of them would be read and sorted for the first few.
+            found = self.select(table, columns=table.columns[: table.key], order=tuple(equal), limit=CHUNK, **equal)
+            for key in found:
+                self.delete(table, key)
+            if len(found) < CHUNK:
+                return
+
     def select(
         self,
         table: Table,
         *,
+        columns: Sequence[str] | None = None,
         limit: int | None = None,
         newest_first: bool = False,
         order: Sequence[str] | None = None,
-        above: Mapping[str, int] | None = None,
+        above: Mapping[str, int | str] | None = None,
         below: Mapping[str, int] | None = None,
+        among: Mapping[str, Sequence[int]] | None = None,
         **equal: Any,
     ) -> list[Any]:
         """The rows whose columns equal the given values, in order of their key. There must be an index for it, and not
         a late one.
 
-        `order`: columns to go by instead of the key. `above`, `below`: columns that must be greater or smaller than a
-        number. What was changed before is written first.
+        `columns`: only these, as plain tuples. `order`: columns to go by instead of the key. `above`, `below`: columns
+        that must be greater or smaller than a value. `among`: columns that must have one of some values. What was
+        changed before is written first.
         """
         self.flush()
         if self._is_empty(table):
@@ -141,10 +156,12 @@ class Rows:
         ]
         where += [source.c[name] > value for name, value in (above or {}).items()]
         where += [source.c[name] < value for name, value in (below or {}).items()]
-        columns = [source.c[name] for name in order or table.columns[: table.key]]
-        by = [column.desc() for column in columns] if newest_first else columns
-        query = sa.select(source).where(*where).order_by(*by).limit(limit)
-        return [table.row._make(row) for row in self._connection.execute(query)]
+        where += [source.c[name].in_(values) for name, values in (among or {}).items()]
+        ordered = [source.c[name] for name in order or table.columns[: table.key]]
+        by = [column.desc() for column in ordered] if newest_first else ordered
+        wanted = [source.c[name] for name in columns or table.columns]
+        found = self._connection.execute(sa.select(*wanted).where(*where).order_by(*by).limit(limit))
+        return [tuple(row) if columns else table.row._make(row) for row in found]
 
     # -- for the projector --------------------------------------------------------------------------------------
 

@@ -127,6 +127,7 @@ CHANGES: Final = Table(
 #: each names the backfill that a run belongs to; the second is what histories from elsewhere have
 BACKFILL_TAGS: Final = ("foldlog/backfill", "dagster/backfill")
 
+FINISHED: Final = tuple(str(status) for status in RunStatus if status.is_finished)  #: of a run that is over
 _ENDS: Final[dict[type[Fact], RunStatus]] = {
     RunSucceeded: RunStatus.SUCCESS,
     RunFailed: RunStatus.FAILURE,
@@ -149,7 +150,8 @@ _KINDS: Final[tuple[type[Fact], ...]] = (RunCreated, RunTagsAdded, RunTagsRemove
 def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
-        _drop(rows, keyed(fact.run_id))
+        if record.run_id is None:
+            _drop(rows, keyed(fact.run_id))
         return
     if record.run_id is None:  # a run's life is told in its own shard
         return
@@ -271,8 +273,7 @@ def _drop(rows: Rows, run_id: str) -> None:
     rows.delete(RUNS, (run_id,))
     rows.delete(BIRTHS, (run_id,))
     for table in (TAGS, CHANGES):
-        for row in rows.select(table, run_id=run_id):
-            rows.delete(table, row[: table.key])
+        rows.clear(table, run_id=run_id)
 
 
 def keys(record: Taken) -> Iterator[tuple[Table, Key]]:

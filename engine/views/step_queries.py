@@ -80,12 +80,3 @@ def step_record(row: StepRow) -> StepRecord:
         expectations=row.expectations,
         expectations_met=row.expectations_met,
     )
-
-
-def ends_of(connection: sa.Connection, source: sa.Table, run_id: str, step_keys: Collection[str]) -> dict[str, int]:
-    """Of those steps of a run whose last attempt is over: the position of the last event of the step."""
-    wanted = {keyed(key): key for key in step_keys}
-    query = sa.select(source.c.step_key, source.c.last_position).where(
-        source.c.run_id == keyed(run_id), source.c.step_key.in_(list(wanted)), source.c.status != "STARTED"
-    )
-    return {wanted[key]: position for key, position in connection.execute(query)}

@@ -74,9 +74,8 @@ _KINDS: Final[tuple[type[Fact], ...]] = (StepStarted, StepRestarted, *_ENDS, Ste
 def fold(rows: Rows, record: Taken) -> None:
     fact = record.event.fact
     if isinstance(fact, RunDeleted):
-        for table in (STEPS, ATTEMPTS):
-            for row in rows.select(table, run_id=keyed(fact.run_id)):
-                rows.delete(table, row[: table.key])
+        if record.run_id is None:
+            _drop(rows, keyed(fact.run_id))
         return
     key = _key(record)
     if key is None:
@@ -97,6 +96,11 @@ def fold(rows: Rows, record: Taken) -> None:
         attempt = rows.get(ATTEMPTS, (*key, attempts))
         rows.put(ATTEMPTS, _attempt_after(attempt or AttemptRow._make((*key, attempts, *_UNHEARD)), fact, status, now))
     rows.put(STEPS, _step_after(row, fact, status, attempts, at, now))
+
+
+def _drop(rows: Rows, run_id: str) -> None:
+    for table in (STEPS, ATTEMPTS):
+        rows.clear(table, run_id=run_id)
 
 
 def _step_after(row: StepRow, fact: Any, status: str, attempts: int, position: int, now: int) -> StepRow:
@@ -128,11 +132,11 @@ def _step_after(row: StepRow, fact: Any, status: str, attempts: int, position: i
 
 def _attempt_after(row: AttemptRow, fact: Any, status: str, now: int) -> AttemptRow:
     """The attempt after a fact of its own."""
-    run_id, step_key, number, _, started_us, _, error_class, error_message = row
+    run_id, step_key, attempt, _, started_us, _, error_class, error_message = row
     if status == "STARTED":
-        return AttemptRow(run_id, step_key, number, status, now, None, error_class, error_message)
+        return AttemptRow(run_id, step_key, attempt, status, now, None, error_class, error_message)
     error = _error(fact, error_class, error_message)
-    return AttemptRow(run_id, step_key, number, status, started_us, now, *error)
+    return AttemptRow(run_id, step_key, attempt, status, started_us, now, *error)
 
 
 def _counts(row: StepRow, fact: Any) -> bool:
