@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import foldlog
 from foldlog import Event, Instance, Purged, RunStatus, UsageError, events
 from foldlog.engine.cli.main import cli
+from foldlog.engine.errors import ReadOnlyError
 from foldlog.engine.events.event import Retention
 from foldlog.engine.log.port import CanRepair, ShardState, Weight
 from foldlog.engine.retention import AgeRule, RetentionPolicy, RunRule
@@ -244,6 +245,15 @@ def test_deletions_and_trims_that_were_cut_short_are_completed(instance: Instanc
     assert shard.state is ShardState.PURGED
     assert Retention.LOG not in log.weigh(through_position=position)
     assert faults(instance) == []
+
+
+def test_with_a_log_that_is_read_only_nothing_goes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/h"
+    with Instance.from_url(url) as instance:
+        tick(instance, 1)
+        instance.log.trim(Retention.TICK, instance.log.catch_up().position, shard="@ticks")
+    with Instance.from_url(url, read_only=True) as instance, pytest.raises(ReadOnlyError, match="let go"):
+        instance.apply_retention(RetentionPolicy())
 
 
 # -- pools ------------------------------------------------------------------------------------------------------------
