@@ -32,6 +32,9 @@ def open_log(url: str, *, read_only: bool = False) -> EventLog:
 
 def open_storage(configuration: Configuration, storage: Storage, *, read_only: bool = False) -> EventLog:
     """The log of a configuration: by URL, or by a class. Raises what `open_log` raises, with the place in the file."""
+    if storage.views is not None:
+        with _told_of(storage):  # before the log is made, and with the line; the first question would have neither
+            views_place(storage.views)
     if storage.data is not None:
         from .config.storage import LogStorage
 
@@ -74,7 +77,7 @@ def views_place(url: str) -> Path | Address | None:
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         path = Path(rest[1:])
         if path.is_dir():
-            raise UsageError(f"views={url!r}: {path} is a folder; name a file, as sqlite:///./views.db")
+            raise UsageError(f"views={url!r} names a folder; name a file, as sqlite:///./views.db")
         return path
     if scheme in ("postgresql", "postgres", "postgresql+psycopg2"):
         from ..backends.postgres.address import parse

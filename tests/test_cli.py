@@ -770,3 +770,18 @@ def fields(document, given):
         return set()
     below = {field for name, one in document.items() if name not in given for field in fields(one, given)}
     return {*document, *below}
+
+
+@pytest.mark.parametrize(
+    "given", [("--cancel", "--drop-old"), ("--drop-old", "--roll-back", "--view", "runs"), ("--roll-back", "--cancel")]
+)
+def test_a_rebuild_is_one_deed(given, url):
+    done = invoke("rebuild", *given, "--url", url)
+    assert done.exit_code == 2, done.output
+    assert "exclude each other" in done.output
+
+
+def test_ticks_after_one_that_is_not_there(url):
+    done = invoke("ticks", "--after", "nope", "--url", url)
+    assert done.exit_code == 1, done.output
+    assert "there is no tick 'nope'" in done.output

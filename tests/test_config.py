@@ -581,6 +581,14 @@ def test_a_value_of_the_environment_is_in_no_error(variable, written, home, monk
     assert "987654" not in told
 
 
+def test_views_that_cannot_be_are_refused_when_the_instance_is_opened(home, monkeypatch):
+    monkeypatch.setenv("X", f"sqlite:///{home}")
+    write(home, "storage: {url: 'sqlite:///history', views: {env: X}}")
+    with pytest.raises(UsageError, match=r"foldlog\.yaml:1: storage: views='\*\*\*' names a folder"):
+        Instance.from_config(home)
+    assert not (home / "history").exists()
+
+
 def test_retention_takes_its_numbers_from_the_environment(home, monkeypatch):
     monkeypatch.setenv("DAYS", "30")
     monkeypatch.setenv("KEEP", "false")

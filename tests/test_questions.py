@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -437,7 +438,7 @@ def test_the_latest_of_several_assets(instance: Instance) -> None:
     assert plan is not None
     assert plan.run_id == "r1"
     assert instance.get_latest_planned_materialization_info("a") is None
-    with pytest.raises(UsageError, match="'a' is one asset; write a list"):
+    with pytest.raises(UsageError, match="asset_keys='a' is one text"):
         instance.get_latest_materialization_events("a")
 
 
@@ -569,7 +570,7 @@ def test_a_wiped_partition_answers_no_question(instance: Instance) -> None:
     instance.wipe_asset_partitions("a", [])
     with pytest.raises(UsageError, match=r"write partitions=\['p'\]"):
         instance.wipe_asset_partitions("a", "p")
-    with pytest.raises(UsageError, match="'a' is one asset"):
+    with pytest.raises(UsageError, match="is one "):
         instance.wipe_assets("a")
 
 
@@ -703,3 +704,90 @@ def test_the_records_of_a_run(instance: Instance) -> None:
     assert [r.seq for r in instance.get_logs_for_run("r", of_type="RUN_SUCCESS")] == [7]
     assert [r.seq for r in instance.get_logs_for_run("r", of_type={"RUN_SUCCESS", "RUN_CREATED"})] == [1, 7]
     assert list(instance.get_logs_for_run("none")) == []
+
+
+ONE_TEXT = {
+    "backfill": lambda one: one.request_backfill("p1"),
+    "backfill assets": lambda one: one.request_backfill(["p1"], asset_selection="abc"),
+    "plan": lambda one: one.run("job", plan="abc"),
+    "values": lambda one: one.get_values("ab"),
+    "existing": lambda one: one.get_existing_dynamic_partitions("z", "xy"),
+    "added": lambda one: one.add_dynamic_partitions("z", "xy"),
+    "steps": lambda one: one.get_run_steps("r", step_keys="ab"),
+    "step stats": lambda one: one.get_run_step_stats("r", "ab"),
+    "ticks": lambda one: one.get_ticks_by_ids("ab"),
+    "tick statuses": lambda one: one.get_ticks(statuses="FAILURE"),
+    "tags": lambda one: one.get_run_tags("ab"),
+    "tags off": lambda one: one.remove_run_tags("r", "ab"),
+    "wiped": lambda one: one.wipe_assets("raw/orders"),
+    "wiped partitions": lambda one: one.wipe_asset_partitions("raw/orders", "ab"),
+    "partitions": lambda one: one.get_status_by_partition("raw/orders", "ab"),
+    "latest": lambda one: one.get_latest_materialization_events("raw/orders"),
+    "logs": lambda one: one.logs("r", types="RUN_START"),
+}
+
+
+@pytest.mark.parametrize("ask", ONE_TEXT.values(), ids=ONE_TEXT)
+def test_one_text_is_no_list(ask: Any) -> None:
+    with Instance.ephemeral() as instance, pytest.raises(UsageError, match=r"is one text; write \w+=\['"):
+        ask(instance)
+
+
+WRONG = {
+    "cursor of materializations": (lambda one: one.get_materializations("raw/o", cursor="abc"), "cursor='abc'"),
+    "cursor of checks": (
+        lambda one: one.get_asset_check_execution_history(AssetCheckKey("a", "n"), cursor="abc"),
+        "cursor='abc'",
+    ),
+    "limit": (lambda one: one.get_runs(limit="5"), "limit='5' is no whole number"),
+    "limit of the log": (lambda one: one.logs("r", limit="5"), "limit='5' is no whole number"),
+    "partition name": (lambda one: one.add_dynamic_partitions(5, ["a"]), "name=5"),
+    "partition key": (lambda one: one.add_dynamic_partitions("z", [5]), "keys holds 5"),
+    "partition off": (lambda one: one.delete_dynamic_partition("z", 5), "keys holds 5"),
+    "partition name off": (lambda one: one.delete_dynamic_partition("", "a"), "name=''"),
+    "cursor of partitions": (lambda one: one.get_dynamic_partitions("z", cursor=5), "cursor=5"),
+    "values": (lambda one: one.get_values([1]), "names holds 1"),
+    "set values": (lambda one: one.set_values(["a"]), "no mapping"),
+    "asset cursor": (lambda one: one.get_asset_keys(cursor=5), "not 5"),
+    "policy": (lambda one: one.plan_retention({"ticks": {"after_days": 1}}), "no RetentionPolicy"),
+    "policy to apply": (lambda one: one.apply_retention({"ticks": {"after_days": 1}}), "no RetentionPolicy"),
+    "buckets": (lambda one: one.get_run_records(bucket_by="job"), "bucket_by='job'"),
+    "check key": (lambda one: one.get_asset_check_execution_history("x"), "no AssetCheckKey"),
+    "check keys": (lambda one: one.get_asset_check_summary_records("x"), "no AssetCheckKey"),
+    "check asset": (lambda one: AssetCheckKey(5, "n"), "not 5"),
+    "check name": (lambda one: AssetCheckKey("a", 5), "not 5"),
+    "position": (lambda one: one.run_at("r", "5"), "position='5' is no whole number"),
+    "tags in a list": (lambda one: one.add_run_tags("r", ["a"]), "no mapping"),
+    "no tags": (lambda one: one.add_run_tags("r", {}), "nothing to set"),
+    "tags of a run": (lambda one: one.run("job", tags=["a"]), "no mapping"),
+    "schedule": (lambda one: one.start_schedule(""), "name=''"),
+    "sensor": (lambda one: one.set_sensor_cursor("", "7"), "name=''"),
+    "pool": (lambda one: one.set_pool_limit("", 3), "pool=''"),
+    "pool limit": (lambda one: one.set_pool_limit("db", "3"), "limit='3'"),
+    "job": (lambda one: one.run(""), "job_name=''"),
+    "job snapshot": (lambda one: one.add_job_snapshot("", {}), "job_name=''"),
+    "backfill": (lambda one: one.request_backfill([]), "asks for nothing"),
+    "backfill of a job": (lambda one: one.request_backfill(["p"], job_name=""), "job_name=''"),
+}
+
+
+@pytest.mark.parametrize(("ask", "told"), WRONG.values(), ids=WRONG)
+def test_a_wrong_argument_is_named(ask: Any, told: str) -> None:
+    with Instance.ephemeral() as instance:
+        with pytest.raises(UsageError, match=re.escape(told)):
+            ask(instance)
+        assert instance.log.head().position == 0  # nothing meaningless was recorded
+
+
+def test_runs_alone_are_found_as_their_records_are(instance: Instance) -> None:
+    for job, team in (("a", "x"), ("b", "x"), ("b", "y")):
+        with instance.run(job, tags={"team": team}):
+            pass
+    asked: dict[str, Any] = {"job_name": "b", "statuses": ["SUCCESS"], "tags": {"team": "x"}, "order_by": "ended"}
+    found = instance.get_runs(**asked)
+    assert [run.job_name for run in found] == ["b"]
+    assert found == [record.run for record in instance.get_run_records(**asked)]
+
+
+def test_a_check_key_takes_the_text_of_an_asset() -> None:
+    assert AssetCheckKey("raw/orders", "n") == AssetCheckKey(AssetKey(["raw", "orders"]), "n")

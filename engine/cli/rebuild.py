@@ -28,17 +28,22 @@ if TYPE_CHECKING:
 )
 @click.option("--view", metavar="NAME", help="Only this view; `foldlog status` lists them.")
 @click.option("--afresh", is_flag=True, help="Not from where an interrupted rebuild stands.")
-@click.option("--cancel", "deed", flag_value="cancel", help="Drop what an interrupted rebuild has left.")
-@click.option("--roll-back", "deed", flag_value="roll_back", help="Put back what the last rebuild of --view replaced.")
-@click.option("--drop-old", "deed", flag_value="drop_old", help="Free what rebuilds replaced and older versions left.")
+@click.option("--cancel", is_flag=True, help="Drop what an interrupted rebuild has left.")
+@click.option("--roll-back", is_flag=True, help="Put back what the last rebuild of --view replaced.")
+@click.option("--drop-old", is_flag=True, help="Free what rebuilds replaced and older versions left.")
 @json_option("One JSON document")
 @log_option
-def command(target: Target, view: str | None, afresh: bool, deed: str | None, as_json: bool) -> None:
+def command(target: Target, view: str | None, afresh: bool, as_json: bool, **deeds: bool) -> None:
     """Throw views away and fold them from the log again.
 
     The new tables are built beside the old and take their place at once: programs may read and write meanwhile.
     Interrupted, the next one goes on where it stood. What was replaced is kept until the next rebuild of that view.
     """
+    chosen = [deed for deed in ("cancel", "roll_back", "drop_old") if deeds[deed]]
+    if len(chosen) > 1:
+        names = " and ".join(f"--{deed.replace('_', '-')}" for deed in chosen)
+        raise click.UsageError(f"{names} exclude each other; give one of them")
+    deed = chosen[0] if chosen else None
     if deed == "roll_back" and view is None:
         raise click.UsageError("--roll-back needs --view: it is done a view at a time")
     if afresh and deed is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UsageError
 from .moments import Moment
 from .opening import existing_instance
 from .options import Target, examples, json_option, log_option
@@ -58,6 +59,10 @@ def command(
     what went wrong.
     """
     with existing_instance(target) as instance:
+        if after is not None and instance.get_tick(after) is None:
+            error = UsageError(f"there is no tick {after!r}")
+            error.remedy = "List the ticks with `foldlog ticks`."
+            raise error
         ticks = instance.get_ticks(name, statuses=statuses or None, after_us=since, cursor=after, limit=limit + 1)
     more, ticks = len(ticks) > limit, ticks[:limit]
     if as_json:

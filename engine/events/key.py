@@ -26,7 +26,7 @@ class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fals
             return
         if type(parts) is not tuple:
             # Typed as a tuple for readers; writers may also give a list, or the text of a key of one part.
-            given = (parts,) if isinstance(parts, str) else tuple(parts)
+            given = (parts,) if isinstance(parts, str) else _parts(parts)
             msgspec.structs.force_setattr(self, "parts", given)
             parts = given
         if not parts or not all(type(part) is str and part for part in parts):
@@ -37,7 +37,7 @@ class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fals
         """A key from whatever a user may write: a key, a text as `raw/orders`, parts."""
         if isinstance(key, AssetKey):
             return key
-        return cls.from_text(key) if isinstance(key, str) else cls(tuple(key))
+        return cls.from_text(key) if isinstance(key, str) else cls(_parts(key))
 
     @classmethod
     def from_text(cls, text: str) -> AssetKey:
@@ -72,11 +72,26 @@ class AssetKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fals
         return self.to_text()
 
 
+def _parts(given: Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(given, Iterable):
+        raise UsageError(f"an asset key is one or more non-empty texts, not {given!r:.80}")
+    return tuple(given)
+
+
 class AssetCheckKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
-    """The name of a check: the asset it looks at, and its own name."""
+    """The name of a check: the asset it looks at, and its own name. `AssetCheckKey("raw/orders", "no_nulls")`.
+
+    The asset may be given in every form that `AssetKey.of` takes.
+    """
 
     asset_key: AssetKey
     name: str
+
+    def __post_init__(self) -> None:
+        if type(self.asset_key) is not AssetKey:
+            msgspec.structs.force_setattr(self, "asset_key", AssetKey.of(self.asset_key))
+        if not isinstance(self.name, str):
+            raise UsageError(f"the name of a check is a text, not {self.name!r:.80}")
 
     def __str__(self) -> str:
         return f"{self.asset_key}:{self.name}"

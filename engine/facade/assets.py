@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
 from ..log.log import EventRecord
-from .base import LIMIT, Facade, check_limit
+from .base import LIMIT, Facade, at_most, check_limit, keys_of, position_of, texts
 
 if TYPE_CHECKING:
     from ..views.records import (
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
 
 _MADE = "ASSET_MATERIALIZATION"
-T = TypeVar("T")
 
 
 class AssetQuestions(Facade):
@@ -125,7 +124,7 @@ class AssetQuestions(Facade):
         from ..views.asset_search import EventQuery, find_events
 
         check_limit(limit)
-        query = EventQuery(_MADE, AssetKey.of(asset_key), before=cursor)
+        query = EventQuery(_MADE, AssetKey.of(asset_key), before=position_of(cursor))
         with self.views.answering("assets") as ask:
             return [asset_event(row) for row in find_events(ask, query, limit=limit)]
 
@@ -271,10 +270,11 @@ class AssetQuestions(Facade):
         from ..views import check_queries
 
         check_limit(limit)
+        key, before = _check_key(check_key), position_of(cursor)
         with self.views.asking("checks", "assets", "runs") as (connection, tables):
             return check_queries.history(
-                connection, tables, self.log, check_key,
-                statuses=status, partition=partition, before=cursor, limit=limit,
+                connection, tables, self.log, key,
+                statuses=status, partition=partition, before=before, limit=limit,
             )  # fmt: skip
 
     def get_latest_asset_check_execution_by_key(
@@ -289,9 +289,10 @@ class AssetQuestions(Facade):
         from ..views import check_queries
         from ..views.records import CheckSummary
 
+        keys = at_most(list(dict.fromkeys(map(_check_key, check_keys))))
         summaries = {}
         with self.views.asking("checks", "assets", "runs") as (connection, tables):
-            for key in _at_most(dict.fromkeys(check_keys)):
+            for key in keys:
                 latest = check_queries.history(connection, tables, self.log, key, limit=1)
                 result = latest
                 if latest and latest[0].status not in ("PASSED", "FAILED"):
@@ -310,18 +311,16 @@ def _key_or_none(key: AssetLike | None) -> AssetKey | None:
 
 
 def _keys(given: Iterable[AssetLike]) -> list[AssetKey]:
-    if isinstance(given, str | AssetKey):
-        raise UsageError(f"{given!r} is one asset; write a list of keys")
-    return list(_at_most(dict.fromkeys(AssetKey.of(key) for key in given)))
+    return at_most(keys_of("asset_keys", given))
 
 
 def _names(given: Collection[str]) -> list[str]:
-    if isinstance(given, str):
-        raise UsageError(f"partitions={given!r} is one text; write partitions=[{given!r}]")
-    return list(_at_most(dict.fromkeys(given)))
+    return at_most(list(dict.fromkeys(texts("partitions", given))))
 
 
-def _at_most(given: Mapping[T, None]) -> Mapping[T, None]:
-    if len(given) > 10_000:
-        raise UsageError(f"{len(given):,} keys are too many for one question: ask for at most 10,000")
+def _check_key(given: AssetCheckKey) -> AssetCheckKey:
+    if not isinstance(given, AssetCheckKey):
+        error = UsageError(f"{given!r:.80} is no AssetCheckKey")
+        error.remedy = "Write foldlog.events.AssetCheckKey('raw/orders', 'no_nulls')."
+        raise error
     return given

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from ..errors import UsageError
-from ..events.key import AssetKey, AssetLike
+from ..events.key import AssetLike
 from ..log.port import Receipt
-from .base import LIMIT, Facade, check_limit, check_statuses
+from .base import LIMIT, Facade, check_limit, check_name, check_statuses, keys_of, tags_of, texts
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import BackfillPartition, BackfillRecord
@@ -38,23 +38,27 @@ class Backfills(Facade):
 
         `backfill_id`: a name of the caller's, else a new one; the same request under the same id is recorded once.
 
-        Raises AppendKeyConflict if another one was asked for under that id.
+        Raises AppendKeyConflict if another one was asked for under that id, UsageError for one that asks for nothing.
         """
         from ..events.backfill import BackfillRequested
 
         name = backfill_id or str(uuid4())
+        if job_name is not None:
+            check_name("job_name", job_name)
         fact = BackfillRequested(
             backfill_id=name,
-            asset_selection=tuple(AssetKey.of(key) for key in asset_selection),
+            asset_selection=tuple(keys_of("asset_selection", asset_selection)),
             job_name=job_name,
             partition_set=partition_set,
-            partitions=tuple(partitions),
-            tags=dict(tags or {}),
+            partitions=tuple(texts("partitions", partitions)),
+            tags=tags_of(tags),
             from_failure=from_failure,
             title=title,
             description=description,
             user=user,
         )
+        if not (fact.partitions or fact.asset_selection or job_name or partition_set):
+            raise UsageError("the backfill asks for nothing: name partitions, assets, a job or a partition set")
         self._tell(INSTANCE, fact, key=uuid5(NAMESPACE_OID, f"foldlog backfill {name}"))
         return name
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..log.log import EventRecord
-from .base import LIMIT, LIMIT_MAX, Facade, check_limit
+from .base import LIMIT, LIMIT_MAX, Facade, check_limit, position_of
 
 if TYPE_CHECKING:
     from ..views.asset_search import EventQuery
@@ -120,7 +120,7 @@ class EventQuestions(Facade):
         chosen = records_filter
         if not isinstance(chosen, RunStatusChangeRecordsFilter):
             chosen = RunStatusChangeRecordsFilter(event_type=chosen)
-        at = _position(cursor)
+        at = position_of(cursor)
         if at is not None and ascending:
             chosen = replace(chosen, after_storage_id=max(at, chosen.after_storage_id or 0))
         elif at is not None:
@@ -158,7 +158,7 @@ class EventQuestions(Facade):
         from ..views.filters import EventRecordsResult
 
         check_limit(limit)
-        after = _position(cursor) or 0
+        after = position_of(cursor) or 0
         if after == 1 and not ascending:  # there is nothing before the first
             return EventRecordsResult([], "1", False)
         types = [of_type] if isinstance(of_type, str) else of_type
@@ -312,12 +312,12 @@ def _result(ask: Ask, limit: int, cursor: str | int | None) -> EventRecordsResul
     check_limit(limit)
     records = list(ask(limit + 1))
     more, records = len(records) > limit, records[:limit]
-    end = records[-1].position if records else _position(cursor)
+    end = records[-1].position if records else position_of(cursor)
     return EventRecordsResult(records, str(end or 0), more)
 
 
 def _behind(query: EventQuery, cursor: str | int | None, ascending: bool) -> EventQuery:
-    at = _position(cursor)
+    at = position_of(cursor)
     if at is None:
         return query
     return (
@@ -329,11 +329,3 @@ def _behind(query: EventQuery, cursor: str | int | None, ascending: bool) -> Eve
 
 def _least(one: int, other: int | None) -> int:
     return one if other is None else min(one, other)
-
-
-def _position(cursor: str | int | None) -> int | None:
-    if cursor is None:
-        return None
-    if isinstance(cursor, bool) or not str(cursor).isdecimal() or int(cursor) >= 2**63:
-        raise UsageError(f"cursor={cursor!r} is no cursor of an earlier answer")
-    return int(cursor)

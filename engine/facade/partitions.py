@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ..errors import UsageError
 from ..events.event import Event
-from .base import LIMIT, Facade, check_limit
+from .base import LIMIT, Facade, check_limit, check_name, texts
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import DynamicPartitionsPage
@@ -30,8 +30,7 @@ class DynamicPartitions(Facade):
         """
         from ..events.partition import PartitionsAdded
 
-        _check_keys(name, keys)
-        new = list(dict.fromkeys(keys))
+        new = _checked(name, keys)
         if key is None:  # what is there need not be told again
             there = self.get_existing_dynamic_partitions(name, new)
             new = [one for one in new if one not in there]
@@ -46,6 +45,7 @@ class DynamicPartitions(Facade):
         """Take a key out of the definition `name`; nothing happens if it is not there."""
         from ..events.partition import PartitionsDeleted
 
+        check_name("name", name)
         if self.has_dynamic_partition(name, key):
             self._tell(partitions_shard(name), PartitionsDeleted(partitions_def=name, keys=(key,)))
 
@@ -82,8 +82,9 @@ class DynamicPartitions(Facade):
         """Those of `keys` that the definition has; 1,000 are looked up at a time."""
         from ..views import partitions
 
+        wanted = texts("keys", keys)
         with self.views.asking("dynamic_partitions") as (connection, tables):
-            return partitions.existing(connection, tables[partitions.DYNAMIC_PARTITIONS], name, keys)
+            return partitions.existing(connection, tables[partitions.DYNAMIC_PARTITIONS], name, wanted)
 
 
 def partitions_shard(name: str) -> str:
@@ -91,16 +92,17 @@ def partitions_shard(name: str) -> str:
     return f"@partitions/{name}"
 
 
-def _check_keys(name: str, keys: Sequence[str]) -> None:
-    if isinstance(keys, str):
-        raise UsageError(f"partitions {name}: keys={keys!r} is one text; write keys=[{keys!r}]")
-    for key in keys:
+def _checked(name: str, keys: Sequence[str]) -> list[str]:
+    check_name("name", name)
+    found = list(dict.fromkeys(texts("keys", keys)))
+    for key in found:
         if not key or "\x00" in key or len(key) > KEY_BYTES or len(key.encode(errors="replace")) > KEY_BYTES:
             raise UsageError(f"partitions {name}: key {key!r:.80} is not 1 to {KEY_BYTES} bytes of text without NUL")
+    return found
 
 
 def _place(cursor: str) -> tuple[int, int]:
-    position, _, item = cursor.partition(":")
+    position, _, item = cursor.partition(":") if isinstance(cursor, str) else ("",) * 3
     if not (position.isdecimal() and item.isdecimal() and len(cursor) < 40):
         raise UsageError(f"cursor={cursor!r:.80} is not the cursor of a page of partitions")
     return int(position), int(item)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..log.port import Receipt
-from .base import LIMIT, Facade, check_limit
+from .base import LIMIT, Facade, check_limit, check_name
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import PoolRecord, SlotRecord
@@ -25,14 +25,16 @@ class Pools(Facade):
         """
         from ..events.pool import PoolLimitSet
 
-        if not 0 <= limit <= SLOTS_MAX:
-            raise UsageError(f"pool {pool}: limit={limit} is out of range: 0 to {SLOTS_MAX:,}")
+        check_name("pool", pool)
+        if type(limit) is not int or not 0 <= limit <= SLOTS_MAX:
+            raise UsageError(f"pool {pool}: limit={limit!r} is no whole number from 0 to {SLOTS_MAX:,}")
         return self._tell(POOLS, PoolLimitSet(pool=pool, limit=limit, is_default=is_default))
 
     def delete_pool(self, pool: str) -> Receipt:
         """Take a pool's limit away. Steps that have slots of it keep them."""
         from ..events.pool import PoolDeleted
 
+        check_name("pool", pool)
         return self._tell(POOLS, PoolDeleted(pool=pool))
 
     def free_slots_for_run(self, run_id: str, *, pool: str | None = None) -> Receipt:

@@ -13,6 +13,7 @@ from ..events.event import Event, Fact, Topic
 from ..events.key import AssetKey, AssetLike
 from ..log.names import is_system_shard
 from ..log.port import Receipt
+from .base import check_name, keys_of, tags_of, texts
 from .runs import RunQuestions
 
 if TYPE_CHECKING:
@@ -46,16 +47,17 @@ class Reporting(RunQuestions):
         from ..events.run import RunCreated  # who only asks does not load what only reporting needs
         from ..reporting import RunReporter
 
+        check_name("job_name", job_name)
         if parent_run_id is not None and root_run_id is None:
             parent = self.get_run_by_id(parent_run_id)
             root_run_id = (parent.root_run_id if parent else None) or parent_run_id
         created = RunCreated(
             job_name=job_name,
-            tags=dict(tags or {}),
+            tags=tags_of(tags),
             run_config=dict(run_config or {}),
             parent_run_id=parent_run_id,
             root_run_id=root_run_id,
-            asset_selection=None if plan is None else tuple(AssetKey.of(key) for key in plan),
+            asset_selection=None if plan is None else tuple(keys_of("plan", plan)),
             code_location=code_location,
         )
         return RunReporter(self.log, self._shared_writer(), created, run_id or str(uuid4()))
@@ -74,15 +76,15 @@ class Reporting(RunQuestions):
         """Set tags on a run; one that it has gets the new value. Raises UsageError if there is no such run."""
         from ..events.run import RunTagsAdded
 
-        return self._tell_of_run(run_id, RunTagsAdded(tags=dict(tags)))
+        if not tags:
+            raise UsageError("add_run_tags: there is nothing to set")
+        return self._tell_of_run(run_id, RunTagsAdded(tags=tags_of(tags)))
 
     def remove_run_tags(self, run_id: str, tag_keys: Iterable[str]) -> Receipt:
         """Take tags off a run; those it does not have are no matter. Raises UsageError if there is no such run."""
         from ..events.run import RunTagsRemoved
 
-        if isinstance(tag_keys, str):
-            raise UsageError(f"tag_keys={tag_keys!r} is one text; write tag_keys=[{tag_keys!r}]")
-        return self._tell_of_run(run_id, RunTagsRemoved(keys=tuple(tag_keys)))
+        return self._tell_of_run(run_id, RunTagsRemoved(keys=tuple(texts("tag_keys", tag_keys))))
 
     def _tell_of_run(self, run_id: str, fact: Fact) -> Receipt:
         if is_system_shard(run_id) or self.log.backend.find_shard(run_id) is None:
@@ -94,16 +96,12 @@ class Reporting(RunQuestions):
 
         The data itself is not touched, and the log keeps the events. An asset of which nothing is known is no matter.
         """
-        if isinstance(asset_keys, str | AssetKey):
-            raise UsageError(f"{asset_keys!r} is one asset; write a list of keys")
-        for key in dict.fromkeys(AssetKey.of(key) for key in asset_keys):
+        for key in keys_of("asset_keys", asset_keys):
             self.report_runless_asset_event(AssetWiped(asset_key=key))
 
     def wipe_asset_partitions(self, asset_key: AssetLike, partitions: Iterable[str]) -> None:
         """Forget what is known of some partitions of an asset, as `wipe_assets` does of all of it."""
-        if isinstance(partitions, str):
-            raise UsageError(f"partitions={partitions!r} is one text; write partitions=[{partitions!r}]")
-        names = tuple(dict.fromkeys(partitions))
+        names = tuple(dict.fromkeys(texts("partitions", partitions)))
         if names:
             self.report_runless_asset_event(AssetWiped(asset_key=AssetKey.of(asset_key), partitions=names))
 

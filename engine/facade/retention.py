@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ class RetentionUpkeep(Reporting):
 
         `limit`: how many runs one plan takes, the earliest created first (1 to 10,000); `more` says if there are more.
         """
-        from ..retention import plan
+        from ..retention import RetentionPolicy, plan
 
+        if not isinstance(policy, RetentionPolicy):
+            raise _no_policy(policy)
         return plan(self, policy, _now(now_us), limit=limit)
 
     def apply_retention(
@@ -37,9 +40,17 @@ class RetentionUpkeep(Reporting):
         Readers and writers go on. Interrupted at any moment, the next call completes what was begun. `progress`:
         called with what goes, how much of it is gone, and of how much.
         """
-        from ..retention import apply
+        from ..retention import RetentionPlan, RetentionPolicy, apply
 
+        if not isinstance(what, RetentionPlan | RetentionPolicy):
+            raise _no_policy(what)
         return apply(self, what, now_us=_now(now_us), limit=limit, progress=progress)
+
+
+def _no_policy(given: object) -> UsageError:
+    error = UsageError(f"{given!r:.80} is no RetentionPolicy")
+    error.remedy = "A mapping becomes one by RetentionPolicy.from_mapping(...)."
+    return error
 
 
 def _now(now_us: int | None) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..log.log import ShardPage
-from .base import LIMIT, Facade, check_limit
+from .base import LIMIT, Facade, check_limit, texts
 
 if TYPE_CHECKING:
     from ..events.run import RunStatus
@@ -61,7 +61,10 @@ class RunQuestions(Facade):
         with self.views.answering("runs") as ask:
             if bucket_by is not None:
                 from ..views.buckets import find_in_buckets
+                from ..views.filters import JobBucket, TagBucket
 
+                if not isinstance(bucket_by, JobBucket | TagBucket):
+                    raise UsageError(f"bucket_by={bucket_by!r:.80} is no JobBucket or TagBucket")
                 return find_in_buckets(
                     ask, self.log, chosen, bucket_by, order=order, ascending=ascending, cursor=cursor, limit=limit
                 )
@@ -72,12 +75,19 @@ class RunQuestions(Facade):
         filters: RunsFilter | None = None,
         *,
         limit: int = LIMIT,
+        order_by: str | None = None,
         ascending: bool = False,
         cursor: str | None = None,
         bucket_by: JobBucket | TagBucket | None = None,
+        job_name: str | None = None,
+        statuses: Collection[RunStatus | str] | None = None,
+        tags: Mapping[str, str | Collection[str]] | None = None,
     ) -> list[Run]:
         """As `get_run_records`, the runs alone."""
-        records = self.get_run_records(filters, limit=limit, ascending=ascending, cursor=cursor, bucket_by=bucket_by)
+        records = self.get_run_records(
+            filters, limit=limit, order_by=order_by, ascending=ascending, cursor=cursor,
+            bucket_by=bucket_by, job_name=job_name, statuses=statuses, tags=tags,
+        )  # fmt: skip
         return [record.run for record in records]
 
     def get_run_ids(
@@ -147,11 +157,9 @@ class RunQuestions(Facade):
         from ..views import run_queries
 
         check_limit(limit)
-        if isinstance(tag_keys, str):
-            raise UsageError(f"tag_keys={tag_keys!r} is one text; write tag_keys=[{tag_keys!r}]")
-        found = []
+        keys, found = texts("tag_keys", tag_keys), []
         with self.views.asking("runs") as (connection, tables):
-            for key in tag_keys:
+            for key in keys:
                 values = run_queries.tag_values(connection, tables, key, prefix=value_prefix, limit=limit)
                 if values:
                     found.append((key, values))
@@ -166,8 +174,9 @@ class RunQuestions(Facade):
         from ..views import step_queries
 
         check_limit(limit)
+        keys = None if step_keys is None else texts("step_keys", step_keys)
         with self.views.asking("steps") as (connection, tables):
-            return step_queries.steps(connection, tables, run_id, step_keys=step_keys, limit=limit)
+            return step_queries.steps(connection, tables, run_id, step_keys=keys, limit=limit)
 
     def get_run_step_stats(
         self, run_id: str, step_keys: Collection[str] | None = None, *, limit: int = LIMIT
@@ -198,13 +207,16 @@ class RunQuestions(Facade):
         """
         from ..views.timetravel import run_at
 
+        if type(position) is not int:
+            raise UsageError(f"position={position!r:.80} is no whole number: a position counts events, from 1")
         return run_at(self.log, run_id, position)
 
     def logs(
         self, run_id: str, *, after_seq: int = 0, limit: int = LIMIT, types: Collection[str] | None = None
     ) -> ShardPage:
         """The events of a run, from the log itself, oldest first; see `EventLog.read_shard`."""
-        return self.log.read_shard(run_id, after_seq=after_seq, limit=limit, types=types)
+        wanted = None if types is None else texts("types", types)
+        return self.log.read_shard(run_id, after_seq=after_seq, limit=limit, types=wanted)
 
 
 def _filter(

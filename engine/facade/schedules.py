@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..events.event import Fact
 from ..log.port import Receipt
-from .base import LIMIT, Facade, check_limit, check_statuses
+from .base import LIMIT, Facade, check_limit, check_name, check_statuses, texts
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import InstigatorState, TickRecord
@@ -26,19 +26,21 @@ class Schedules(Facade):
         """Turn a schedule on; no time before now is made up for. `cron`, `time_zone`: to show, as its code has them."""
         from ..events.schedule import ScheduleStarted
 
-        return self._say(ScheduleStarted(schedule=name, code_location=code_location, cron=cron, time_zone=time_zone))
+        return self._say(
+            name, ScheduleStarted(schedule=name, code_location=code_location, cron=cron, time_zone=time_zone)
+        )
 
     def stop_schedule(self, name: str, *, code_location: str | None = None, reason: str | None = None) -> Receipt:
         """Turn a schedule off."""
         from ..events.schedule import ScheduleStopped
 
-        return self._say(ScheduleStopped(schedule=name, code_location=code_location, reason=reason))
+        return self._say(name, ScheduleStopped(schedule=name, code_location=code_location, reason=reason))
 
     def reset_schedule(self, name: str, *, code_location: str | None = None) -> Receipt:
         """Let a schedule be on or off as its code says."""
         from ..events.schedule import ScheduleReset
 
-        return self._say(ScheduleReset(schedule=name, code_location=code_location))
+        return self._say(name, ScheduleReset(schedule=name, code_location=code_location))
 
     def start_sensor(
         self,
@@ -57,27 +59,28 @@ class Schedules(Facade):
         fact = SensorStarted(
             sensor=name, code_location=code_location, minimum_interval_us=minimum_interval_us, automatic=automatic
         )
-        return self._say(fact)
+        return self._say(name, fact)
 
     def stop_sensor(self, name: str, *, code_location: str | None = None, reason: str | None = None) -> Receipt:
         """Turn a sensor off. Its cursor stays."""
         from ..events.schedule import SensorStopped
 
-        return self._say(SensorStopped(sensor=name, code_location=code_location, reason=reason))
+        return self._say(name, SensorStopped(sensor=name, code_location=code_location, reason=reason))
 
     def reset_sensor(self, name: str, *, code_location: str | None = None) -> Receipt:
         """Let a sensor be on or off as its code says. Its cursor stays."""
         from ..events.schedule import SensorReset
 
-        return self._say(SensorReset(sensor=name, code_location=code_location))
+        return self._say(name, SensorReset(sensor=name, code_location=code_location))
 
     def set_sensor_cursor(self, name: str, cursor: str | None, *, code_location: str | None = None) -> Receipt:
         """Move a sensor's cursor by hand; None: to the start."""
         from ..events.schedule import SensorCursorSet
 
-        return self._say(SensorCursorSet(sensor=name, cursor=cursor, code_location=code_location))
+        return self._say(name, SensorCursorSet(sensor=name, cursor=cursor, code_location=code_location))
 
-    def _say(self, fact: Fact) -> Receipt:
+    def _say(self, name: str, fact: Fact) -> Receipt:
+        check_name("name", name)
         return self._tell(TICKS, fact)
 
     # -- to ask: states -----------------------------------------------------------------------------------------
@@ -177,11 +180,12 @@ class Schedules(Facade):
         """These ticks, in this order; those that are not there are left out. At most 10,000."""
         from ..views import tick_queries, ticks
 
-        if not tick_ids:
+        wanted = texts("tick_ids", tick_ids)
+        if not wanted:
             return []
-        check_limit(len(tick_ids))
+        check_limit(len(wanted))
         with self.views.asking("ticks") as (connection, tables):
-            return tick_queries.by_ids(connection, tables[ticks.TICKS], tick_ids)
+            return tick_queries.by_ids(connection, tables[ticks.TICKS], wanted)
 
     def get_tick_counts(
         self,

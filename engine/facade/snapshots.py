@@ -11,7 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 from ..errors import CorruptLogError, UsageError
 from ..events.event import Fact
 from ..log.port import Receipt
-from .base import Facade, check_limit
+from .base import Facade, check_limit, check_name, texts
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import Snapshot
@@ -30,6 +30,7 @@ class Snapshots(Facade):
         """
         from ..events.snapshot import JobSnapshot
 
+        check_name("job_name", job_name)
         snapshot_id = _id_of("job", job_name, document)
         fact = JobSnapshot(snapshot_id=snapshot_id, job_name=job_name, document=dict(document))
         return self._keep("JOB", snapshot_id, fact)
@@ -98,17 +99,20 @@ class Values(Facade):
 
         if not values:
             raise UsageError("set_values: there is nothing to set")
+        if not isinstance(values, Mapping):
+            raise UsageError(f"set_values: {values!r:.80} is no mapping of names to texts")
         return self._tell(INSTANCE, ValuesSet(values=dict(values)))
 
     def get_values(self, names: Collection[str]) -> dict[str, str]:
         """The values of these names, at most 10,000; those that have none are left out."""
         from ..views import values
 
-        if not names:
+        wanted = texts("names", names)
+        if not wanted:
             return {}
-        check_limit(len(names))
+        check_limit(len(wanted))
         with self.views.asking("values") as (connection, tables):
-            return values.of_names(connection, tables[values.VALUES], names)
+            return values.of_names(connection, tables[values.VALUES], wanted)
 
 
 def _id_of(kind: str, of: str | None, document: Mapping[str, Any]) -> str:

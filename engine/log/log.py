@@ -504,4 +504,4 @@ def _count(events: object) -> str:
 
 def _check_limit(limit: int) -> None:
     if type(limit) is not int or not 0 < limit <= LIMITS.page:
-        raise UsageError(f"limit={limit} is out of range: 1 to {LIMITS.page:,}")
+        raise UsageError(f"limit={limit!r} is no whole number from 1 to {LIMITS.page:,}")
