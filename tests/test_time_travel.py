@@ -55,7 +55,10 @@ def test_what_has_no_past_says_why() -> None:
         instance.log.append("r", [Event.now(events.LogMessage(text="x")), Event.now(events.RunStarted())])
         with pytest.raises(UsageError, match="run r had told nothing of itself at position 1"):
             instance.run_at("r", 1)
-        for position in (0, -1, 3, "2", True):
+        for position in ("2", 1.5, True):
+            with pytest.raises(UsageError, match="is no whole number"):
+                instance.run_at("r", position)  # type: ignore[arg-type]
+        for position in (0, -1, 3):
             with pytest.raises(UsageError, match="is not on the timeline, which ends at 2"):
                 instance.run_at("r", position)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="there is no run none"):
