@@ -6,14 +6,14 @@ whoever recorded the fact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ..events.key import AssetKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DynamicPartitionsPage:
+class DynamicPartitionsPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some keys of a definition of dynamic partitions."""
 
     keys: tuple[str, ...]  #: in the order in which they were added, unless asked otherwise
@@ -21,8 +21,7 @@ class DynamicPartitionsPage:
     has_more: bool  #: whether there are keys behind these
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstigatorState:
+class InstigatorState(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule or a sensor: whether it is on, and how far it has got."""
 
     instigator_type: str  #: SCHEDULE or SENSOR
@@ -47,8 +46,7 @@ class InstigatorState:
     updated_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TickRecord:
+class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One evaluation of a schedule or a sensor. What only its start or its skip told is None once that went by age."""
 
     tick_id: str
@@ -72,8 +70,7 @@ class TickRecord:
     error_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotRecord:
+class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A step that has a slot of a pool, or waits for one."""
 
     pool: str
@@ -84,8 +81,7 @@ class SlotRecord:
     claimed_us: int | None = None  #: None: it waits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolRecord:
+class PoolRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A pool, and how full it is. Runs that have ended do not count."""
 
     pool: str
@@ -100,8 +96,7 @@ class PoolRecord:
         return None if self.limit is None else max(0, self.limit - self.claimed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedRun:
+class QueuedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run that waits to be let in."""
 
     run_id: str
@@ -110,8 +105,8 @@ class QueuedRun:
     enqueued_us: int  #: the first time
     job_name: str | None = None
     code_location: str | None = None
-    pools: dict[str, int] = field(default_factory=dict)  #: pool to the number of its steps in it
-    root_pools: dict[str, int] = field(default_factory=dict)  #: the same, of steps that wait for no other
+    pools: dict[str, int] = msgspec.field(default_factory=dict)  #: pool to the number of its steps in it
+    root_pools: dict[str, int] = msgspec.field(default_factory=dict)  #: the same, of steps that wait for no other
     attempts: int = 0  #: launches that were tried and put off
 
 
@@ -124,8 +119,7 @@ class PausedLocation(NamedTuple):
     paused_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueStatus:
+class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How the queue stands."""
 
     queued: int  #: runs that wait
@@ -134,8 +128,7 @@ class QueueStatus:
     paused: tuple[PausedLocation, ...] = ()  #: 1,000 at most, by name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillRecord:
+class BackfillRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Many partitions made by many runs, as one undertaking."""
 
     backfill_id: str
@@ -147,7 +140,7 @@ class BackfillRecord:
     job_name: str | None = None
     partition_set: str | None = None
     asset_selection: tuple[AssetKey, ...] = ()
-    tags: dict[str, str] = field(default_factory=dict)  #: each of its runs gets these
+    tags: dict[str, str] = msgspec.field(default_factory=dict)  #: each of its runs gets these
     from_failure: bool = False  #: repeat only what failed
     title: str | None = None
     description: str | None = None
@@ -165,8 +158,7 @@ class BackfillRecord:
         return self.status in ("CANCELED", "COMPLETED", "FAILED")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillPartition:
+class BackfillPartition(msgspec.Struct, frozen=True, kw_only=True):
     """One partition of a backfill."""
 
     partition: str
@@ -174,8 +166,7 @@ class BackfillPartition:
     failed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What a job or a plan looked like."""
 
     snapshot_id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -71,8 +70,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     ignored_status: RunStatus | None = None  #: what the last of those said
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRecord:
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a run, all attempts together."""
 
     run_id: str
@@ -94,8 +92,7 @@ class StepRecord:
         return self.ended_us - self.started_us
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepAttempt:
+class StepAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt at a step."""
 
     run_id: str
@@ -108,8 +105,7 @@ class StepAttempt:
     error_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStats:
+class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     """What a run amounts to."""
 
     run_id: str
@@ -123,8 +119,7 @@ class RunStats:
     ended_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunAt:
+class RunAt(msgspec.Struct, frozen=True, kw_only=True):
     """One run as it stood at a position of the timeline."""
 
     position: int
@@ -161,8 +156,7 @@ class AssetRecord(msgspec.Struct, frozen=True, kw_only=True):
     wiped_us: int | None = None  #: when it was last wiped as a whole
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionRecord:
+class PartitionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One partition of an asset."""
 
     asset_key: AssetKey
@@ -175,8 +169,7 @@ class PartitionRecord:
     data_version: str | None = None  #: of its latest materialization
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckRecord:
+class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One evaluation of an asset check, done or planned."""
 
     asset_key: AssetKey
@@ -187,12 +180,11 @@ class CheckRecord:
     position: int
     run_id: str | None
     timestamp_us: int
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     event: EventRecord | None = None  #: the whole event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckSummary:
+class CheckSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A check by its latest execution, and by its latest result."""
 
     check_key: AssetCheckKey
@@ -200,8 +192,7 @@ class CheckSummary:
     latest_result: CheckRecord | None = None  #: PASSED or FAILED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedMaterialization:
+class PlannedMaterialization(msgspec.Struct, frozen=True, kw_only=True):
     """The latest plan to make an asset, or one partition of it."""
 
     storage_id: int
