@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from foldlog.backends.sqlite import SqliteBackend
-from foldlog.backends.sqlite.doorbell import HEADER, Doorbell
+from foldlog.backends.sqlite.doorbell import HEADER, Doorbell, Writers
 from foldlog.backends.sqlite.order import OrderFile
 from foldlog.backends.sqlite.trimmed import TrimmedOrder
 from foldlog.engine.errors import ConflictError, CorruptLogError, ShardPurged, UsageError
@@ -385,6 +385,25 @@ def test_a_lost_doorbell_hides_nothing(opened: Opener, tmp_path: Path) -> None:
     with pytest.raises(CorruptLogError, match="doorbell was removed"):
         opened()
     writer.close()
+    assert everything(opened()) == [b"a"]
+
+
+def test_a_doorbell_made_meanwhile_is_not_a_lost_one(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P11: two open a new home; the other has made the bell and begun to write between this one's two looks."""
+    opened().close()
+    really, writers = Writers.others_live, []
+
+    def look(self: Writers) -> bool:
+        if not writers:
+            monkeypatch.setattr(Writers, "others_live", really)
+            writers.append(opened())
+            put(writers[0], "run-1", b"a")
+        return really(self)
+
+    (tmp_path / "home/doorbell").unlink()
+    monkeypatch.setattr(Writers, "others_live", look)
     assert everything(opened()) == [b"a"]
 
 

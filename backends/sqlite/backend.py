@@ -36,7 +36,8 @@ class _Writing:
 
     def __init__(self, home: Home, order: OrderFile, files: FileCache, wall: Callable[[], int]) -> None:
         self.writers = Writers(home.writers)
-        if not home.doorbell.exists() and self.writers.others_live():
+        # Looked for once more behind the look at the writers: in between, another process may have made it and begun.
+        if not home.doorbell.exists() and self.writers.others_live() and not home.doorbell.exists():
             raise CorruptLogError(
                 f"{home.doorbell} was removed while other processes write here, who go on ringing the removed one: end "
                 "them, then open the log again"
