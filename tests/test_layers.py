@@ -32,6 +32,17 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", POLICY, "yaml"),
     "engine/artifacts": (CONFIG, ERRORS),
+    "engine/artifacts/io": (  # no definitions, no execution: the contexts are filled by who runs the steps
+        EVENTS,
+        CONFIG,
+        ERRORS,
+        "foldlog.engine.artifacts.names",
+        "msgspec",
+        "fsspec",
+        "pyarrow",
+        "pandas",
+        "polars",
+    ),
     "engine/coordination": (EVENTS, LOG, CONFIG, ERRORS, "foldlog.engine.artifacts", "foldlog.engine.views"),
     "engine/open": (*WIRED, "sqlalchemy"),
     "engine/urls": (),

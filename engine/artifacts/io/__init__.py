@@ -1,0 +1,7 @@
+"""IO managers: where the values that steps return are kept, and come from."""
+
+from .contexts import InputContext, OutputContext
+from .io_manager import IOManager
+from .memory import InMemoryIOManager
+
+__all__ = ["IOManager", "InMemoryIOManager", "InputContext", "OutputContext"]
