@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foldlog import ConflictError, EncodingError, Instance, ShardPurged, UnavailableError, UsageError
-from foldlog.engine.reporting import run as reporting
+from foldlog.engine.reporting import recorder as reporting
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_log_line_never_fails_the_program(
         run.log("a\ud800b")
         run.log("x" * 1_000_000)
         with monkeypatch.context() as patch:
-            patch.setattr(run._writer, "append", lambda *a, **k: 1 / 0)
+            patch.setattr(run._recorder._writer, "append", lambda *a, **k: 1 / 0)
             run.log("lost")
     run.log("too late")
     texts = [record.event.fact.text for record in instance.logs("r", types=["LOG_MESSAGE"]).records]

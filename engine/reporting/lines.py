@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..events.errorinfo import ErrorInfo, clean
 from ..events.log import LogMessage
 
-if TYPE_CHECKING:
-    from .run import RunReporter
-    from .step import StepReporter
 
-#: the step this thread is in, so that a line taken by the standard logging finds it
-step_here: ContextVar[StepReporter | None] = ContextVar("foldlog_step", default=None)
+class Sink(Protocol):
+    """What takes the lines of one run: its reporter or recorder."""
+
+    def say(self, line: LogMessage, step_key: str | None = None) -> None: ...
+
+
+#: the run and the step that this thread is in, so that a line taken by the standard logging finds them
+step_here: ContextVar[tuple[Sink, str] | None] = ContextVar("foldlog_step", default=None)
 
 
 class RunHandler(logging.Handler):
-    """Hands the lines of a standard logger to a run, but for foldlog's own: recording one must not make another."""
+    """Hands the lines of a standard logger to a run, but for foldlog's own: recording one must not make another.
 
-    def __init__(self, run: RunReporter, level: int = logging.INFO) -> None:
+    `step_key`: the step that all its lines are of; by default the one that the thread is in.
+    """
+
+    def __init__(self, run: Sink, level: int = logging.INFO, *, step_key: str | None = None) -> None:
         super().__init__(level)
         self._run = run
+        self._step_key = step_key
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "foldlog" or record.name.startswith("foldlog."):
@@ -38,5 +45,8 @@ class RunHandler(logging.Handler):
         except Exception:  # a message whose arguments do not fit it
             self.handleError(record)
             return
-        step = step_here.get()
-        self._run._say(line, step.step_key if step is not None and step.run is self._run else None)
+        self._run.say(line, self._step_key or self._step())
+
+    def _step(self) -> str | None:
+        here = step_here.get()
+        return here[1] if here is not None and here[0] is self._run else None

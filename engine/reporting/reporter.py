@@ -26,7 +26,8 @@ class Reporter:
     def _record(self, facts: Iterable[Fact]) -> Receipt:
         raise NotImplementedError
 
-    def _say(self, line: LogMessage) -> None:
+    def say(self, line: LogMessage, step_key: str | None = None) -> None:
+        """Record a line; `step_key`: of a step, where a run is told."""
         raise NotImplementedError
 
     def materialize(
@@ -114,7 +115,7 @@ class Reporter:
 
         `level`: as in the standard logging module, 10 debug to 50 critical.
         """
-        self._say(LogMessage(text=clean(str(text)), level=level))
+        self.say(LogMessage(text=clean(str(text)), level=level))
 
 
 def _truth(passed: object) -> bool:

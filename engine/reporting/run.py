@@ -8,20 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Literal, Self
-from uuid import UUID, uuid4
+from typing import Literal, Self
 
-from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError, UsageError
-from ..events.asset import (
-    AssetFailedToMaterialize,
-    AssetMaterialization,
-    AssetMaterializationPlanned,
-)
+from ..errors import ConflictError, FoldlogError, ShardPurged, UsageError
+from ..events.asset import AssetMaterializationPlanned
 from ..events.errorinfo import ErrorInfo, clean
-from ..events.event import Event, Fact, Retention
+from ..events.event import Fact
 from ..events.key import AssetKey, AssetLike
 from ..events.log import LogMessage
 from ..events.run import FailureReason, RunCanceled, RunCreated, RunFailed, RunStarted, RunSucceeded
@@ -29,12 +23,12 @@ from ..log.log import EventLog
 from ..log.port import ANY, NEW, Expected, Receipt
 from ..log.writer import EventWriter
 from .lines import RunHandler
+from .planned import Planned, not_made
+from .recorder import Recorder
 from .reporter import Reporter
 from .step import StepReporter, checked
 
 logger = logging.getLogger("foldlog.reporting")
-
-RETRY_PAUSES_S = (0.1, 0.5, 2.0)  #: between tries while the store gives no answer, each with the same key
 
 
 class RunReporter(Reporter):
@@ -46,13 +40,12 @@ class RunReporter(Reporter):
         self.run_id = run_id
         self.job_name = created.job_name
         self._log = log
-        self._writer = writer
+        self._recorder = Recorder(log, writer, run_id, created.job_name)
         self._created = created
         self._lock = threading.Lock()
         self._attempts: dict[str, int] = {}  #: step key to the number of the last attempt
         self._failed: dict[str, BaseException] = {}
-        self._planned: dict[tuple[AssetKey, str | None], None] = {}  #: a dict, for its order
-        self._lost_lines = 0
+        self._planned = Planned()
         self._state: Literal["new", "open", "over"] = "new"
 
     # -- the life of the run ------------------------------------------------------------------------------------
@@ -90,24 +83,23 @@ class RunReporter(Reporter):
             return
         finally:
             self._state = "over"
-            if self._lost_lines:
-                logger.warning("run %s: %d log lines could not be recorded", self.run_id, self._lost_lines)
+            self._recorder.warn_of_loss()
         self._seal()
 
     def _ending(self, error: BaseException | None) -> list[Fact]:
         """The facts that end the run, in one append: what was planned and not made, then the status."""
+        left = self._planned.left
         with self._lock:
-            left = list(self._planned)
             failed = tuple(self._failed)
             cause = next((key for key, one in self._failed.items() if one is error), None)
         if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-            return [*_not_made(left, skipped=True), RunSucceeded()]
+            return [*not_made(left, skipped=True), RunSucceeded()]
         info = ErrorInfo.from_exception(error)
         if isinstance(error, Exception | SystemExit):
             reason = FailureReason.STEP_FAILURE if cause is not None else FailureReason.RUN_EXCEPTION
             ending = RunFailed(reason=reason, error=info, failed_step_keys=failed)
-            return [*_not_made(left, reason="FAILED_TO_MATERIALIZE"), ending]
-        return [*_not_made(left, reason="RUN_TERMINATED"), RunCanceled(reason=type(error).__name__, error=info)]
+            return [*not_made(left, reason="FAILED_TO_MATERIALIZE"), ending]
+        return [*not_made(left, reason="RUN_TERMINATED"), RunCanceled(reason=type(error).__name__, error=info)]
 
     def _seal(self) -> None:
         try:
@@ -189,48 +181,15 @@ class RunReporter(Reporter):
         """Append facts, all or none, and wait until they are durable."""
         self._check_open()
         facts = list(facts)
-        events = [self._event(fact, step_key) for fact in facts]
-        key = uuid4()
-        for pause_s in (*RETRY_PAUSES_S, None):
-            try:
-                receipt = self._queue(events, expected, key).result()
-                break
-            except UnavailableError:
-                # It may have landed: with the same key, and before `expected` is looked at, it is recorded once.
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
-        self._take_in(facts)
+        receipt = self._recorder.record(facts, step_key=step_key, expected=expected)
+        self._planned.take_in(facts)
         return receipt
 
-    def _queue(self, events: list[Event[Any]], expected: Expected, key: UUID) -> Future[Receipt]:
-        return self._writer.append(self.run_id, events, expected=expected, key=key)
-
-    def _say(self, line: LogMessage, step_key: str | None = None) -> None:
-        try:
-            self._check_open()
-            event = Event.now(line, step_key=step_key, level=line.level)
-            self._writer.append(self.run_id, [event]).add_done_callback(self._count_loss)
-        except Exception as trouble:  # a line that cannot be recorded is no reason to stop the work
-            self._lost_lines += 1
-            logger.debug("run %s: a log line was not recorded: %s", self.run_id, trouble)
-
-    def _count_loss(self, future: Future[Receipt]) -> None:
-        if future.cancelled() or future.exception() is not None:
-            self._lost_lines += 1
-
-    def _event(self, fact: Fact, step_key: str | None) -> Event[Any]:
-        # Kept facts outlive the run's other events, and with them its only mention of the job.
-        kept = fact.KIND.retention == Retention.KEPT
-        return Event.now(fact, step_key=step_key, job_name=self.job_name if kept else None)
-
-    def _take_in(self, facts: list[Fact]) -> None:
-        with self._lock:
-            for fact in facts:
-                if isinstance(fact, AssetMaterializationPlanned):
-                    self._planned[fact.asset_key, fact.partition] = None
-                elif isinstance(fact, AssetMaterialization):
-                    self._planned.pop((fact.asset_key, fact.partition), None)
+    def say(self, line: LogMessage, step_key: str | None = None) -> None:
+        if self._state == "open":
+            self._recorder.say(line, step_key)
+        else:
+            self._recorder.lost_lines += 1  # nobody is told: a line is no reason to raise
 
     def _check_open(self) -> None:
         if self._state != "open":
@@ -238,12 +197,3 @@ class RunReporter(Reporter):
 
     def __repr__(self) -> str:
         return f"<RunReporter {self.job_name} {self.run_id}>"
-
-
-def _not_made(
-    planned: Iterable[tuple[AssetKey, str | None]], *, skipped: bool = False, reason: str | None = None
-) -> list[AssetFailedToMaterialize]:
-    return [
-        AssetFailedToMaterialize(asset_key=key, partition=partition, skipped=skipped, reason=reason)
-        for key, partition in planned
-    ]

@@ -14,7 +14,7 @@ from ..events.event import Fact
 from ..events.log import LogMessage
 from ..events.step import StepFailed, StepRestarted, StepStarted, StepSucceeded, StepUpForRetry
 from ..log.port import Receipt
-from .lines import step_here
+from .lines import Sink, step_here
 from .reporter import Reporter
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class StepReporter(Reporter):
         self._retry_on = retry_on
         self._wait_s = wait_s
         self._since = 0.0
-        self._token: Token[StepReporter | None] | None = None
+        self._token: Token[tuple[Sink, str] | None] | None = None
 
     def __enter__(self) -> Self:
         if self.state != "new":
@@ -52,7 +52,7 @@ class StepReporter(Reporter):
         self._record([StepStarted() if self.attempt == 1 else StepRestarted(attempt=self.attempt)])
         self.state = "open"
         self._since = time.monotonic()
-        self._token = step_here.set(self)
+        self._token = step_here.set((self.run, self.step_key))
         return self
 
     def __exit__(
@@ -92,8 +92,8 @@ class StepReporter(Reporter):
     def _record(self, facts: Iterable[Fact]) -> Receipt:
         return self.run._record(facts, step_key=self.step_key)
 
-    def _say(self, line: LogMessage) -> None:
-        self.run._say(line, self.step_key)
+    def say(self, line: LogMessage, step_key: str | None = None) -> None:
+        self.run.say(line, self.step_key)
 
     def __repr__(self) -> str:
         return f"<StepReporter {self.step_key} attempt {self.attempt} of run {self.run_id}>"

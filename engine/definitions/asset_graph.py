@@ -1,0 +1,240 @@
+"""All assets of a program together: who makes each, what lies upstream; and the job that makes some of them.
+
+Promises: no two definitions make one asset; a circle is shown with its path. What is selected and makes together is one
+node; what is upstream and not selected is loaded from what an earlier run has made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..config.place import meant
+from ..events.key import AssetCheckKey, AssetKey, AssetLike
+from .assets import AssetsDefinition, AssetSpec, Making, key_of
+from .graph import FromOutput, GraphDefinition, Node
+from .job import JobDefinition
+from .names import fault
+from .partitions import PartitionMapping, PartitionsDefinition, default_mapping
+from .selection import Selectable, select
+
+Selection = str | AssetKey | AssetsDefinition | Sequence["str | AssetKey | AssetsDefinition"]
+
+
+@dataclass(frozen=True, eq=False)
+class AssetGraph:
+    """Assets and checks, by key."""
+
+    definitions: tuple[AssetsDefinition, ...]
+    external: Mapping[AssetKey, AssetSpec]  #: declared, and made elsewhere
+
+    @classmethod
+    def of(cls, assets: Iterable[AssetsDefinition | AssetSpec], checks: Iterable[AssetsDefinition] = ()) -> AssetGraph:
+        """Of all there are. Raises UsageError for what is no asset, for a key or a node that is there twice, for a
+        check of what is not there, for a circle, and for partitions that nothing maps to each other."""
+        made, external = [], {}
+        for one in (*assets, *checks):
+            if isinstance(one, AssetSpec):
+                external[one.asset_key] = one
+            elif isinstance(one, AssetsDefinition):
+                made.append(one)
+            else:
+                raise fault(f"{one!r:.80} is no asset", "Make it with @asset, @multi_asset, @asset_check or AssetSpec.")
+        graph = cls(tuple(dict.fromkeys(made)), external)
+        graph._check_unique()
+        graph._check_circles()
+        graph._check_mappings()
+        return graph
+
+    @cached_property
+    def specs(self) -> dict[AssetKey, AssetSpec]:
+        """Every asset that a definition makes."""
+        return {key: spec for one in self.definitions for key, spec in one.specs.items()}
+
+    @cached_property
+    def maker(self) -> dict[AssetKey, AssetsDefinition]:
+        return {key: one for one in self.definitions for key in one.specs}
+
+    @cached_property
+    def checks(self) -> dict[AssetCheckKey, AssetsDefinition]:
+        return {key: one for one in self.definitions for key in one.checks}
+
+    @cached_property
+    def upstream(self) -> dict[AssetKey, tuple[AssetKey, ...]]:
+        """Of each asset, those that it is made of, and that a definition makes."""
+        return {
+            key: tuple(up for up in one.upstream_of(key) if up in self.maker and up != key)
+            for one in self.definitions
+            for key in one.specs
+        }
+
+    def spec_of(self, key: AssetKey) -> AssetSpec | None:
+        return self.specs.get(key) or self.external.get(key)
+
+    def partitions_of(self, key: AssetKey) -> PartitionsDefinition | None:
+        """The partitions of an asset; None too for one that is not declared."""
+        if key in self.maker:
+            return self.maker[key].partitions_def or self.specs[key].partitions_def
+        spec = self.external.get(key)
+        return spec.partitions_def if spec else None
+
+    def mapping(self, definition: AssetsDefinition, upstream: AssetKey) -> PartitionMapping | None:
+        """How partitions of what `definition` makes map to those of an asset upstream; None if that has none."""
+        above = self.partitions_of(upstream)
+        if above is None:
+            return None
+        return definition.mappings.get(upstream) or default_mapping(definition.partitions_def, above)
+
+    def select(self, selection: Selection) -> list[AssetKey]:
+        """The keys that a selection names, in the order in which they were declared; see selection.py for the syntax."""
+        items = {
+            key.to_text(): Selectable(key=key.to_text(), group=spec.group_name, tags=spec.tags)
+            for key, spec in self.specs.items()
+        }
+        upstream = {key.to_text(): [one.to_text() for one in ups] for key, ups in self.upstream.items()}
+        return [AssetKey.from_text(one) for one in select(list(_texts(selection)), items, upstream, what="asset")]
+
+    def job(
+        self,
+        name: str,
+        selection: Selection | Collection[AssetKey] = "*",
+        *,
+        checks: Collection[AssetCheckKey] | None = None,
+        **options: Any,
+    ) -> JobDefinition:
+        """The job that makes the assets selected, and evaluates their checks (`checks`: only these).
+
+        Raises UsageError for partitions that differ, and for a part of what can only be made together.
+        """
+        keys = self.select(selection)  # type: ignore[arg-type]
+        makings = list(self._makings(keys, checks))
+        partitions = options.pop("partitions_def", None) or _partitions(name, makings)
+        graph = _graph(name, makings)
+        return JobDefinition.of_graph(graph, name=name, partitions_def=partitions, assets=self, **options)
+
+    def _makings(self, keys: Sequence[AssetKey], checks: Collection[AssetCheckKey] | None) -> Iterator[Making]:
+        chosen = set(keys)
+        for one in self.definitions:
+            mine = tuple(key for key in one.specs if key in chosen)
+            looked_at = tuple(
+                key for key in one.checks if (key.asset_key in chosen if checks is None else key in checks)
+            )
+            if not mine and not (looked_at and not one.specs):
+                continue
+            if mine and len(mine) < len(one.specs) and not one.can_subset:
+                left = next(key for key in one.specs if key not in chosen)
+                raise fault(
+                    f"{one.node_name} makes {', '.join(map(str, one.specs))} together, and {left} is not selected",
+                    "Select all of them, or declare it with can_subset=True.",
+                )
+            yield Making(definition=one, asset_keys=mine, check_keys=looked_at)
+
+    def _check_unique(self) -> None:
+        keys: dict[AssetKey, AssetsDefinition] = {}
+        names: dict[str, AssetsDefinition] = {}
+        checks: dict[AssetCheckKey, AssetsDefinition] = {}
+        for one in self.definitions:
+            for key in one.specs:
+                if key in keys:
+                    raise fault(f"the asset {key} is made twice, by {keys[key].node_name} and {one.node_name}", "Give one another key.")
+                keys[key] = one
+            for check in one.checks:
+                if check in checks:
+                    raise fault(f"the check {check} is there twice", "Give one another name.")
+                checks[check] = one
+            if one.node_name in names:
+                raise fault(f"two nodes are called {one.node_name!r}: {names[one.node_name].what} and {one.what}", "Give one another name.")
+            names[one.node_name] = one
+        known = {*keys, *self.external}
+        for check in checks:
+            if check.asset_key not in known:
+                texts = [str(key) for key in known]
+                raise fault(f"the check {check} is of {check.asset_key}, which is not there{meant(str(check.asset_key), texts)}", "Correct the key, or add the asset.")
+
+    def _check_circles(self) -> None:
+        state: dict[AssetKey, int] = {}
+        for root in self.upstream:
+            path: dict[AssetKey, None] = {}
+            stack = [(root, iter(self.upstream[root]))] if root not in state else []
+            path[root] = None
+            while stack:
+                key, rest = stack[-1]
+                above = next((one for one in rest if one not in state), None)
+                if above is None:
+                    state[key] = 1
+                    path.pop(key, None)
+                    stack.pop()
+                elif above in path:
+                    names = [*list(path)[list(path).index(above) :], above]
+                    circle = " -> ".join(str(one) for one in reversed(names))
+                    raise fault(f"assets depend on each other in a circle: {circle}", "Take one of these dependencies away.")
+                else:
+                    path[above] = None
+                    stack.append((above, iter(self.upstream[above])))
+
+    def _check_mappings(self) -> None:
+        for one in self.definitions:
+            for up in dict.fromkeys(one.inputs.values()):
+                if one.specs or one.inputs:
+                    try:
+                        self.mapping(one, up)
+                    except ValueError as error:
+                        raise fault(f"{one.what}, made of {up}: {error}", getattr(error, "remedy", "State a partition_mapping.")) from error
+
+
+def _texts(selection: Any) -> Iterator[str]:
+    for one in [selection] if isinstance(selection, str | AssetKey | AssetsDefinition) else selection:
+        if isinstance(one, AssetsDefinition):
+            yield from (f'key:"{key.to_text()}"' for key in one.specs)
+        else:
+            yield f'key:"{one.to_text()}"' if isinstance(one, AssetKey) else one
+
+
+def _partitions(name: str, makings: Sequence[Making]) -> PartitionsDefinition | None:
+    found: dict[PartitionsDefinition, str] = {}
+    for one in makings:
+        if one.definition.partitions_def is not None and one.asset_keys:
+            found.setdefault(one.definition.partitions_def, str(one.asset_keys[0]))
+    if len(found) > 1:
+        (first, a), (second, b), *_ = found.items()
+        raise fault(
+            f"job {name!r}: {a} is partitioned by {first.describe()}, {b} by {second.describe()}",
+            "A run is of one partition: make them by jobs of their own.",
+        )
+    return next(iter(found), None)
+
+
+def _graph(name: str, makings: Sequence[Making]) -> GraphDefinition:
+    """The nodes, wired by keys; behind a blocking check comes all that is made of its asset."""
+    outputs = {key: FromOutput(one.definition.node_name, one.definition.output_of(key)) for one in makings for key in one.asset_keys}
+    dependencies = {
+        (one.definition.node_name, name): outputs[key]
+        for one in makings
+        for name, key in one.definition.inputs.items()
+        if key in outputs and key not in one.asset_keys
+    }
+    blocking: dict[AssetKey, list[str]] = {}
+    for one in makings:
+        for check in one.check_keys:
+            if one.definition.checks[check].blocking and not one.asset_keys:
+                blocking.setdefault(check.asset_key, []).append(one.definition.node_name)
+    nodes = {}
+    for one in makings:
+        own = one.definition.node_name
+        after = [check for key in one.definition.inputs.values() for check in blocking.get(key, ()) if check != own]
+        nodes[own] = Node(
+            name=own,
+            definition=one.definition.op,
+            making=one,
+            after=tuple(dict.fromkeys(after)) if one.asset_keys else (),
+        )
+    return GraphDefinition(name=name, nodes=nodes, dependencies=dependencies)
+
+
+def keys_of(assets: Iterable[AssetLike | AssetsDefinition]) -> list[AssetKey]:
+    """Keys, of whatever a user may write."""
+    return [key for one in assets for key in (one.keys if isinstance(one, AssetsDefinition) else (key_of(one),))]
+
+

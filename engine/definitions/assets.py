@@ -1,0 +1,243 @@
+"""Assets as they are declared: what they are called, what they are made of, and the op that makes them.
+
+    AssetSpec          one asset: key, dependencies, partitions, versions, words for people
+    AssetsDefinition   an op, and the assets that its outputs are
+    Making             one use of that in a job: which of these assets, and which checks
+
+Not here: the decorators (asset_decorators.py), all assets of a program together (asset_graph.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..events.key import AssetCheckKey, AssetKey, AssetLike
+from ..events.metadata import to_metadata
+from .inout import IO_MANAGER, UNSTATED, In, Out
+from .names import check_name, check_tags, check_text, fault
+from .op import OpDefinition
+from .partitions import PartitionMapping, PartitionsDefinition
+from .steps import AssetSource, ConfigSource, InputSource
+
+DEFAULT_GROUP = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetDep:
+    """An asset that must be there before, whose value is not handed over."""
+
+    key: AssetKey
+    partition_mapping: PartitionMapping | None = None
+
+    @classmethod
+    def of(cls, given: AssetDep | AssetsDefinition | AssetSpec | AssetLike) -> AssetDep:
+        """From what a user may write: a key, `"raw/orders"`, an asset's definition."""
+        return given if isinstance(given, AssetDep) else cls(key=key_of(given))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetIn:
+    """An asset whose value the function is given."""
+
+    key: AssetLike | None = None  #: None: it is called like the parameter
+    key_prefix: str | Iterable[str] | None = None
+    annotation: Any = UNSTATED
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    input_manager_key: str | None = None  #: the resource that loads it, if not the one that keeps it
+    partition_mapping: PartitionMapping | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetOut:
+    """One of the assets of a multi-asset, with an output of its own."""
+
+    key: AssetLike | None = None  #: None: it is called like the output
+    key_prefix: str | Iterable[str] | None = None
+    annotation: Any = UNSTATED
+    description: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    group_name: str | None = None
+    code_version: str | None = None
+    io_manager_key: str = IO_MANAGER
+    is_required: bool = True  #: False: a run may leave it out, and what needs it is skipped
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetCheckSpec:
+    """A check of an asset that is evaluated by the function that makes it, or by one of its own."""
+
+    name: str
+    asset: AssetLike
+    blocking: bool = False  #: if it does not pass with severity ERROR, nothing downstream is made in that run
+    description: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name("asset check", self.name)
+        object.__setattr__(self, "asset", key_of(self.asset))
+
+    @property
+    def key(self) -> AssetCheckKey:
+        return AssetCheckKey(key_of(self.asset), self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetSpec:
+    """One asset, as it is declared."""
+
+    key: AssetLike
+    deps: Iterable[AssetDep | AssetLike] = ()
+    description: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    group_name: str = DEFAULT_GROUP
+    code_version: str | None = None
+    partitions_def: PartitionsDefinition | None = None
+    skippable: bool = False  #: a run may leave it out
+    io_manager_key: str = IO_MANAGER
+
+    def __post_init__(self) -> None:
+        what = f"asset {key_of(self.key)}"
+        check_text(what, "description", self.description)
+        check_text(what, "code_version", self.code_version)
+        if self.partitions_def is not None and not isinstance(self.partitions_def, PartitionsDefinition):
+            raise fault(
+                f"{what}: partitions_def={self.partitions_def!r:.80} defines no partitions",
+                "Write DailyPartitionsDefinition('2026-01-01'), StaticPartitionsDefinition(['eu', 'us']) or another.",
+            )
+        if isinstance(self.deps, str | AssetKey):
+            raise fault(f"{what}: deps={self.deps!r} is one asset", f"Write deps=[{str(self.deps)!r}].")
+        set_ = object.__setattr__
+        set_(self, "key", key_of(self.key))
+        set_(self, "deps", tuple(AssetDep.of(one) for one in self.deps))
+        set_(self, "metadata", to_metadata(self.metadata))
+        set_(self, "tags", check_tags(what, self.tags))
+        set_(self, "group_name", check_name(f"{what}: group", self.group_name))
+
+    @property
+    def asset_key(self) -> AssetKey:
+        return key_of(self.key)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AssetsDefinition:
+    """What `@asset`, `@multi_asset` and `@asset_check` make: an op, the assets that it makes, the checks that it does."""
+
+    op: OpDefinition
+    specs: Mapping[AssetKey, AssetSpec]
+    outputs: Mapping[str, AssetKey]  #: output of the op to the asset
+    inputs: Mapping[str, AssetKey]  #: input of the op to the asset
+    checks: Mapping[AssetCheckKey, AssetCheckSpec] = field(default_factory=dict)
+    mappings: Mapping[AssetKey, PartitionMapping] = field(default_factory=dict)  #: of upstream assets, where stated
+    partitions_def: PartitionsDefinition | None = None
+    can_subset: bool = False
+
+    def __post_init__(self) -> None:
+        for key, spec in self.specs.items():
+            for dep in spec.deps:
+                if AssetDep.of(dep).key == key and self.partitions_def is None:
+                    raise fault(f"asset {key} depends on itself: {key} -> {key}", "Take the dependency away.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function gives, for tests of it. Assets are put together by their keys, not by calls."""
+        from .composition import current
+
+        if current() is not None:
+            raise fault(
+                f"asset {self.node_name} is called inside of a graph",
+                "Assets are wired by their keys: define_asset_job makes a job of them.",
+            )
+        return self.op.fn(*args, **kwargs)
+
+    @property
+    def node_name(self) -> str:
+        """The name of its node in a job, and in the run config."""
+        return self.op.name
+
+    @property
+    def key(self) -> AssetKey:
+        """The key of its only asset. Raises UsageError if there are several, or none."""
+        if len(self.specs) != 1:
+            raise fault(f"{self.node_name} makes {len(self.specs)} assets", "Use .keys.")
+        return next(iter(self.specs))
+
+    @property
+    def keys(self) -> tuple[AssetKey, ...]:
+        return tuple(self.specs)
+
+    @property
+    def what(self) -> str:
+        """What it is called in errors."""
+        return f"asset {self.key}" if len(self.specs) == 1 else f"{self.node_name}"
+
+    def upstream_of(self, key: AssetKey) -> list[AssetKey]:
+        """What an asset of its own is made of: its declared dependencies; without any, every input."""
+        spec = self.specs[key]
+        return list(dict.fromkeys(AssetDep.of(dep).key for dep in spec.deps))
+
+    def output_of(self, key: AssetKey) -> str:
+        """The output that an asset is."""
+        return next(output for output, one in self.outputs.items() if one == key)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Making:
+    """What one node of a job makes of assets: all that its definition can, or a part."""
+
+    definition: AssetsDefinition
+    asset_keys: tuple[AssetKey, ...]
+    check_keys: tuple[AssetCheckKey, ...] = ()
+
+    @property
+    def is_subset(self) -> bool:
+        return len(self.asset_keys) < len(self.definition.specs)
+
+    def key_of_output(self, output: str) -> AssetKey | None:
+        """The asset that an output is; None if this node is not to make it."""
+        key = self.definition.outputs.get(output)
+        return key if key in self.asset_keys else None
+
+    def loaded(self, inputs: Mapping[str, InputSource]) -> Iterator[tuple[str, InputSource]]:
+        """The inputs that no node of the job gives: they come from what an earlier run has made."""
+        for name, source in inputs.items():
+            if isinstance(source, ConfigSource) and name in self.definition.inputs:
+                yield name, AssetSource(self.definition.inputs[name])
+
+    def wanted(self, output: str, out: Out) -> bool:
+        """Whether the output has to come."""
+        return out.is_required and (output not in self.definition.outputs or self.key_of_output(output) is not None)
+
+
+def key_of(given: Any) -> AssetKey:
+    """An asset's key, of whatever a user may write for it."""
+    if isinstance(given, AssetsDefinition):
+        return given.key
+    if isinstance(given, AssetSpec):
+        return given.asset_key
+    return AssetKey.of(given)
+
+
+def key_with(prefix: str | Iterable[str] | None, given: AssetLike) -> AssetKey:
+    """A key below a prefix."""
+    key = key_of(given)
+    if prefix is None:
+        return key
+    before = (prefix,) if isinstance(prefix, str) else tuple(prefix)
+    return AssetKey((*before, *key.parts))
+
+
+def node_name(key: AssetKey) -> str:
+    """The name of an asset's node: its parts joined by `__`, other characters as `_`."""
+    import re
+
+    name = re.sub(r"[^A-Za-z0-9_]", "_", "__".join(key.parts))[:100]
+    return name if not name[0].isdigit() else f"_{name}"[:100]
+
+
+def in_of(asset: AssetIn, parameter_annotation: Any) -> In:
+    """The op's input for an asset's."""
+    annotation = parameter_annotation if asset.annotation is UNSTATED else asset.annotation
+    return In(annotation, metadata=dict(asset.metadata), input_manager_key=asset.input_manager_key)

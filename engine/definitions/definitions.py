@@ -1,0 +1,144 @@
+"""All definitions of a program together: what a code location offers to whoever executes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..config.place import meant
+from .asset_graph import AssetGraph, Selection
+from .assets import AssetsDefinition, AssetSpec
+from .hook import HookDefinition
+from .job import JobDefinition
+from .names import check_name, fault
+from .partitions import PartitionsDefinition
+from .resource import ResourceDefinition, check_resources, in_order, missing, used_by
+
+ALL_ASSETS = "__ASSET_JOB"  #: the job of assets that no job names
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnresolvedAssetJob:
+    """What `define_asset_job` gives: a job of assets that are not known yet."""
+
+    name: str
+    selection: Any = "*"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolve(self, assets: AssetGraph, resources: Mapping[str, Any] | None = None) -> JobDefinition:
+        """The job. Raises UsageError for a selection that selects nothing."""
+        return assets.job(self.name, self.selection, **self.options).with_resources(resources or {})
+
+
+def define_asset_job(
+    name: str,
+    selection: Selection = "*",
+    *,
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    hooks: Iterable[HookDefinition] | None = None,
+    op_retry_policy: Any = None,
+    partitions_def: PartitionsDefinition | None = None,
+    description: str | None = None,
+) -> UnresolvedAssetJob:
+    """A job that makes the assets selected; `Definitions` knows them. `selection`: `"*"`, `"raw/orders+"`,
+    `"group:reports"`, assets, or a list; see docs/definitions.md."""
+    options = {
+        "config": config,
+        "tags": tags,
+        "metadata": metadata,
+        "hooks": hooks,
+        "op_retry_policy": op_retry_policy,
+        "partitions_def": partitions_def,
+        "description": description,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    return UnresolvedAssetJob(name=check_name("job", name), selection=selection, options=given)
+
+
+class Definitions:
+    """Assets, checks, jobs and resources of a program, checked together when it is made.
+
+    `resources`: by key, for every job and asset that requires them; a job's own go before. What is no resource
+    definition is the resource itself. Raises UsageError for what does not fit together, naming it.
+    """
+
+    def __init__(
+        self,
+        *,
+        assets: Iterable[AssetsDefinition | AssetSpec] = (),
+        asset_checks: Iterable[AssetsDefinition] = (),
+        jobs: Iterable[JobDefinition | UnresolvedAssetJob] = (),
+        resources: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.resources: Mapping[str, ResourceDefinition] = check_resources("Definitions", resources)
+        self.asset_graph = AssetGraph.of(assets, asset_checks)
+        self._jobs: dict[str, JobDefinition] = {}
+        for one in jobs:
+            self._add(one)
+        for job in self._jobs.values():
+            self._check_resources(job)
+        if self.asset_graph.specs or self.asset_graph.checks:
+            self._check_asset_resources()
+
+    @property
+    def jobs(self) -> Mapping[str, JobDefinition]:
+        """The jobs by name."""
+        return self._jobs
+
+    def get_job(self, name: str) -> JobDefinition:
+        """The job of a name. Raises UsageError if there is none."""
+        if name not in self._jobs:
+            there = ", ".join(self._jobs) or "none"
+            raise fault(f"there is no job {name!r}{meant(name, self._jobs)} (there are: {there})", "`foldlog job list` lists them.")
+        return self._jobs[name]
+
+    def asset_job(self, selection: Selection = "*", *, name: str = ALL_ASSETS, **options: Any) -> JobDefinition:
+        """A job that makes the assets selected."""
+        return self.asset_graph.job(name, selection, **options).with_resources(self._with_default())
+
+    def _add(self, one: Any) -> None:
+        if isinstance(one, UnresolvedAssetJob):
+            job = one.resolve(self.asset_graph, self._with_default())
+        elif isinstance(one, JobDefinition):
+            job = one.with_resources(self._with_default())
+        else:
+            raise fault(f"Definitions: {one!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
+        if job.name in self._jobs:
+            raise fault(f"Definitions: two jobs are called {job.name!r}", "Give one another name.")
+        self._jobs[job.name] = job
+
+    def _with_default(self) -> dict[str, Any]:
+        return {**self.resources}
+
+    def _check_resources(self, job: JobDefinition) -> None:
+        given = {**job.resource_defs, **{key: DEFAULT for key in DEFAULTS if key not in job.resource_defs}}
+        for key, by in used_by(job.steps.values()):
+            if key not in given:
+                raise missing(f"job {job.name!r}", key, given, by=by)
+        in_order(f"job {job.name!r}", given, given)
+
+    def _check_asset_resources(self) -> None:
+        for one in self._makers():
+            for key in sorted(one.op.required_resource_keys):
+                if key not in self.resources and key not in DEFAULTS:
+                    raise missing("Definitions", key, self.resources, by=one.what)
+
+    def _makers(self) -> Iterator[AssetsDefinition]:
+        yield from self.asset_graph.definitions
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to execute."""
+        return not self._jobs and not self.asset_graph.specs and not self.asset_graph.checks
+
+    def __repr__(self) -> str:
+        return f"<Definitions {len(self._jobs)} jobs, {len(self.asset_graph.specs)} assets>"
+
+
+DEFAULTS = ("io_manager",)  #: resources that execution provides where nobody does
+DEFAULT = ResourceDefinition(fn=lambda: None, takes_context=False)
+

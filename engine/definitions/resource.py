@@ -1,0 +1,145 @@
+"""Resources: what steps use and did not make, such as connections and IO managers. Made once a process and run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
+
+from .names import check_keys, check_name, check_text, fault
+from .signature import read_signature
+from .typed_config import Config
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ResourceDefinition:
+    """How a resource is made. `fn` is called with an `InitResourceContext`; a generator yields it once, and what follows
+    the `yield` is its tear-down, which is done also after a failure."""
+
+    fn: Callable[..., Any] = field(repr=False)
+    name: str | None = None
+    config_type: type[Config] | None = None
+    config: Any = None  #: what it is configured with unless the run config says otherwise: a mapping, or a `Config`
+    required_resource_keys: frozenset[str] = frozenset()
+    description: str | None = None
+    takes_context: bool = True
+    is_generator: bool = False
+    resources: tuple[str, ...] = ()  #: parameters of `fn` that are given resources
+
+    @classmethod
+    def of_value(cls, value: Any) -> ResourceDefinition:
+        """A resource that is there already: an IO manager, a client, a number."""
+        return cls(fn=lambda: value, takes_context=False, description=type(value).__name__)
+
+    def configured(self, config: Any) -> ResourceDefinition:
+        """The same resource with this configuration; the run config may still replace it."""
+        if self.config_type is None:
+            raise fault(f"resource {self.name!r} takes no configuration", "Give its function a parameter `config`.")
+        return replace(self, config=config)
+
+
+@overload
+def resource(fn: Callable[..., Any], /) -> ResourceDefinition: ...
+@overload
+def resource(
+    *, required_resource_keys: Iterable[str] | None = None, description: str | None = None
+) -> Callable[[Callable[..., Any]], ResourceDefinition]: ...
+def resource(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    required_resource_keys: Iterable[str] | None = None,
+    description: str | None = None,
+) -> Any:
+    """Make a resource of a function. It may take `context`, `config` (annotated with a `Config` class), and parameters
+    called like the resources that it requires. It returns the resource, or yields it once and tears it down after.
+
+    Raises UsageError for a function with other parameters.
+    """
+
+    def made(fn: Callable[..., Any]) -> ResourceDefinition:
+        name = check_name("resource", getattr(fn, "__name__", None))
+        what = f"resource {name!r}"
+        keys = check_keys(what, "required_resource_keys", required_resource_keys)
+        signature = read_signature(what, fn, resources=keys)
+        if signature.inputs:
+            raise fault(
+                f"{what}: its function has the parameter {next(iter(signature.inputs))!r}",
+                "It may take `context`, `config`, and what is in required_resource_keys.",
+            )
+        return ResourceDefinition(
+            fn=fn,
+            name=name,
+            config_type=signature.config_type,
+            required_resource_keys=keys,
+            description=check_text(what, "description", description) or inspect.getdoc(fn),
+            takes_context=signature.takes_context,
+            is_generator=signature.is_generator,
+            resources=signature.resources,
+        )
+
+    return made if fn is None else made(fn)
+
+
+def check_resources(what: str, resources: Mapping[str, Any] | None) -> dict[str, ResourceDefinition]:
+    """Resources by key; what is no definition is the resource itself. Raises UsageError for a key that cannot be."""
+    if resources is not None and not isinstance(resources, Mapping):
+        raise fault(f"{what}: resources={resources!r:.80} is no mapping", "Write {'warehouse': warehouse}.")
+    return {
+        check_name(f"{what}: resource", key): given
+        if isinstance(given, ResourceDefinition)
+        else ResourceDefinition.of_value(given)
+        for key, given in (resources or {}).items()
+    }
+
+
+def in_order(what: str, resources: Mapping[str, ResourceDefinition], wanted: Iterable[str]) -> list[str]:
+    """The keys that are needed for those wanted, each behind what it requires. Raises UsageError, with the path, for
+    one that is missing and for a circle."""
+    ordered: dict[str, None] = {}
+
+    def visit(key: str, path: tuple[str, ...]) -> None:
+        if key in ordered:
+            return
+        if key in path:
+            circle = " -> ".join((*path[path.index(key) :], key))
+            raise fault(f"{what}: resources require each other in a circle: {circle}", "Take one requirement away.")
+        if key not in resources:
+            raise missing(what, key, resources, by=path[-1] if path else None)
+        for before in sorted(resources[key].required_resource_keys):
+            visit(before, (*path, key))
+        ordered[key] = None
+
+    for key in wanted:
+        visit(key, ())
+    return list(ordered)
+
+
+def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None) -> Exception:
+    """The error that a resource is required and not there."""
+    from ..config.place import meant
+
+    there = ", ".join(sorted(resources)) or "none"
+    needed = f", which {by} requires," if by else ""
+    return fault(
+        f"{what}: there is no resource {key!r}{needed}{meant(key, resources)} (there are: {there})",
+        f"Give it, as resources={{{key!r}: ...}} of the Definitions, the job, or the call.",
+    )
+
+
+def used_by(steps: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """(key, who requires it) of all that steps use, IO managers included."""
+    for step in steps:
+        by = f"step {step.key}"
+        for key in sorted(step.op.required_resource_keys):
+            yield key, by
+        for out in step.outs.values():
+            if not out.is_nothing and out.annotation not in (None, type(None)):
+                yield out.io_manager_key, by
+        for given in step.inputs:
+            if given.definition.input_manager_key is not None:
+                yield given.definition.input_manager_key, by
+        for hook in step.hooks:
+            for key in sorted(hook.required_resource_keys):
+                yield key, f"hook {hook.name} of {by}"

@@ -1,0 +1,185 @@
+"""The run config of a job: a plain mapping, held against what its ops and resources take.
+
+    {ops: {load: {config: {limit: 10}, inputs: {rows: [1, 2]}}, etl: {ops: {clean: {config: {...}}}}},
+     resources: {warehouse: {config: {...}}}, inputs: {source: "a.csv"}}
+
+Promises: an error says the path, what was given and what is allowed, before a run is created; defaults are filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..config.checking import Context, known_keys
+from ..config.place import Place, meant
+from .graph import GraphDefinition
+from .inout import NO_DEFAULT
+from .names import fault
+from .op import OpDefinition
+from .resource import ResourceDefinition, in_order, missing, used_by
+from .steps import ConfigSource, FanInSource, Step
+from .typed_config import Config, make_config
+
+if TYPE_CHECKING:
+    from .job import JobDefinition
+
+SECTIONS = ("ops", "resources", "inputs", "execution")
+REMEDY = "Correct the run config there."
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The run config of one run, checked."""
+
+    ops: Mapping[tuple[str, ...], Config]  #: path of a node to the configuration of its op
+    inputs: Mapping[tuple[tuple[str, ...], str], Any]  #: (path, input) to a value; path () is the job itself
+    resources: Mapping[str, Config | None]  #: those that are needed, each behind what it requires
+    document: Mapping[str, Any] = field(repr=False, default_factory=dict)  #: as it was written
+
+    def input(self, source: ConfigSource) -> Any:
+        """The value of an input that no step gives."""
+        return self.inputs.get((source.path, source.input_name), source.default)
+
+
+def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mapping[str, Any] | None) -> RunConfig:
+    """The run config, for these steps of the job. Raises UsageError for what does not fit, and for what is missing."""
+    document = merged(job.config, {} if given is None else given)
+    if not isinstance(document, Mapping):
+        raise fault(f"the run config is {given!r:.80}, no mapping", "Write {'ops': {...}, 'resources': {...}}.")
+    place = Place(remedy=REMEDY)
+    for section in document:
+        if section not in SECTIONS:
+            raise place.at(section).fault(f"there is no such section{meant(str(section), SECTIONS)}", f"Allowed here: {', '.join(SECTIONS)}.")
+    ops: dict[tuple[str, ...], Config] = {}
+    inputs: dict[tuple[tuple[str, ...], str], Any] = {}
+    chosen = {step.path for step in steps.values()}
+    _graph(job.graph, (), _section(document, "ops", place), place.at("ops"), chosen, ops, inputs)
+    for name, value in _section(document, "inputs", place).items():
+        if name not in job.graph.ins:
+            raise place.at("inputs", name).fault(f"the job has no such input{meant(name, job.graph.ins)}", known_keys(job.graph.ins))
+        inputs[(), name] = value
+    config = RunConfig(ops, inputs, _resources(job, steps, document, place), document)
+    _check_inputs(config, steps)
+    return config
+
+
+def _section(document: Mapping[str, Any], name: str, place: Place) -> Mapping[str, Any]:
+    found = document.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise place.at(name).fault(f"{found!r:.80} was given; wanted a mapping")
+    return found
+
+
+def _graph(
+    graph: GraphDefinition,
+    path: tuple[str, ...],
+    given: Mapping[str, Any],
+    place: Place,
+    chosen: set[tuple[str, ...]],
+    ops: dict[tuple[str, ...], Config],
+    inputs: dict[tuple[tuple[str, ...], str], Any],
+) -> None:
+    """Take in what is given of the nodes of a graph; of those not chosen, it is checked and not required."""
+    for name in given:
+        if name not in graph.nodes:
+            raise place.at(name).fault(f"there is no op {name!r} here{meant(str(name), graph.nodes)}", known_keys(graph.nodes))
+    for name, node in graph.nodes.items():
+        here, at = (*path, name), place.at(name)
+        value = given.get(name)
+        part = _section({"": value}, "", at) if not isinstance(value, Mapping) else value
+        if isinstance(node.definition, GraphDefinition):
+            _allow(part, ("ops", "inputs"), at)
+            _graph(node.definition, here, _section(part, "ops", at), at.at("ops"), chosen, ops, inputs)
+        else:
+            _allow(part, ("config", "inputs"), at)
+            _op(node.definition, here, part, at, required=here in chosen, ops=ops)
+        for input_name, one in _section(part, "inputs", at).items():
+            if input_name not in node.definition.ins:
+                raise at.at("inputs", input_name).fault(f"{name} has no such input{meant(input_name, node.definition.ins)}", known_keys(node.definition.ins))
+            if (name, input_name) in graph.dependencies:
+                raise at.at("inputs", input_name).fault("another step gives this input", "Take it away.")
+            inputs[here, input_name] = one
+
+
+def _allow(part: Mapping[str, Any], allowed: tuple[str, ...], place: Place) -> None:
+    for key in part:
+        if key not in allowed:
+            raise place.at(key).fault(f"there is no key {key!r} here{meant(str(key), allowed)}", f"Allowed here: {', '.join(allowed)}.")
+
+
+def _op(
+    op: OpDefinition,
+    path: tuple[str, ...],
+    part: Mapping[str, Any],
+    place: Place,
+    *,
+    required: bool,
+    ops: dict[tuple[str, ...], Config],
+) -> None:
+    if op.config_type is None:
+        if part.get("config"):
+            raise place.at("config").fault(f"{op.name} takes no configuration", "Take it away, or give the op a parameter `config`.")
+        return
+    if required or part.get("config") is not None:
+        ops[path] = make_config(op.config_type, part.get("config") or {}, place.at("config"), Context())
+
+
+def _resources(
+    job: JobDefinition, steps: Mapping[str, Step], document: Mapping[str, Any], place: Place
+) -> dict[str, Config | None]:
+    given = _section(document, "resources", place)
+    what = f"job {job.name!r}"
+    for key in given:
+        if key not in job.resource_defs:
+            raise place.at("resources", key).fault(f"the job has no such resource{meant(str(key), job.resource_defs)}", known_keys(job.resource_defs))
+    wanted: dict[str, None] = {}
+    for key, by in used_by(steps.values()):
+        if key not in job.resource_defs:
+            raise missing(what, key, job.resource_defs, by=by)
+        wanted[key] = None
+    found: dict[str, Config | None] = {}
+    for key in in_order(what, job.resource_defs, wanted):
+        at = place.at("resources", key)
+        part = _section(given, key, place.at("resources"))
+        _allow(part, ("config",), at)
+        found[key] = _resource_config(job.resource_defs[key], part.get("config"), at.at("config"))
+    return found
+
+
+def _resource_config(definition: ResourceDefinition, given: Any, place: Place) -> Config | None:
+    if definition.config_type is None:
+        if given:
+            raise place.fault("the resource takes no configuration", "Take it away.")
+        return None
+    own = definition.config
+    value = own if given is None else merged(own, given) if isinstance(own, Mapping) else given
+    return make_config(definition.config_type, {} if value is None else value, place, Context())
+
+
+def _check_inputs(config: RunConfig, steps: Mapping[str, Step]) -> None:
+    """Raise UsageError for an input that nothing gives."""
+    for step in steps.values():
+        for one in step.inputs:
+            parts = one.source.sources if isinstance(one.source, FanInSource) else (one.source,)
+            for source in parts:
+                if isinstance(source, ConfigSource) and not one.definition.is_nothing and config.input(source) is NO_DEFAULT:
+                    raise _open_input(step, one.name, source)
+
+
+def _open_input(step: Step, name: str, source: ConfigSource) -> Exception:
+    where = f"ops.{'.ops.'.join(source.path)}.inputs.{source.input_name}" if source.path else f"inputs.{source.input_name}"
+    return fault(
+        f"step {step.key}: nothing gives its input {name!r}",
+        f"Connect it to another op, give it a default, or write it into the run config: {where}.",
+    )
+
+
+def merged(under: Any, over: Any) -> Any:
+    """`over`, with what only `under` has; mappings key by key."""
+    if not isinstance(under, Mapping) or not isinstance(over, Mapping):
+        return over
+    return {**under, **{key: merged(under[key], value) if key in under else value for key, value in over.items()}}
