@@ -32,6 +32,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", POLICY, "yaml"),
     "engine/artifacts": (CONFIG, ERRORS),
+    "engine/definitions": (EVENTS, CONFIG, ERRORS, "msgspec"),  # what users declare; nothing that runs or keeps it
     "engine/coordination": (EVENTS, LOG, CONFIG, ERRORS, "foldlog.engine.artifacts", "foldlog.engine.views"),
     "engine/open": (*WIRED, "sqlalchemy"),
     "engine/urls": (),
