@@ -7,7 +7,7 @@ Not here: holding a value against it (checking.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,18 +25,27 @@ class Field:
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    above: float | None = None  #: as `minimum`, itself excluded
+    below: float | None = None
+    shortest: int = 0  #: characters of a text, items of a list or a mapping
+    longest: int | None = None
+    pattern: str | None = None  #: what a text holds somewhere, as `re.search` reads it
     fields: Mapping[str, Field] | None = None
     options: tuple[Field, ...] = ()  #: of a list or a mapping: its one kind of item
+    nullable: bool = False  #: whether null is a value of its own, and does not stand for the default
+    factory: Callable[[], Any] | None = None  #: makes the default, each time anew
+    taken: type | None = None  #: an object of this class is taken as it is
+    make: Callable[[Any], Any] | None = None  #: what becomes of a value that fits; its ValueError is one of the value
 
 
 def text(*, required: bool = False, default: str | None = None, secret: bool = False) -> Field:
     """Text that is not empty. `secret`: never shown, wherever it was written."""
-    return Field(kind="text", required=required, default=default, secret=secret)
+    return Field(kind="text", required=required, default=default, secret=secret, shortest=1)
 
 
 def folder(*, required: bool = False, default: str | None = None) -> Field:
     """A path on this machine; a relative one is meant from the folder of foldlog.yaml. Given to the part as text."""
-    return Field(kind="folder", required=required, default=default)
+    return Field(kind="folder", required=required, default=default, shortest=1)
 
 
 def integer(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..errors import UsageError
 
 Path = tuple[str | int, ...]  #: keys and list indexes, from the top
 MASK = "***"
+REMEDY: Final = "Correct the line; docs/config.md has the whole file by example."
 
 
 class Source(NamedTuple):
@@ -26,10 +27,11 @@ class Place:
     path: Path = ()
     source: Source | None = field(default=None, repr=False)
     hidden: tuple[str, ...] = field(default=(), repr=False, compare=False)  #: what no error from here may show
+    remedy: str = field(default=REMEDY, repr=False, compare=False)  #: of a fault that has none of its own
 
     def at(self, *keys: str | int) -> Place:
         """The place of something inside this one."""
-        return Place((*self.path, *keys), self.source, self.hidden)
+        return replace(self, path=(*self.path, *keys))
 
     def hiding(self, *secrets: str) -> Place:
         """The same place, whose errors do not show these texts."""
@@ -64,9 +66,7 @@ class Place:
         """The error that something here is wrong."""
         problem = without(problem, self.hidden)
         error = UsageError(": ".join(part for part in (self.where, self.name, problem) if part))
-        error.remedy = (
-            without(remedy or "", self.hidden) or "Correct the line; docs/config.md has the whole file by example."
-        )
+        error.remedy = without(remedy or self.remedy, self.hidden)
         return error
 
 

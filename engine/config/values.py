@@ -36,7 +36,7 @@ def env_name(value: object) -> str | None:
     """NAME, if the value is written as `{env: NAME}`."""
     if isinstance(value, Mapping) and len(value) == 1:
         name = value.get("env")
-        return name if isinstance(name, str) else None
+        return name if isinstance(name, str) and not isinstance(name, FromEnv) else None
     return None
 
 
