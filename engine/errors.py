@@ -7,6 +7,7 @@ FoldlogError
     UnavailableError         the store gave no answer: repeat the call as it was, with the same key
     CorruptLogError          what is stored does not add up: stop writing, verify, restore
         HistoryDiverged        the cursor is from another history: rebuild the reader's state
+    UserCodeError            code of a user raised; the cause is its error: correct that code
     ViewStopped              a view cannot take in an event: correct the fold, then rebuild that view
     UsageError               the call can never succeed: change the code or the setting (also a ValueError)
         ReadOnlyError          the log was opened for reading: open it for writing
@@ -62,6 +63,12 @@ class ViewStopped(FoldlogError):
     """A view cannot take in an event. The log and the other views go on."""
 
     remedy = "Correct the fold named here, then run `foldlog rebuild --view NAME`."
+
+
+class UserCodeError(FoldlogError):
+    """Code of a user raised, at the place that the message names. `__cause__` is its error."""
+
+    remedy = "Correct the code that raised; its own error is the cause of this one."
 
 
 class UsageError(FoldlogError, ValueError):

@@ -1,0 +1,41 @@
+"""Where code of users is called: what it raises is told apart from what foldlog raises."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ..errors import FoldlogError, UserCodeError
+
+
+@contextmanager
+def user_code_error_boundary(
+    error_cls: type[UserCodeError] = UserCodeError,
+    msg_fn: Callable[[], str] = lambda: "code of a user raised",
+    log_manager: logging.Logger | None = None,
+) -> Iterator[None]:
+    """Around a call of code that users wrote. What it raises becomes an `error_cls` with that as its cause.
+
+    A FoldlogError passes as it is: its message already says where. So does what is no Exception, as an interrupt. The
+    message, of `msg_fn`, is followed by that of the error. `log_manager` is told, too, if given.
+    """
+    try:
+        yield
+    except FoldlogError:
+        raise
+    except Exception as error:
+        message = f"{msg_fn()}: {described(error)}"
+        if log_manager is not None:
+            log_manager.error(message, exc_info=error)
+        raise error_cls(message) from error
+
+
+def described(error: BaseException) -> str:
+    """The class and the message of an error, on one line."""
+    try:
+        text = str(error)
+    except Exception as trouble:  # a user's exception may fail to print; that must not hide it
+        text = f"<str() raised {type(trouble).__name__}>"
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,268 @@
+"""What may be executed next: keeps count of what each step still waits for.
+
+Promises: a step is handed out once, when all that it waits for is settled; in the order of the plan. What lies behind
+a failure is *abandoned*; what needs an output that stayed away is *skipped*, and so on downstream. A mapped step is
+handed out once for each key of its dynamic output; whoever collects waits for all of them.
+Knows no events and no values; time is not its concern. Work is in proportion to steps and dependencies.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..definitions.steps import (
+    CollectSource,
+    ConfigSource,
+    FanInSource,
+    MappedSource,
+    Step,
+    StepInputDef,
+    StepOutputSource,
+)
+from .plan import ExecutionPlan
+
+
+class Outcome(StrEnum):
+    """How a step ended, or why it never began."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    SKIPPED = "SKIPPED"  #: what it needs stayed away, by the will of who makes it
+    ABANDONED = "ABANDONED"  #: what it needs failed
+
+
+_BAD = (Outcome.FAILURE, Outcome.ABANDONED)
+
+
+class Instance(NamedTuple):
+    """A step to execute: of a mapped one, that of one key."""
+
+    step: Step
+    mapping_key: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.step.key if self.mapping_key is None else f"{self.step.key}[{self.mapping_key}]"
+
+
+class Ref(NamedTuple):
+    """A value that some step gave."""
+
+    run_id: str
+    step_key: str
+    output: str
+    mapping_key: str | None = None
+
+
+class Skip(NamedTuple):
+    """A step that is not executed, and why."""
+
+    instance: Instance
+    outcome: Outcome
+    reason: str
+
+
+class Frontier:
+    """The state of one execution of a plan."""
+
+    def __init__(self, plan: ExecutionPlan, run_id: str) -> None:
+        self._plan = plan
+        self._run_id = run_id
+        self._index = {key: number for number, key in enumerate(plan.job.steps)}
+        self._outputs: dict[tuple[str, str], str] = dict(plan.known.outputs)
+        self._mapping_keys: dict[tuple[str, str], tuple[str, ...]] = dict(plan.known.mapping_keys)
+        self.outcomes: dict[str, Outcome] = {  #: by step key, mapped ones with their key; barriers without
+            **dict.fromkeys(plan.known.succeeded, Outcome.SUCCESS),
+            **dict.fromkeys(plan.known.skipped, Outcome.SKIPPED),
+        }
+        self._waits: dict[str, set[str]] = {}
+        self._waiters: dict[str, list[str]] = {}
+        self._units: dict[str, Instance] = {}
+        self._barriers: dict[str, list[str]] = {}  #: mapped step to the keys of its instances
+        self._mapped: dict[str, list[Step]] = {}  #: step with a dynamic output to the steps mapped over it
+        self._ready: list[tuple[int, int, str]] = []
+        self._order: dict[str, int] = {}  #: of mapping keys, as they were yielded
+        self._skips: list[Skip] = []
+        self._open: list[str] = []  #: units that wait for nothing more, and are still to be decided on
+        self._begin()
+
+    def pop(self) -> Instance | None:
+        """The next step to execute; None if none can be begun now."""
+        return self._units[heapq.heappop(self._ready)[2]] if self._ready else None
+
+    def put_back(self, instance: Instance) -> None:
+        """Hand it out again: it is to be tried once more."""
+        self._push(instance)
+
+    def skips(self) -> list[Skip]:
+        """The steps that were found not to be executed since the last call."""
+        found, self._skips = self._skips, []
+        return found
+
+    def settle(self, instance: Instance, outcome: Outcome, outputs: dict[str, tuple[str, ...] | None]) -> None:
+        """Say how a step ended, and which outputs came: of a dynamic one, under which keys."""
+        key = instance.key
+        for name, mapping_keys in outputs.items():
+            self._outputs[key, name] = self._run_id
+            if mapping_keys is not None:
+                self._mapping_keys[key, name] = mapping_keys
+        self._settled(key, outcome)
+
+    def refs(self, instance: Instance, given: StepInputDef) -> list[Ref]:
+        """The values that an input is made of, as far as there are any."""
+        sources = given.source.sources if isinstance(given.source, FanInSource) else (given.source,)
+        return [ref for one in sources if not isinstance(one, ConfigSource) for ref in self._refs(instance, one)]
+
+    def ref(self, instance: Instance, source: object) -> list[Ref]:
+        """The same, of one source."""
+        return list(self._refs(instance, source))
+
+    # -- how it works -------------------------------------------------------------------------------------------
+    # A unit is what can settle: an instance of a step, or the barrier of a mapped step, which settles with the last
+    # of its instances. Each waits for units; when none is left, it is decided on.
+
+    def _begin(self) -> None:
+        for step in self._plan.steps.values():
+            if step.mapped_over is not None:
+                self._mapped.setdefault(step.mapped_over[0], []).append(step)
+            else:
+                self._add(Instance(step), step.upstream)
+        # Of a dynamic output that an earlier run gave, the steps mapped over it may begin at once.
+        for source in [key for key in self._mapped if key not in self._plan.steps]:
+            self._expand(source)
+        self._decide_ready()
+
+    def _add(self, instance: Instance, upstream: tuple[str, ...]) -> None:
+        key = instance.key
+        self._units[key] = instance
+        self._wait(key, [one for one in upstream if self._is_open(one)])
+
+    def _is_open(self, key: str) -> bool:
+        """Whether a unit is still to settle. One that is neither chosen nor known is replaced by a value given."""
+        return key not in self.outcomes and key.partition("[")[0] in self._plan.steps
+
+    def _wait(self, unit: str, others: list[str]) -> None:
+        self._waits[unit] = set(others)
+        for one in self._waits[unit]:
+            self._waiters.setdefault(one, []).append(unit)
+        if not others:
+            self._open.append(unit)
+
+    def _expand(self, source: str) -> None:
+        """The instances of the steps that are mapped over outputs of `source`."""
+        lanes = self._mapped.pop(source, [])
+        inside = {step.key for step in lanes}
+        for step in lanes:
+            keys = self._mapping_keys.get(step.mapped_over or ("", ""), ())
+            self._order.update({key: number for number, key in enumerate(keys)})
+            wanted = [key for key in keys if self._plan.wants(step, key)]
+            for key in wanted:
+                upstream = tuple(f"{one}[{key}]" if one in inside else one for one in step.upstream if one != source)
+                self._add(Instance(step, key), upstream)
+            self._barriers[step.key] = [f"{step.key}[{key}]" for key in wanted]
+            self._wait(step.key, [one for one in self._barriers[step.key] if one not in self.outcomes])
+
+    def _settled(self, first: str, outcome: Outcome) -> None:
+        self._settle_one(first, outcome)
+        self._decide_ready()
+
+    def _settle_one(self, key: str, outcome: Outcome) -> None:
+        self.outcomes[key] = outcome
+        for unit in self._waiters.pop(key, ()):
+            waits = self._waits[unit]
+            waits.discard(key)
+            if not waits:
+                self._open.append(unit)
+        if key in self._mapped:
+            self._expand(key)
+
+    def _decide_ready(self) -> None:
+        """Look at every unit that waits for nothing more; deciding on one may open others."""
+        while self._open:
+            key = self._open.pop()
+            if key in self._barriers:
+                self._settle_one(key, self._outcome_of_all(key))
+                continue
+            skip = self._decide(self._units[key])
+            if skip is None:
+                self._push(self._units[key])
+            else:
+                self._skips.append(skip)
+                self._settle_one(key, skip.outcome)
+
+    def _outcome_of_all(self, mapped: str) -> Outcome:
+        """Of the instances of a mapped step together; of none, that of the step that should have given the keys."""
+        over = self._plan.job.steps[mapped].mapped_over
+        outcomes = [self.outcomes.get(one) for one in self._barriers[mapped]]
+        if not outcomes and over is not None:
+            outcomes = [self.outcomes.get(over[0])]
+        if any(one in _BAD for one in outcomes):
+            return Outcome.ABANDONED
+        return Outcome.SKIPPED if all(one is Outcome.SKIPPED for one in outcomes) else Outcome.SUCCESS
+
+    def _push(self, instance: Instance) -> None:
+        number = self._order.get(instance.mapping_key or "", 0)
+        heapq.heappush(self._ready, (self._index[instance.step.key], number, instance.key))
+
+    def _decide(self, instance: Instance) -> Skip | None:
+        """Why a step is not executed; None if it is."""
+        for one in instance.step.upstream:
+            outcome = self.outcomes.get(self._lane(instance, one)) or self.outcomes.get(one)
+            if outcome in _BAD:
+                return Skip(instance, Outcome.ABANDONED, f"{one} failed")
+        for one in instance.step.after:
+            if self.outcomes.get(one) is Outcome.SKIPPED:
+                return Skip(instance, Outcome.SKIPPED, f"{one} was skipped")
+        for given in instance.step.inputs:
+            if (missing := self._missing(instance, given)) is not None:
+                return Skip(instance, Outcome.SKIPPED, f"input {given.name!r}: {missing.step_key}.{missing.output} stayed away")
+        return None
+
+    def _missing(self, instance: Instance, given: StepInputDef) -> StepOutputSource | None:
+        """An output that the input cannot do without, and that stayed away. A list does with those that came."""
+        for one in given.step_sources():
+            if isinstance(one, CollectSource) and self.outcomes.get(one.step_key) is Outcome.SKIPPED:
+                return StepOutputSource(one.step_key, one.output)
+        sources = [one for one in given.step_sources() if isinstance(one, StepOutputSource | MappedSource)]
+        absent = [one for one in sources if self._was_settled(instance, one) and not list(self._refs(instance, one))]
+        if not absent:
+            return None
+        if isinstance(given.source, FanInSource) and len(absent) < len(given.source.sources):
+            return None
+        first = absent[0]
+        return first if isinstance(first, StepOutputSource) else StepOutputSource(first.step_key, first.output)
+
+    def _was_settled(self, instance: Instance, source: StepOutputSource | MappedSource) -> bool:
+        return self._lane(instance, source.step_key) in self.outcomes or source.step_key in self.outcomes
+
+    def _lane(self, instance: Instance, step_key: str) -> str:
+        """The key of a step upstream: in the instance's own lane, if it is mapped, too."""
+        if instance.mapping_key is None or self._plan.job.steps[step_key].mapped_over != instance.step.mapped_over:
+            return step_key
+        return f"{step_key}[{instance.mapping_key}]"
+
+    def _refs(self, instance: Instance, source: object) -> Iterator[Ref]:
+        match source:
+            case StepOutputSource(step_key, output):
+                key = self._lane(instance, step_key)
+                if (run_id := self._outputs.get((key, output))) is not None:
+                    yield Ref(run_id, key, output)
+            case MappedSource(step_key, output):
+                if (run_id := self._outputs.get((step_key, output))) is not None:
+                    yield Ref(run_id, step_key, output, instance.mapping_key)
+            case CollectSource(step_key, output):
+                yield from self._collected(step_key, output)
+
+    def _collected(self, step_key: str, output: str) -> Iterator[Ref]:
+        over = self._plan.job.steps[step_key].mapped_over
+        if over is None:
+            for key in self._mapping_keys.get((step_key, output), ()):
+                yield Ref(self._outputs[step_key, output], step_key, output, key)
+            return
+        for key in self._mapping_keys.get(over, ()):
+            lane = f"{step_key}[{key}]"
+            if (run_id := self._outputs.get((lane, output))) is not None:
+                yield Ref(run_id, lane, output)

@@ -1,0 +1,141 @@
+"""An execution plan: the steps of a job that a run executes, and what earlier runs give to them.
+
+Promises: every input of a chosen step is given, by a chosen step, by an earlier run, by the run config or by a default;
+what is not is said before a run is created. The same job and selection give the same plan, and the same snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..definitions.job import JobDefinition
+from ..definitions.names import fault
+from ..definitions.selection import Selectable, select
+from ..definitions.steps import CollectSource, MappedSource, Step, StepInputDef
+
+Output = tuple[str, str]  #: key of a step (with its mapping key, if it is mapped), name of an output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What earlier runs have made of steps that this run does not execute."""
+
+    outputs: Mapping[Output, str] = field(default_factory=dict)  #: to the run that has the value
+    mapping_keys: Mapping[Output, tuple[str, ...]] = field(default_factory=dict)  #: of dynamic outputs, in order
+    succeeded: frozenset[str] = frozenset()  #: steps
+    skipped: frozenset[str] = frozenset()
+
+
+NOTHING_KNOWN = Known()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExecutionPlan:
+    """The steps that a run executes. Mapped ones stand for one for each key; `only` names those that are chosen."""
+
+    job: JobDefinition
+    steps: Mapping[str, Step]  #: in order
+    known: Known = NOTHING_KNOWN
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: mapped step to its keys, where not all
+    step_keys: tuple[str, ...] | None = None  #: as a run records them; None: all of the job
+
+    def wants(self, step: Step, mapping_key: str | None) -> bool:
+        """Whether the step, of that key, is to be executed."""
+        if step.key not in self.steps:
+            return False
+        return mapping_key is None or step.key not in self.only or mapping_key in self.only[step.key]
+
+    def document(self) -> dict[str, Any]:
+        """As a snapshot keeps it: what re-execution needs to know, and people look at."""
+        return {"job": self.job.name, "steps": {key: _step_document(step) for key, step in self.steps.items()}}
+
+
+def plan_of(
+    job: JobDefinition,
+    *,
+    op_selection: str | Sequence[str] | None = None,
+    step_keys: Collection[str] | None = None,
+    known: Known = NOTHING_KNOWN,
+    only: Mapping[str, frozenset[str]] | None = None,
+    given: Collection[tuple[tuple[str, ...], str]] = (),
+) -> ExecutionPlan:
+    """The plan of a job, or of a part of it.
+
+    `op_selection`: in the syntax of selections, over step keys. `step_keys`: these. `known`, `only`: for
+    re-execution. `given`: inputs that the run config gives, by path and name, in place of a step that is not chosen.
+    Raises UsageError for a step that is not there, and for an input that nothing gives.
+    """
+    if not job.steps:
+        raise fault(f"job {job.name!r} has no steps", "Select something, or call an op in it.")
+    chosen = _chosen(job, op_selection, step_keys)
+    if chosen is None:
+        return ExecutionPlan(job=job, steps=job.steps, known=known, only=only or {})
+    steps = {key: step for key, step in job.steps.items() if key in chosen}
+    plan = ExecutionPlan(job=job, steps=steps, known=known, only=only or {}, step_keys=tuple(_concrete(steps, only or {})))
+    for step in steps.values():
+        for one in step.inputs:
+            _check_given(plan, step, one, given)
+    return plan
+
+
+def _chosen(
+    job: JobDefinition, op_selection: str | Sequence[str] | None, step_keys: Collection[str] | None
+) -> set[str] | None:
+    if op_selection is not None:
+        items = {key: Selectable(key=key, group=None, tags=step.tags) for key, step in job.steps.items()}
+        upstream = {key: step.upstream for key, step in job.steps.items()}
+        found = set(select(op_selection, items, upstream, what="op"))
+        return None if len(found) == len(job.steps) and step_keys is None else found
+    if step_keys is None:
+        return None
+    for key in step_keys:
+        if key not in job.steps:
+            from ..config.place import meant
+
+            raise fault(f"job {job.name!r} has no step {key!r}{meant(key, job.steps)}", "`foldlog job list --steps` lists them.")
+    return set(step_keys)
+
+
+def _concrete(steps: Mapping[str, Step], only: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    for key in steps:
+        if key in only:
+            yield from (f"{key}[{one}]" for one in sorted(only[key]))
+        else:
+            yield key
+
+
+def _check_given(plan: ExecutionPlan, step: Step, one: StepInputDef, given: Collection[Any]) -> None:
+    known = plan.known
+    for source in one.step_sources():
+        if source.step_key in plan.steps or source.step_key in known.succeeded or source.step_key in known.skipped:
+            continue
+        if isinstance(source, CollectSource | MappedSource) and (source.step_key, source.output) in known.mapping_keys:
+            continue
+        if (step.path, one.name) in given or one.definition.has_default or one.definition.is_nothing:
+            continue
+        raise fault(
+            f"step {step.key}: its input {one.name!r} comes from {source.step_key}, which is not selected",
+            f"Select that too (+{step.key}), re-execute a run in which it succeeded, or give a value in the run config: "
+            f"ops.{'.ops.'.join(step.path)}.inputs.{one.name}.",
+        )
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "op": step.op.name,
+        "inputs": {one.name: [f"{source.step_key}.{source.output}" for source in one.step_sources()] for one in step.inputs},
+        "outputs": {name: {"required": out.is_required, "dynamic": out.is_dynamic} for name, out in step.outs.items()},
+        "upstream": list(step.upstream),
+    }
+    if step.mapped_over is not None:
+        document["mapped_over"] = ".".join(step.mapped_over)
+    if step.node.making is not None:
+        document["assets"] = [key.to_text() for key in step.node.making.asset_keys]
+        document["checks"] = [str(key) for key in step.node.making.check_keys]
+    if step.op.pool is not None:
+        document["pool"] = step.op.pool
+    if step.retry_policy is not None:
+        document["retry_policy"] = step.retry_policy.to_document()
+    return document

@@ -1,0 +1,103 @@
+"""One run in the process that executes it: its plan, configuration, resources, and what was learnt on the way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from ..definitions.assets import AssetsDefinition
+from ..definitions.job import JobDefinition
+from ..definitions.names import fault
+from ..definitions.run_config import RunConfig
+from ..events.key import AssetKey
+from ..reporting.planned import Planned
+from ..reporting.recorder import Recorder
+from .deployment import Deployment
+from .frontier import Frontier
+from .plan import ExecutionPlan
+
+PARTITION_TAG = "foldlog/partition"  #: tag of a run that is of one partition
+ALL_LIMIT = 10_000  #: partitions asked for at a time
+
+
+@dataclass(eq=False, kw_only=True)
+class RunContext:
+    """What is shared by all steps of a run."""
+
+    instance: Deployment
+    plan: ExecutionPlan
+    run_id: str
+    tags: Mapping[str, str]
+    config: RunConfig
+    recorder: Recorder
+    frontier: Frontier
+    planned: Planned
+    now: datetime  #: of the start of the run: partitions are listed as of then
+    dice: random.Random = field(default_factory=random.Random)  #: for the jitter of pauses
+    resources: dict[str, Any] = field(default_factory=dict)
+    data_versions: dict[tuple[AssetKey, str | None], str] = field(default_factory=dict)  #: of what this run has made
+
+    @property
+    def job(self) -> JobDefinition:
+        return self.plan.job
+
+    @property
+    def partition_key(self) -> str | None:
+        """The partition that the run is of."""
+        return self.tags.get(PARTITION_TAG)
+
+    def partition_of(self, definition: AssetsDefinition) -> str | None:
+        """The partition that the run makes of an asset; None if that has none."""
+        return self.partition_key if definition.partitions_def is not None else None
+
+    def time_window(self, key: str) -> tuple[datetime, datetime]:
+        """The time that a partition of the job is of. Raises UsageError if it is of none."""
+        partitions = self.job.partitions_def
+        window = getattr(partitions, "time_window_for_partition_key", None)
+        if window is None:
+            raise fault(f"job {self.job.name!r} has no partitions by time", "Use context.partition_key.")
+        start, end = window(key)
+        return start, end
+
+    def upstream_partitions(self, definition: AssetsDefinition, upstream: AssetKey) -> tuple[str, ...] | None:
+        """The partitions of an asset upstream that this run's partition is made of; None if that has none."""
+        assets = self.job.assets
+        above = assets.partitions_of(upstream) if assets is not None else None
+        if assets is None or above is None:
+            return None
+        mapping = assets.mapping(definition, upstream)
+        if mapping is None:
+            return None
+        own = definition.partitions_def
+        keys = [] if own is None or self.partition_key is None else [self.partition_key]
+        return tuple(mapping.upstream_keys(keys, downstream=own, upstream=above, now=self.now, dynamic=self.dynamic))
+
+    def dynamic(self, name: str) -> list[str]:
+        """The keys of dynamic partitions, all of them."""
+        return all_dynamic(self.instance, name)
+
+    def data_version(self, code_version: str | None, inputs: Mapping[str, str]) -> str:
+        """The data version of what was made, where user code says none: of the code and of what was read.
+
+        Without a code version nobody knows whether the same inputs give the same; then each run makes another.
+        """
+        digest = blake2b(digest_size=16)
+        for part in (code_version or f"run {self.run_id}", *(f"{key}={inputs[key]}" for key in sorted(inputs))):
+            digest.update(f"{len(part)}:{part};".encode())
+        return digest.hexdigest()
+
+
+def all_dynamic(instance: Deployment, name: str) -> list[str]:
+    """The keys of dynamic partitions, in the order in which they were added."""
+    found: list[str] = []
+    cursor: str | None = None
+    while page := instance.get_dynamic_partitions(name, limit=ALL_LIMIT, cursor=cursor):
+        found += page
+        if len(page) < ALL_LIMIT:
+            break
+        cursor = page[-1]
+    return found
