@@ -170,7 +170,9 @@ def multi_asset(
         else:
             declared = {node_name(one.asset_key): one for one in specs or ()}
         _check_distinct(what, declared)
-        given = tuple(partitions_def and replace(one, partitions_def=partitions_def) or one for one in declared.values())
+        given = tuple(
+            (partitions_def and replace(one, partitions_def=partitions_def)) or one for one in declared.values()
+        )
         by_key = {one.asset_key: one for one in given}
         outputs = dict(zip(declared, by_key, strict=True))
         if internal_asset_deps:
@@ -291,7 +293,11 @@ class _Inputs:
 
     def _add_parameter(self, name: str, parameter: Parameter, given: AssetIn | None, prefix: tuple[str, ...]) -> None:
         given = given or AssetIn(key_prefix=prefix or None)
-        key = key_with(given.key_prefix, AssetKey((name,))) if given.key is None else key_with(given.key_prefix, given.key)
+        key = (
+            key_with(given.key_prefix, AssetKey((name,)))
+            if given.key is None
+            else key_with(given.key_prefix, given.key)
+        )
         self.ins[name] = in_of(given, parameter.annotation)
         self._note(name, AssetDep(key=key, partition_mapping=given.partition_mapping))
 
@@ -315,7 +321,9 @@ def _checks(what: str, specs: Sequence[AssetCheckSpec], own: tuple[AssetKey, ...
     found = {}
     for spec in specs:
         if key_of(spec.asset) not in own:
-            raise fault(f"{what}: the check {spec.name!r} is of {spec.asset}, which it does not make", "Use @asset_check.")
+            raise fault(
+                f"{what}: the check {spec.name!r} is of {spec.asset}, which it does not make", "Use @asset_check."
+            )
         if spec.key in found:
             raise fault(f"{what} has two checks called {spec.name!r}", "Give one another name.")
         found[spec.key] = spec
@@ -354,7 +362,9 @@ def _with_internal(
     found = dict(by_key)
     for output, deps in internal.items():
         if output not in outputs:
-            raise fault(f"{what}: internal_asset_deps has {output!r}, which is no output", f"There are {', '.join(outputs)}.")
+            raise fault(
+                f"{what}: internal_asset_deps has {output!r}, which is no output", f"There are {', '.join(outputs)}."
+            )
         key = outputs[output]
         found[key] = replace(found[key], deps=tuple(AssetDep.of(one) for one in deps))
     return found
@@ -376,5 +386,3 @@ def _one_partitions_def(what: str, specs: Sequence[AssetSpec]) -> PartitionsDefi
     if len(found) > 1:
         raise fault(f"{what}: its assets have different partitions", "Make those with other partitions elsewhere.")
     return next(iter(found))
-
-

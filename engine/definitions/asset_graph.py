@@ -85,7 +85,14 @@ class AssetGraph:
         above = self.partitions_of(upstream)
         if above is None:
             return None
-        return definition.mappings.get(upstream) or default_mapping(definition.partitions_def, above)
+        own = self.own_partitions(definition, upstream)
+        mapping = definition.mappings.get(upstream) or default_mapping(own, above)
+        mapping.check_fits(downstream=own, upstream=above)
+        return mapping
+
+    def own_partitions(self, definition: AssetsDefinition, upstream: AssetKey) -> PartitionsDefinition | None:
+        """The partitions of what `definition` makes; those of what it looks at, if it is a check."""
+        return definition.partitions_def if definition.specs else self.partitions_of(upstream)
 
     def select(self, selection: Selection) -> list[AssetKey]:
         """The keys that a selection names, in the order in which they were declared; see selection.py for the syntax."""
@@ -138,20 +145,29 @@ class AssetGraph:
         for one in self.definitions:
             for key in one.specs:
                 if key in keys:
-                    raise fault(f"the asset {key} is made twice, by {keys[key].node_name} and {one.node_name}", "Give one another key.")
+                    raise fault(
+                        f"the asset {key} is made twice, by {keys[key].node_name} and {one.node_name}",
+                        "Give one another key.",
+                    )
                 keys[key] = one
             for check in one.checks:
                 if check in checks:
                     raise fault(f"the check {check} is there twice", "Give one another name.")
                 checks[check] = one
             if one.node_name in names:
-                raise fault(f"two nodes are called {one.node_name!r}: {names[one.node_name].what} and {one.what}", "Give one another name.")
+                raise fault(
+                    f"two nodes are called {one.node_name!r}: {names[one.node_name].what} and {one.what}",
+                    "Give one another name.",
+                )
             names[one.node_name] = one
         known = {*keys, *self.external}
         for check in checks:
             if check.asset_key not in known:
                 texts = [str(key) for key in known]
-                raise fault(f"the check {check} is of {check.asset_key}, which is not there{meant(str(check.asset_key), texts)}", "Correct the key, or add the asset.")
+                raise fault(
+                    f"the check {check} is of {check.asset_key}, which is not there{meant(str(check.asset_key), texts)}",
+                    "Correct the key, or add the asset.",
+                )
 
     def _check_circles(self) -> None:
         state: dict[AssetKey, int] = {}
@@ -169,7 +185,9 @@ class AssetGraph:
                 elif above in path:
                     names = [*list(path)[list(path).index(above) :], above]
                     circle = " -> ".join(str(one) for one in reversed(names))
-                    raise fault(f"assets depend on each other in a circle: {circle}", "Take one of these dependencies away.")
+                    raise fault(
+                        f"assets depend on each other in a circle: {circle}", "Take one of these dependencies away."
+                    )
                 else:
                     path[above] = None
                     stack.append((above, iter(self.upstream[above])))
@@ -181,7 +199,9 @@ class AssetGraph:
                     try:
                         self.mapping(one, up)
                     except ValueError as error:
-                        raise fault(f"{one.what}, made of {up}: {error}", getattr(error, "remedy", "State a partition_mapping.")) from error
+                        raise fault(
+                            f"{one.what}, made of {up}: {error}", getattr(error, "remedy", "State a partition_mapping.")
+                        ) from error
 
 
 def _texts(selection: Any) -> Iterator[str]:
@@ -208,7 +228,11 @@ def _partitions(name: str, makings: Sequence[Making]) -> PartitionsDefinition | 
 
 def _graph(name: str, makings: Sequence[Making]) -> GraphDefinition:
     """The nodes, wired by keys; behind a blocking check comes all that is made of its asset."""
-    outputs = {key: FromOutput(one.definition.node_name, one.definition.output_of(key)) for one in makings for key in one.asset_keys}
+    outputs = {
+        key: FromOutput(one.definition.node_name, one.definition.output_of(key))
+        for one in makings
+        for key in one.asset_keys
+    }
     dependencies = {
         (one.definition.node_name, name): outputs[key]
         for one in makings
@@ -236,5 +260,3 @@ def _graph(name: str, makings: Sequence[Making]) -> GraphDefinition:
 def keys_of(assets: Iterable[AssetLike | AssetsDefinition]) -> list[AssetKey]:
     """Keys, of whatever a user may write."""
     return [key for one in assets for key in (one.keys if isinstance(one, AssetsDefinition) else (key_of(one),))]
-
-

@@ -125,7 +125,7 @@ class Composition:
         handles = [OutputHandle(name, output, out.is_dynamic) for output, out in definition.outs.items()]
         if not handles:
             return None
-        return handles[0] if len(handles) == 1 else namedtuple(f"{name}_outputs", definition.outs)(*handles)  # type: ignore[misc]  # noqa: PYI024
+        return handles[0] if len(handles) == 1 else namedtuple(f"{name}_outputs", definition.outs)(*handles)  # type: ignore[misc]
 
     def _name(self, pending: PendingNode) -> str:
         if pending.name is not None:
@@ -137,7 +137,9 @@ class Composition:
             name, number = f"{pending.definition.name}_{number}", number + 1
         return name
 
-    def _bound(self, what: str, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _bound(
+        self, what: str, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
         names = list(definition.ins)
         if len(args) > len(names):
             raise fault(
@@ -192,7 +194,9 @@ class PendingNode:
 
     def with_retry_policy(self, policy: RetryPolicy) -> PendingNode:
         if not isinstance(policy, RetryPolicy):
-            raise fault(f"{self.definition.name}: {policy!r:.80} is no RetryPolicy", "Write RetryPolicy(max_retries=3).")
+            raise fault(
+                f"{self.definition.name}: {policy!r:.80} is no RetryPolicy", "Write RetryPolicy(max_retries=3)."
+            )
         return replace(self, retry_policy=policy)
 
 
@@ -250,4 +254,6 @@ def source_of(what: str, given: Any) -> Source:
     if hasattr(given, "_fields"):
         problem = f"{what} is given all outputs of a node at once: {', '.join(given._fields)}"
         raise fault(problem, f"Take one of them, as .{given._fields[0]}.")
-    raise fault(problem, "A plain value belongs into the run config (ops: NAME: inputs:), a default, or an op that returns it.")
+    raise fault(
+        problem, "A plain value belongs into the run config (ops: NAME: inputs:), a default, or an op that returns it."
+    )

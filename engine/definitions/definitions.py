@@ -93,7 +93,10 @@ class Definitions:
         """The job of a name. Raises UsageError if there is none."""
         if name not in self._jobs:
             there = ", ".join(self._jobs) or "none"
-            raise fault(f"there is no job {name!r}{meant(name, self._jobs)} (there are: {there})", "`foldlog job list` lists them.")
+            raise fault(
+                f"there is no job {name!r}{meant(name, self._jobs)} (there are: {there})",
+                "`foldlog job list` lists them.",
+            )
         return self._jobs[name]
 
     def asset_job(self, selection: Selection = "*", *, name: str = ALL_ASSETS, **options: Any) -> JobDefinition:
@@ -106,7 +109,9 @@ class Definitions:
         elif isinstance(one, JobDefinition):
             job = one.with_resources(self._with_default())
         else:
-            raise fault(f"Definitions: {one!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
+            raise fault(
+                f"Definitions: {one!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job()."
+            )
         if job.name in self._jobs:
             raise fault(f"Definitions: two jobs are called {job.name!r}", "Give one another name.")
         self._jobs[job.name] = job
@@ -141,4 +146,3 @@ class Definitions:
 
 DEFAULTS = ("io_manager",)  #: resources that execution provides where nobody does
 DEFAULT = ResourceDefinition(fn=lambda: None, takes_context=False)
-

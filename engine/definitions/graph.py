@@ -18,8 +18,8 @@ from .composition import (
     GraphInputHandle,
     OutputHandle,
     PendingNode,
-    composing,
     compose,
+    composing,
     current,
 )
 from .hook import HookDefinition
@@ -159,9 +159,13 @@ class GraphDefinition:
 
     def _check_output(self, what: str, source: FromOutput | Each | Collected) -> None:
         if source.node not in self.nodes:
-            raise fault(f"{what}: there is no node {source.node!r}{meant(source.node, self.nodes)}", "Correct the name.")
+            raise fault(
+                f"{what}: there is no node {source.node!r}{meant(source.node, self.nodes)}", "Correct the name."
+            )
         if source.output not in (outs := self.nodes[source.node].definition.outs):
-            raise fault(f"{what}: {source.node} has no output {source.output!r}{meant(source.output, outs)}", "Correct it.")
+            raise fault(
+                f"{what}: {source.node} has no output {source.output!r}{meant(source.output, outs)}", "Correct it."
+            )
 
 
 @overload
@@ -207,7 +211,9 @@ def make_graph(
     results = dict(_results(what, returned))
     stated = {RESULT: out} if isinstance(out, Out) else dict(out or {})
     if unknown := set(stated) - set(results):
-        raise fault(f"{what}: out has {sorted(unknown)[0]!r}, which it does not return", "Return a dict by those names.")
+        raise fault(
+            f"{what}: out has {sorted(unknown)[0]!r}, which it does not return", "Return a dict by those names."
+        )
     if not composition.nodes:
         raise fault(f"{what} calls no op", "Call at least one op or graph inside of it.")
     return GraphDefinition(
@@ -239,7 +245,8 @@ def _results(what: str, returned: Any) -> Iterator[tuple[str, FromOutput | Colle
                 yield check_name(f"{what}: output", name), Collected(node, output)
             case EachHandle(node, output):
                 raise fault(
-                    f"{what} returns what .map() gave as it is: {node}.{output}", "Return its .collect(), the list of all."
+                    f"{what} returns what .map() gave as it is: {node}.{output}",
+                    "Return its .collect(), the list of all.",
                 )
             case _:
                 raise fault(

@@ -73,7 +73,9 @@ def check_hooks(what: str, hooks: Iterable[HookDefinition] | None) -> frozenset[
     found = frozenset(hooks or ())
     for one in found:
         if not isinstance(one, HookDefinition):
-            raise fault(f"{what}: hooks holds {one!r:.80}, which is no hook", "Make it with @success_hook or @failure_hook.")
+            raise fault(
+                f"{what}: hooks holds {one!r:.80}, which is no hook", "Make it with @success_hook or @failure_hook."
+            )
     if len({one.name for one in found}) != len(found):
         raise fault(f"{what}: two of its hooks have one name", "Give each a name of its own.")
     return found

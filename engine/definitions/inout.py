@@ -43,7 +43,9 @@ class In:
     default: Any = field(default=NO_DEFAULT, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
-    input_manager_key: str | None = field(default=None, kw_only=True)  #: the resource that loads it, if not its output's
+    input_manager_key: str | None = field(
+        default=None, kw_only=True
+    )  #: the resource that loads it, if not its output's
 
     @property
     def has_default(self) -> bool:

@@ -55,7 +55,9 @@ class JobDefinition:
         """A job of a graph; the options are those of `@job`. Raises UsageError for steps that wait in a circle."""
         what = f"job {check_name('job', name)!r}"
         if config is not None and not isinstance(config, Mapping):
-            raise fault(f"{what}: config={config!r:.80} is no mapping", "Write config={'ops': {'load': {'config': {...}}}}.")
+            raise fault(
+                f"{what}: config={config!r:.80} is no mapping", "Write config={'ops': {'load': {'config': {...}}}}."
+            )
         return cls(
             name=name,
             graph=graph,

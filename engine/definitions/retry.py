@@ -46,7 +46,10 @@ class RetryPolicy:
             given = getattr(self, argument)
             if given is not None and given not in list(kind):
                 allowed = ", ".join(kind)
-                raise fault(f"RetryPolicy: {argument}={given!r} is not one of {allowed}", f"Write {argument}='{allowed.split(', ')[0]}'.")
+                raise fault(
+                    f"RetryPolicy: {argument}={given!r} is not one of {allowed}",
+                    f"Write {argument}='{allowed.split(', ')[0]}'.",
+                )
 
     def wait_s(self, attempt: int, dice: random.Random) -> float:
         """Seconds between the end of `attempt` (1 for the first) and the next."""

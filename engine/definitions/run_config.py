@@ -51,14 +51,18 @@ def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mappi
     place = Place(remedy=REMEDY)
     for section in document:
         if section not in SECTIONS:
-            raise place.at(section).fault(f"there is no such section{meant(str(section), SECTIONS)}", f"Allowed here: {', '.join(SECTIONS)}.")
+            raise place.at(section).fault(
+                f"there is no such section{meant(str(section), SECTIONS)}", f"Allowed here: {', '.join(SECTIONS)}."
+            )
     ops: dict[tuple[str, ...], Config] = {}
     inputs: dict[tuple[tuple[str, ...], str], Any] = {}
     chosen = {step.path for step in steps.values()}
     _graph(job.graph, (), _section(document, "ops", place), place.at("ops"), chosen, ops, inputs)
     for name, value in _section(document, "inputs", place).items():
         if name not in job.graph.ins:
-            raise place.at("inputs", name).fault(f"the job has no such input{meant(name, job.graph.ins)}", known_keys(job.graph.ins))
+            raise place.at("inputs", name).fault(
+                f"the job has no such input{meant(name, job.graph.ins)}", known_keys(job.graph.ins)
+            )
         inputs[(), name] = value
     config = RunConfig(ops, inputs, _resources(job, steps, document, place), document)
     _check_inputs(config, steps)
@@ -86,7 +90,9 @@ def _graph(
     """Take in what is given of the nodes of a graph; of those not chosen, it is checked and not required."""
     for name in given:
         if name not in graph.nodes:
-            raise place.at(name).fault(f"there is no op {name!r} here{meant(str(name), graph.nodes)}", known_keys(graph.nodes))
+            raise place.at(name).fault(
+                f"there is no op {name!r} here{meant(str(name), graph.nodes)}", known_keys(graph.nodes)
+            )
     for name, node in graph.nodes.items():
         here, at = (*path, name), place.at(name)
         value = given.get(name)
@@ -99,7 +105,9 @@ def _graph(
             _op(node.definition, here, part, at, required=here in chosen, ops=ops)
         for input_name, one in _section(part, "inputs", at).items():
             if input_name not in node.definition.ins:
-                raise at.at("inputs", input_name).fault(f"{name} has no such input{meant(input_name, node.definition.ins)}", known_keys(node.definition.ins))
+                raise at.at("inputs", input_name).fault(
+                    f"{name} has no such input{meant(input_name, node.definition.ins)}", known_keys(node.definition.ins)
+                )
             if (name, input_name) in graph.dependencies:
                 raise at.at("inputs", input_name).fault("another step gives this input", "Take it away.")
             inputs[here, input_name] = one
@@ -108,7 +116,9 @@ def _graph(
 def _allow(part: Mapping[str, Any], allowed: tuple[str, ...], place: Place) -> None:
     for key in part:
         if key not in allowed:
-            raise place.at(key).fault(f"there is no key {key!r} here{meant(str(key), allowed)}", f"Allowed here: {', '.join(allowed)}.")
+            raise place.at(key).fault(
+                f"there is no key {key!r} here{meant(str(key), allowed)}", f"Allowed here: {', '.join(allowed)}."
+            )
 
 
 def _op(
@@ -122,7 +132,9 @@ def _op(
 ) -> None:
     if op.config_type is None:
         if part.get("config"):
-            raise place.at("config").fault(f"{op.name} takes no configuration", "Take it away, or give the op a parameter `config`.")
+            raise place.at("config").fault(
+                f"{op.name} takes no configuration", "Take it away, or give the op a parameter `config`."
+            )
         return
     if required or part.get("config") is not None:
         ops[path] = make_config(op.config_type, part.get("config") or {}, place.at("config"), Context())
@@ -135,7 +147,9 @@ def _resources(
     what = f"job {job.name!r}"
     for key in given:
         if key not in job.resource_defs:
-            raise place.at("resources", key).fault(f"the job has no such resource{meant(str(key), job.resource_defs)}", known_keys(job.resource_defs))
+            raise place.at("resources", key).fault(
+                f"the job has no such resource{meant(str(key), job.resource_defs)}", known_keys(job.resource_defs)
+            )
     wanted: dict[str, None] = {}
     for key, by in used_by(steps.values()):
         if key not in job.resource_defs:
@@ -166,12 +180,18 @@ def _check_inputs(config: RunConfig, steps: Mapping[str, Step]) -> None:
         for one in step.inputs:
             parts = one.source.sources if isinstance(one.source, FanInSource) else (one.source,)
             for source in parts:
-                if isinstance(source, ConfigSource) and not one.definition.is_nothing and config.input(source) is NO_DEFAULT:
+                if (
+                    isinstance(source, ConfigSource)
+                    and not one.definition.is_nothing
+                    and config.input(source) is NO_DEFAULT
+                ):
                     raise _open_input(step, one.name, source)
 
 
 def _open_input(step: Step, name: str, source: ConfigSource) -> Exception:
-    where = f"ops.{'.ops.'.join(source.path)}.inputs.{source.input_name}" if source.path else f"inputs.{source.input_name}"
+    where = (
+        f"ops.{'.ops.'.join(source.path)}.inputs.{source.input_name}" if source.path else f"inputs.{source.input_name}"
+    )
     return fault(
         f"step {step.key}: nothing gives its input {name!r}",
         f"Connect it to another op, give it a default, or write it into the run config: {where}.",

@@ -146,7 +146,9 @@ class _Flattener:
         for node in graph.nodes.values():
             here = (*path, node.name)
             inputs = {
-                name: self._source(graph, path, given, graph.dependencies.get((node.name, name)), here, name, definition)
+                name: self._source(
+                    graph, path, given, graph.dependencies.get((node.name, name)), here, name, definition
+                )
                 for name, definition in node.definition.ins.items()
             }
             if isinstance(node.definition, GraphDefinition):
@@ -204,7 +206,12 @@ class _Flattener:
                 if kind is not StepOutputSource:
                     raise fault(f"{'.'.join(path)}.{output} is a list, not a dynamic output", "Take it as it is.")
                 kind = CollectSource
-            graph, node, output, path = node.definition, node.definition.nodes[inner.node], inner.output, (*path, inner.node)
+            graph, node, output, path = (
+                node.definition,
+                node.definition.nodes[inner.node],
+                inner.output,
+                (*path, inner.node),
+            )
         return kind(".".join(path), output)
 
 

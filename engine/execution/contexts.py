@@ -225,7 +225,9 @@ class StepExecutionContext:
     ) -> None:
         """Record what was seen of an asset without making it."""
         self.log_event(
-            AssetObservation(asset_key=AssetKey.of(asset_key), partition=partition, metadata=to_metadata(metadata or {}))
+            AssetObservation(
+                asset_key=AssetKey.of(asset_key), partition=partition, metadata=to_metadata(metadata or {})
+            )
         )
 
     def __repr__(self) -> str:
@@ -305,5 +307,3 @@ class HookContext:
     @property
     def log(self) -> logging.Logger:
         return self._step.log
-
-

@@ -218,7 +218,9 @@ class Frontier:
                 return Skip(instance, Outcome.SKIPPED, f"{one} was skipped")
         for given in instance.step.inputs:
             if (missing := self._missing(instance, given)) is not None:
-                return Skip(instance, Outcome.SKIPPED, f"input {given.name!r}: {missing.step_key}.{missing.output} stayed away")
+                return Skip(
+                    instance, Outcome.SKIPPED, f"input {given.name!r}: {missing.step_key}.{missing.output} stayed away"
+                )
         return None
 
     def _missing(self, instance: Instance, given: StepInputDef) -> StepOutputSource | None:

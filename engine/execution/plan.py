@@ -73,7 +73,9 @@ def plan_of(
     if chosen is None:
         return ExecutionPlan(job=job, steps=job.steps, known=known, only=only or {})
     steps = {key: step for key, step in job.steps.items() if key in chosen}
-    plan = ExecutionPlan(job=job, steps=steps, known=known, only=only or {}, step_keys=tuple(_concrete(steps, only or {})))
+    plan = ExecutionPlan(
+        job=job, steps=steps, known=known, only=only or {}, step_keys=tuple(_concrete(steps, only or {}))
+    )
     for step in steps.values():
         for one in step.inputs:
             _check_given(plan, step, one, given)
@@ -94,7 +96,9 @@ def _chosen(
         if key not in job.steps:
             from ..config.place import meant
 
-            raise fault(f"job {job.name!r} has no step {key!r}{meant(key, job.steps)}", "`foldlog job list --steps` lists them.")
+            raise fault(
+                f"job {job.name!r} has no step {key!r}{meant(key, job.steps)}", "`foldlog job list --steps` lists them."
+            )
     return set(step_keys)
 
 
@@ -125,7 +129,9 @@ def _check_given(plan: ExecutionPlan, step: Step, one: StepInputDef, given: Coll
 def _step_document(step: Step) -> dict[str, Any]:
     document: dict[str, Any] = {
         "op": step.op.name,
-        "inputs": {one.name: [f"{source.step_key}.{source.output}" for source in one.step_sources()] for one in step.inputs},
+        "inputs": {
+            one.name: [f"{source.step_key}.{source.output}" for source in one.step_sources()] for one in step.inputs
+        },
         "outputs": {name: {"required": out.is_required, "dynamic": out.is_dynamic} for name, out in step.outs.items()},
         "upstream": list(step.upstream),
     }

@@ -14,10 +14,12 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import fault
 from ..definitions.run_config import RunConfig
 from ..events.key import AssetKey
+from ..log.log import EventRecord
 from ..reporting.planned import Planned
 from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .frontier import Frontier
+from .interruption import Interruption
 from .plan import ExecutionPlan
 
 PARTITION_TAG = "foldlog/partition"  #: tag of a run that is of one partition
@@ -36,10 +38,12 @@ class RunContext:
     recorder: Recorder
     frontier: Frontier
     planned: Planned
+    interruption: Interruption
     now: datetime  #: of the start of the run: partitions are listed as of then
     dice: random.Random = field(default_factory=random.Random)  #: for the jitter of pauses
     resources: dict[str, Any] = field(default_factory=dict)
     data_versions: dict[tuple[AssetKey, str | None], str] = field(default_factory=dict)  #: of what this run has made
+    _latest: dict[tuple[AssetKey, str | None], EventRecord | None] = field(default_factory=dict)
 
     @property
     def job(self) -> JobDefinition:
@@ -72,9 +76,24 @@ class RunContext:
         mapping = assets.mapping(definition, upstream)
         if mapping is None:
             return None
-        own = definition.partitions_def
+        own = assets.own_partitions(definition, upstream)
         keys = [] if own is None or self.partition_key is None else [self.partition_key]
         return tuple(mapping.upstream_keys(keys, downstream=own, upstream=above, now=self.now, dynamic=self.dynamic))
+
+    def latest(self, asset: AssetKey, partition: str | None) -> EventRecord | None:
+        """The latest materialization of an asset that other runs have made; asked for once in a run."""
+        key = (asset, partition)
+        if key not in self._latest:
+            self._latest[key] = self.instance.get_latest_materialization_event(asset, partition=partition)
+        return self._latest[key]
+
+    def target(self, asset: AssetKey, partition: str | None) -> tuple[int | None, str | None]:
+        """Position and run of the materialization that a check of an asset looks at. What this run itself has made has
+        no position yet."""
+        if (asset, partition) in self.data_versions:
+            return None, self.run_id
+        record = self.latest(asset, partition)
+        return (None, None) if record is None else (record.position, record.run_id)
 
     def dynamic(self, name: str) -> list[str]:
         """The keys of dynamic partitions, all of them."""

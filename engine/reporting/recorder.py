@@ -7,6 +7,7 @@ cannot be recorded stops nothing, and is counted. Events that were *held* are re
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -38,6 +39,10 @@ class Recorder:
         self._writer = writer
         self._held: list[Event[Any]] = []
         self._held_bytes = 0  #: of those that were checked
+        self._queueing = threading.Lock()  #: so that events are counted in the order in which they are queued
+        self._queued = 0  #: events that were queued here
+        self._seq_ahead: int | None = None  #: last seq of a receipt less the events queued up to it
+        self._company = False
 
     def event(self, fact: Fact, step_key: str | None = None) -> Event[Any]:
         """The fact in its envelope, as of now."""
@@ -70,13 +75,28 @@ class Recorder:
         """Append what is held and these facts, all or none, and wait until they are durable."""
         events = [*self._take(), *(self.event(fact, step_key) for fact in facts)]
         key = uuid4()
-        for pause_s in RETRY_PAUSES_S:
+        for pause_s in (*RETRY_PAUSES_S, None):
+            future, queued = self._counted(events, expected, key)
             try:
-                return self._queue(events, expected, key).result()
+                receipt = future.result()
+                break
             except UnavailableError:
                 # It may have landed: with the same key, and before `expected` is looked at, it is recorded once.
+                if pause_s is None:
+                    raise
                 time.sleep(pause_s)
-        return self._queue(events, expected, key).result()
+        self._compare(receipt, queued)
+        return receipt
+
+    def has_company(self) -> bool:
+        """Whether somebody else may have recorded in the run since the last call; found by the seqs of receipts."""
+        found, self._company = self._company, False
+        return found
+
+    def _compare(self, receipt: Receipt, queued: int) -> None:
+        ahead = receipt.last_seq - queued
+        self._company = self._company or (self._seq_ahead is not None and ahead != self._seq_ahead)
+        self._seq_ahead = ahead
 
     def say(self, line: LogMessage, step_key: str | None = None) -> None:
         """Queue a line. Never raises: one that cannot be recorded is no reason to stop the work."""
@@ -93,7 +113,16 @@ class Recorder:
             logger.warning("run %s: %d log lines could not be recorded", self.run_id, self.lost_lines)
 
     def _queue(self, events: Sequence[Event[Any]], expected: Expected, key: UUID | None) -> Future[Receipt]:
-        return self._writer.append(self.run_id, events, expected=expected, key=key)
+        return self._counted(events, expected, key)[0]
+
+    def _counted(
+        self, events: Sequence[Event[Any]], expected: Expected, key: UUID | None
+    ) -> tuple[Future[Receipt], int]:
+        """The append, and how many events were queued with it and before."""
+        with self._queueing:
+            future = self._writer.append(self.run_id, events, expected=expected, key=key)
+            self._queued += len(events)
+            return future, self._queued
 
     def _count_loss(self, future: Future[Receipt]) -> None:
         if future.cancelled() or future.exception() is not None:

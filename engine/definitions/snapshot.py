@@ -1,0 +1,144 @@
+"""A job as a plain document: what a snapshot keeps of it, so that people can see later what a run was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from .assets import AssetSpec, Making
+from .graph import Collected, Each, FanIn, FromOutput, GraphDefinition, GraphInput, Node
+from .inout import NO_DEFAULT, UNSTATED, In, Out
+from .job import JobDefinition
+from .op import OpDefinition
+from .typed_config import config_document
+
+
+def job_document(job: JobDefinition) -> dict[str, Any]:
+    """Nodes, dependencies, configuration schemas, resources, partitions. No code, no defaults that are secret."""
+    document = {
+        "graph": _graph(job.graph),
+        "description": job.description,
+        "tags": dict(job.tags),
+        "metadata": _metadata(job.metadata),
+        "resources": {
+            key: {"description": one.description, "config": config_document(one.config_type) if one.config_type else {}}
+            for key, one in job.resource_defs.items()
+        },
+        "hooks": sorted({hook.name for step in job.steps.values() for hook in step.hooks}),
+        "partitions": job.partitions_def.to_document() if job.partitions_def is not None else None,
+    }
+    return _sparse(document)
+
+
+def _graph(graph: GraphDefinition) -> dict[str, Any]:
+    return {
+        "nodes": {name: _node(node) for name, node in graph.nodes.items()},
+        "dependencies": {f"{node}.{name}": _source(source) for (node, name), source in graph.dependencies.items()},
+        "inputs": {name: _in(one) for name, one in graph.ins.items()},
+        "outputs": {name: _source(source) for name, source in graph.results.items()},
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    definition = node.definition
+    own: dict[str, Any] = {"tags": dict(node.tags), "after": list(node.after)}
+    if isinstance(definition, GraphDefinition):
+        return _sparse({**own, "graph": definition.name, **_graph(definition)})
+    return _sparse({**own, **_op(definition), "makes": _making(node.making) if node.making is not None else None})
+
+
+def _op(op: OpDefinition) -> dict[str, Any]:
+    return {
+        "op": op.name,
+        "description": op.description,
+        "inputs": {name: _in(one) for name, one in op.ins.items()},
+        "outputs": {name: _out(one) for name, one in op.outs.items()},
+        "config": config_document(op.config_type) if op.config_type is not None else None,
+        "resources": sorted(op.required_resource_keys),
+        "op_tags": dict(op.tags),
+        "metadata": _metadata(op.metadata),
+        "code_version": op.code_version,
+        "retry_policy": op.retry_policy.to_document() if op.retry_policy is not None else None,
+        "pool": op.pool,
+    }
+
+
+def _making(making: Making) -> dict[str, Any]:
+    return {
+        "assets": [_spec(making.definition.specs[key]) for key in making.asset_keys],
+        "checks": [
+            {"check": str(key), "blocking": making.definition.checks[key].blocking} for key in making.check_keys
+        ],
+    }
+
+
+def _spec(spec: AssetSpec) -> dict[str, Any]:
+    from .assets import AssetDep
+
+    return _sparse(
+        {
+            "key": list(spec.asset_key.parts),
+            "deps": [list(AssetDep.of(dep).key.parts) for dep in spec.deps],
+            "group": spec.group_name,
+            "description": spec.description,
+            "code_version": spec.code_version,
+            "tags": dict(spec.tags),
+            "metadata": _metadata(spec.metadata),
+            "partitions": spec.partitions_def.to_document() if spec.partitions_def is not None else None,
+        }
+    )
+
+
+def _source(source: Any) -> Any:
+    match source:
+        case FromOutput(node, output):
+            return f"{node}.{output}"
+        case Each(node, output):
+            return f"each {node}.{output}"
+        case Collected(node, output):
+            return f"all {node}.{output}"
+        case GraphInput(name):
+            return f"input {name}"
+        case FanIn(sources):
+            return [_source(one) for one in sources]
+    raise TypeError(f"{source!r} is no source")
+
+
+def _in(given: In) -> dict[str, Any]:
+    return _sparse(
+        {
+            "type": _type(given.annotation),
+            "optional": given.default is not NO_DEFAULT or None,
+            "description": given.description,
+        }
+    )
+
+
+def _out(out: Out) -> dict[str, Any]:
+    return _sparse(
+        {
+            "type": _type(out.annotation),
+            "dynamic": out.is_dynamic or None,
+            "required": None if out.is_required else False,
+            "io_manager": out.io_manager_key,
+            "description": out.description,
+        }
+    )
+
+
+def _type(annotation: Any) -> str | None:
+    if annotation is UNSTATED:
+        return None
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """As plain values; structured ones as [tag, ...], as on disk."""
+    return {key: msgspec.to_builtins(value) for key, value in metadata.items()}
+
+
+def _sparse(document: dict[str, Any]) -> dict[str, Any]:
+    """Without what says nothing: snapshots are many, and most of it is empty."""
+    return {key: value for key, value in document.items() if value not in (None, {}, [], ())}

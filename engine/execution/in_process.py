@@ -1,0 +1,92 @@
+"""Executes a plan in this process and thread, a step at a time, in the order of the plan.
+
+A step that is to be tried again waits its pause while others go on; a failed one keeps only what lies behind it from
+being executed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..events.log import EngineEvent
+from ..events.step import StepSkipped
+from .attempt import Ended, attempt
+from .frontier import Instance, Outcome
+from .run_context import RunContext
+
+#: called as a step begins, is tried again or ends: its key, `START`, `RETRY`, or its outcome, and seconds it took
+StepReport = Callable[[str, str, float], None]
+
+
+class Failed(NamedTuple):
+    """A step that failed for good."""
+
+    step_key: str
+    error: BaseException
+
+
+class InProcessExecutor:
+    """One execution of a plan. What failed is in `failed`, in the order in which it did."""
+
+    def __init__(self, run: RunContext, report: StepReport | None = None) -> None:
+        self._run = run
+        self._report = report or _no_report
+        self._attempts: dict[str, int] = {}
+        self._waiting: list[tuple[float, int, Instance]] = []  #: (monotonic time, number, step), a heap
+        self._numbers = itertools.count()  # of two that are due at once, the first to fail is tried first
+        self.failed: list[Failed] = []
+
+    def execute(self) -> None:
+        """Execute all that can be. Interrupts pass through, with the step that was under way recorded as failed."""
+        frontier = self._run.frontier
+        while True:
+            self._tell_skips()
+            self._wake()
+            instance = frontier.pop()
+            if instance is not None:
+                self._make(instance)
+            elif self._waiting:
+                self._run.recorder.release()
+                time.sleep(max(0.0, self._waiting[0][0] - time.monotonic()))
+            else:
+                return
+
+    def _make(self, instance: Instance) -> None:
+        key = instance.key
+        number = self._attempts[key] = self._attempts.get(key, 0) + 1
+        self._report(key, "START", 0.0)
+        since = time.monotonic()
+        ended = attempt(self._run, instance, number)
+        self._settle(instance, ended, time.monotonic() - since)
+
+    def _settle(self, instance: Instance, ended: Ended, seconds: float) -> None:
+        if ended.outcome is None:
+            heapq.heappush(self._waiting, (time.monotonic() + ended.wait_s, next(self._numbers), instance))
+            self._report(instance.key, "RETRY", seconds)
+            return
+        if ended.outcome is Outcome.FAILURE and ended.error is not None:
+            self.failed.append(Failed(instance.key, ended.error))
+        self._run.frontier.settle(instance, ended.outcome, ended.outputs)
+        self._report(instance.key, ended.outcome, seconds)
+
+    def _wake(self) -> None:
+        now = time.monotonic()
+        while self._waiting and self._waiting[0][0] <= now:
+            self._run.frontier.put_back(heapq.heappop(self._waiting)[2])
+
+    def _tell_skips(self) -> None:
+        for skip in self._run.frontier.skips():
+            key = skip.instance.key
+            if skip.outcome is Outcome.SKIPPED:
+                self._run.recorder.hold(StepSkipped(reason=skip.reason), key)
+            else:
+                self._run.recorder.hold(EngineEvent(text=f"not executed: {skip.reason}"), key)
+            self._report(key, skip.outcome, 0.0)
+
+
+def _no_report(key: str, what: str, seconds: float) -> None:
+    """Nobody looks."""

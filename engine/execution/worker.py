@@ -1,0 +1,153 @@
+"""The worker of a run: begins it, has its plan executed, and records how it ended.
+
+Promises: a run that was begun is ended in the log, whatever ends it short of a kill: by success, failure, or cancel. The
+end is one append: what was planned and not made, then the status. An interrupt is recorded, and then goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ..errors import FoldlogError, UserCodeError
+from ..events.errorinfo import ErrorInfo, clean
+from ..events.event import Fact
+from ..events.log import EngineEvent
+from ..events.run import (
+    FailureReason,
+    RunCanceled,
+    RunCanceling,
+    RunFailed,
+    RunStarted,
+    RunStatus,
+    RunSucceeded,
+)
+from ..reporting.lines import RunHandler
+from ..reporting.planned import not_made
+from .boundary import described
+from .frontier import Outcome
+from .in_process import Failed, InProcessExecutor, StepReport
+from .interruption import RunInterrupted, Terminated
+from .resources import ready_resources
+from .run_context import RunContext
+
+logger = logging.getLogger("foldlog.execution")
+
+
+class RunEnd(NamedTuple):
+    """How a run ended."""
+
+    status: RunStatus
+    error: BaseException | None = None  #: the user's own, of the first step that failed; or of a resource
+    failed: Sequence[Failed] = ()
+
+
+def work(run: RunContext, report: StepReport | None = None, *, captured: Sequence[str] = ("",)) -> RunEnd:
+    """Execute the run. `captured`: loggers whose lines are recorded, by name; `""` is the root logger.
+
+    Interrupts (KeyboardInterrupt, RunInterrupted) are recorded, and raised again.
+    """
+    executor = InProcessExecutor(run, report)
+    count = len(run.plan.steps)
+    note = EngineEvent(text=f"executing {count} step{'' if count == 1 else 's'} in process {os.getpid()}")
+    run.recorder.record([RunStarted(host=clean(socket.gethostname()), process_id=os.getpid()), note])
+    try:
+        with _captured_logging(run, captured), ready_resources(run):
+            executor.execute()
+    except (KeyboardInterrupt, RunInterrupted) as interrupt:
+        _end(run, _interrupted(run, interrupt))
+        raise
+    except Exception as error:  # of a resource, an IO manager's absence, or the engine itself: the log has to say so
+        _end(run, _broken(run, error))
+        return RunEnd(RunStatus.FAILURE, error, executor.failed)
+    _end(run, _finished(run, executor.failed))
+    if executor.failed:
+        return RunEnd(RunStatus.FAILURE, executor.failed[0].error, executor.failed)
+    return RunEnd(RunStatus.SUCCESS)
+
+
+@contextmanager
+def _captured_logging(run: RunContext, names: Sequence[str]) -> Iterator[None]:
+    """Lines of the standard logging are recorded in the run, and in the step whose thread they come from."""
+    handler = RunHandler(run.recorder, logging.NOTSET)
+    sources = [logging.getLogger(name or None) for name in names]
+    for source in sources:
+        source.addHandler(handler)
+    try:
+        yield
+    finally:
+        for source in sources:
+            source.removeHandler(handler)
+
+
+def _end(run: RunContext, facts: list[Fact]) -> None:
+    """Record the end. Seal the shard: the run takes no more events, unless somebody reopens it."""
+    run.recorder.record(facts)
+    run.recorder.warn_of_loss()
+    try:
+        run.instance.log.seal(run.run_id)  # False: somebody appended in between, and the shard stays open
+    except FoldlogError as trouble:
+        logger.warning("run %s is recorded, but could not be sealed: %s", run.run_id, trouble)
+
+
+def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
+    outcomes = list(run.frontier.outcomes.values())
+    facts: list[Fact] = list(_left(run))
+    if not failed:
+        return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
+    keys = tuple(one.step_key for one in failed)
+    abandoned = sum(one is Outcome.ABANDONED for one in outcomes)
+    behind = f"; {abandoned} behind them were not executed" if abandoned else ""
+    text = f"{len(failed)} step{' has' if len(failed) == 1 else 's have'} failed: {', '.join(keys[:10])}{behind}"
+    first = ErrorInfo.from_exception(failed[0].error)
+    return [
+        *facts,
+        EngineEvent(text=text),
+        RunFailed(reason=FailureReason.STEP_FAILURE, error=first, failed_step_keys=keys),
+    ]
+
+
+def _broken(run: RunContext, error: Exception) -> list[Fact]:
+    begun = bool(run.frontier.outcomes) or not isinstance(error, UserCodeError)
+    reason = FailureReason.RUN_EXCEPTION if begun else FailureReason.JOB_INITIALIZATION_FAILURE
+    facts = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
+    return [*facts, RunFailed(reason=reason, error=ErrorInfo.from_exception(error))]
+
+
+def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
+    facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
+    info = ErrorInfo.from_exception(interrupt)
+    told = run.interruption.told()
+    if told is not None and told.is_finished:  # somebody has ended it; the first end stands, and this is a note
+        return [*facts, EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
+    if told is RunStatus.CANCELING:
+        return [*facts, RunCanceled(reason=described(interrupt), error=info)]
+    if isinstance(interrupt, Terminated):
+        return [*facts, RunFailed(reason=FailureReason.UNEXPECTED_TERMINATION, error=info)]
+    return [
+        RunCanceling(reason="the worker was interrupted"),
+        *facts,
+        RunCanceled(reason=described(interrupt), error=info),
+    ]
+
+
+def _left(run: RunContext) -> Iterator[Fact]:
+    """What was planned and not made, each with the reason."""
+    outcomes = {
+        asset: run.frontier.outcomes.get(key)
+        for key, step in run.plan.steps.items()
+        if step.node.making is not None
+        for asset in step.node.making.asset_keys
+    }
+    for made in run.planned.left:
+        match outcomes.get(made[0]):
+            case Outcome.SUCCESS | Outcome.SKIPPED:
+                yield from not_made([made], skipped=True)
+            case Outcome.ABANDONED:
+                yield from not_made([made], reason="UPSTREAM_FAILED_TO_MATERIALIZE")
+            case _:
+                yield from not_made([made], reason="FAILED_TO_MATERIALIZE")
