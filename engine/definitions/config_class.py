@@ -29,7 +29,6 @@ class Secret:
     """Marks a text that is never shown: `password: Annotated[str, Secret]`."""
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class ConfigMeta(msgspec.StructMeta):
     """Makes each subclass frozen and keyword-only, which msgspec does not pass on."""
 
@@ -42,6 +41,8 @@ class ConfigMeta(msgspec.StructMeta):
         return made
 
 
+# On the class, not on its metaclass: type checkers would find that of msgspec.Struct first.
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class Config(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True):
     """Base of the typed configuration of ops, assets and resources. Its annotations are its schema.
 
