@@ -22,7 +22,7 @@ from .stores import Store, local_folder, open_store
 from .tables import NotInstalled
 from .value_id import ValueId
 
-LOOKS = 3  #: how often a value is looked for whose file goes away between finding and opening it
+LOOKS = 5  #: how often a value is looked for whose file goes away between finding and opening it
 
 
 class FilesIOManager(IOManager):
@@ -97,8 +97,8 @@ class FilesIOManager(IOManager):
         except MemoryError:
             raise
         except Exception as error:  # each format has errors of its own, and pickle those of any code
-            problem = f"{shown_url(store.address(found.place))} cannot be read as {found.format}: {type(error).__name__}: {error}"
-            told = UsageError(f"{context.shown}: {value_id}: {problem}")
+            problem = f"{shown_url(store.address(found.place))} cannot be read as {found.format}"
+            told = UsageError(f"{context.shown}: {value_id}: {problem}: {type(error).__name__}: {error}")
             told.remedy = (
                 f"If the file is damaged, {value_id.maker}; if it needs code or a package, make it importable."
             )

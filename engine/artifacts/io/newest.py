@@ -21,6 +21,9 @@ from .formats import FORMATS
 from .stores import Stat, Store
 
 MARKER = ".newest~"  #: no value has this name: what `file_name` gives never ends in `~`
+#: how often what is not there is looked for: the formats are looked for one by one, and while one value is rewritten in
+#: another format, the new file may come after its look, and the old one go before
+LOOKS = 3
 
 
 class Found(NamedTuple):
@@ -33,8 +36,13 @@ class Found(NamedTuple):
 
 def find(store: Store, values: Sequence[str]) -> dict[str, Found]:
     """The file of the value at each of these places, of those that are there."""
-    found = _all(store, values)
-    return {value: _newest(store, value, files) for value, files in found.items() if files}
+    found: dict[str, Found] = {}
+    for _ in range(LOOKS):
+        if not (unseen := [value for value in values if value not in found]):
+            break
+        files = _all(store, unseen)
+        found |= {value: _newest(store, value, its) for value, its in files.items() if its}
+    return found
 
 
 def replace(store: Store, value: str, name: str, fill: Callable[[IO[bytes]], None]) -> tuple[str, int]:

@@ -109,7 +109,7 @@ class _Look:
             items = value.items()
             for key in value:
                 if type(key) is not str or _scalar_fault(key):
-                    return Fault("", f"its key {key!r:.80} is no text")
+                    return Fault("", f"its key {_shown(key)} is no text")
         for key, one in items:
             if (fault := self.fault(one, depth + 1)) is not None:
                 return Fault(f"[{key!r:.80}]{fault.path}", fault.reason)
@@ -128,6 +128,13 @@ def _scalar_fault(value: Any) -> str | None:
     if kind is str:
         return None if value.isascii() or _is_unicode(value) else "text with a lone surrogate"
     return f"a value of the type {kind.__module__}.{kind.__qualname__}".replace("type builtins.", "type ")
+
+
+def _shown(key: Any) -> str:
+    """A key, of a kind whose text is short and raises nothing; of others the type."""
+    kind = type(key)
+    plain = key is None or kind in (bool, str, float) or (kind is int and LOWEST <= key <= HIGHEST)
+    return f"{key!r:.80}" if plain else f"of the type {kind.__qualname__}"
 
 
 def _is_unicode(text: str) -> bool:

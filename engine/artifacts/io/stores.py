@@ -128,7 +128,7 @@ class RemoteStore:
     is_local = False
 
     def __init__(self, base: str, fs: Any, path: str) -> None:
-        self._base = base.rstrip("/")
+        self._base = base if base.endswith("://") else base.rstrip("/") + "/"
         self._path = path.rstrip("/")
         self._fs = fs
         protocol = fs.protocol
@@ -181,7 +181,7 @@ class RemoteStore:
             return
 
     def address(self, place: str) -> str:
-        return f"{self._base}/{place}"
+        return self._base + place
 
     def _at(self, place: str) -> str:
         return f"{self._path}/{place}"

@@ -99,7 +99,8 @@ def _write(file: IO[bytes], table: pyarrow.Table) -> None:
 
 
 def _metadata(table: pyarrow.Table) -> dict[str, Any]:
-    columns = (TableColumn(one.name, str(one.type), nullable=one.nullable) for one in table.schema)
+    named = (one for one in table.schema if not one.name.startswith("__index_level_"))  # an index of pandas, of no name
+    columns = (TableColumn(one.name, str(one.type), nullable=one.nullable) for one in named)
     return {"rows": table.num_rows, "columns": TableSchemaMetadata(tuple(columns))}
 
 
