@@ -2,6 +2,7 @@
 
     postgres_url      URL of an empty PostgreSQL database, dropped after the test
     postgres_server   a PostgreSQL of the test's own, to stop, kill and start (takes seconds: for faults only)
+    s3_bucket         an empty bucket, removed after the test: `url`, and the `options` to open it with
 
 Without a server, a test that asks for it is skipped; with CI=true or FOLDLOG_REQUIRE_SERVERS=1 it fails. The summary
 names the servers that were used.
@@ -76,6 +77,19 @@ def postgres_server() -> Iterator[Any]:
     with postgres.Server() as server:
         server.start()
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server_url(server_session: Path) -> str:
+    """URL of the session's S3 server, with the credentials of a user who may make buckets."""
+    return _server("s3", server_session)
+
+
+@pytest.fixture
+def s3_bucket(s3_server_url: str) -> Iterator[Any]:
+    """An empty bucket, removed after the test: `url`, and the `options` to open it with."""
+    with servers.kind_of("s3").fresh(s3_server_url) as bucket:
+        yield bucket
 
 
 def _server(name: str, session: Path) -> str:

@@ -1,11 +1,11 @@
-"""Throwaway database servers for the tests: one of each kind for a whole test session, under pytest-xdist too.
+"""Throwaway servers for the tests: one of each kind for a whole test session, under pytest-xdist too.
 
 A kind is one module of this package, named in `KINDS`, with
-    PACKAGE     what `make servers` installs where `missing` finds something missing
+    PACKAGE     what `make servers` installs where `missing` finds something missing; None: the extra `test` has it
     URL_ENV     environment variable with the URL of a server to use instead; nothing is started then
     missing()   what this machine lacks to start one, in words, or None
     Server      a process and its folder: `url`, `start`, `stop`, `kill`
-    fresh(url)  a context with the URL of an empty database of its own
+    fresh(url)  a context with an empty database (its URL) or an empty bucket of its own
 
 Promises: the first test that needs a server starts it, at most once a session; it is gone when the session is, also
 when pytest was interrupted or killed (keeper.py). Not here: what is skipped and what fails (tests/conftest.py).
@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-KINDS = ("postgres",)
+KINDS = ("postgres", "s3")
 
 START_SECONDS = 60  #: longest wait for a server to answer
 

@@ -50,7 +50,7 @@ def main() -> int:
         if lack is None:
             continue
         root = as_root()
-        if root is not None and shutil.which("apt-get"):
+        if kind.PACKAGE is not None and root is not None and shutil.which("apt-get"):
             print(f"servers: installing {kind.PACKAGE} ({lack})", file=sys.stderr)
             try:
                 install(kind.PACKAGE, root)
@@ -58,7 +58,10 @@ def main() -> int:
                 print(f"servers: {error}", file=sys.stderr)
         if (lack := kind.missing()) is not None:
             print(f"servers: none for {name}: {lack}", file=sys.stderr)
-            print(f"what to do: install {kind.PACKAGE}, or set {kind.URL_ENV} to a server's URL", file=sys.stderr)
+            print(
+                f"what to do: install {kind.PACKAGE or 'foldlog[test]'}, or set {kind.URL_ENV} to a server's URL",
+                file=sys.stderr,
+            )
             failed += servers.required()
     return min(failed, 1)
 

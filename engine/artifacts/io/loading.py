@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ...errors import UsageError
@@ -25,37 +25,33 @@ ABSENT = WhyMissing()
 
 def load_each(
     context: InputContext,
-    find: Callable[[ValueId], F | None],
+    find: Callable[[Sequence[ValueId]], Mapping[ValueId, F]],
     load: Callable[[ValueId, F], Any],
     *,
     why_missing: WhyMissing = ABSENT,
 ) -> Any:
-    """What `load_input` gives. `find` says where a value is, or None; only when all are there is one of them loaded.
+    """What `load_input` gives. `find` says where those are that are there; only if all are is one of them loaded.
 
     Raises UsageError that names what is missing.
     """
     value_ids = context.value_ids
-    found: list[tuple[ValueId, F]] = []
-    missing: list[ValueId] = []
-    for value_id in value_ids:
-        if (place := find(value_id)) is None:
-            missing.append(value_id)
-        else:
-            found.append((value_id, place))
-    if missing:
-        raise _missing(context, missing, len(value_ids), why_missing)
+    found = find(value_ids)
+    if lost := [one for one in value_ids if one not in found]:
+        raise missing(context, lost, why_missing)
     if len(value_ids) == 1:
-        return load(*found[0])
-    return {value_id.partition_key: load(value_id, place) for value_id, place in found}
+        return load(value_ids[0], found[value_ids[0]])
+    return {one.partition_key: load(one, found[one]) for one in value_ids}
 
 
-def _missing(context: InputContext, missing: list[ValueId], wanted: int, why: WhyMissing) -> UsageError:
+def missing(context: InputContext, lost: Sequence[ValueId], why: WhyMissing = ABSENT) -> UsageError:
+    """The error that some of the values which `context` wants are not there."""
+    wanted = len(context.value_ids)
     if wanted == 1:
-        problem = f"{missing[0]} is not there"
+        problem = f"{lost[0]} is not there"
     else:
-        keys = ", ".join(repr(one.partition_key) for one in missing[:MAX_SHOWN])
-        more = f" and {len(missing) - MAX_SHOWN} more" if len(missing) > MAX_SHOWN else ""
-        problem = f"asset {missing[0].asset_key}: {len(missing)} of {wanted} partitions are not there: {keys}{more}"
+        keys = ", ".join(repr(one.partition_key) for one in lost[:MAX_SHOWN])
+        more = f" and {len(lost) - MAX_SHOWN} more" if len(lost) > MAX_SHOWN else ""
+        problem = f"asset {lost[0].asset_key}: {len(lost)} of {wanted} partitions are not there: {keys}{more}"
     error = UsageError(f"{context.shown}: {problem}{'; ' if why.reason else ''}{why.reason}")
-    error.remedy = why.remedy.format(maker=missing[0].maker if wanted == 1 else "materialize the missing partitions")
+    error.remedy = why.remedy.format(maker=lost[0].maker if wanted == 1 else "materialize the missing partitions")
     return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from .contexts import InputContext, OutputContext
@@ -33,18 +34,17 @@ class InMemoryIOManager(IOManager):
 
     def load_input(self, context: InputContext) -> Any:
         """As IOManager says. Raises UsageError for what this object has not been given."""
-        with self._lock:
-            values = {one: self._values[one] for one in context.value_ids if one in self._values}
-        # In a tuple, for None is a value like any other.
-        return load_each(
-            context, lambda one: (values[one],) if one in values else None, lambda _, kept: kept[0], why_missing=LOST
-        )
+        return load_each(context, self._found, lambda _, kept: kept[0], why_missing=LOST)
 
     def forget_run(self, run_id: str) -> None:
         """Free what the steps of a run have given; values of assets stay. A run that is not known is no matter."""
         with self._lock:
             for one in [one for one in self._values if one.asset_key is None and one.run_id == run_id]:
                 del self._values[one]
+
+    def _found(self, value_ids: Sequence[ValueId]) -> dict[ValueId, tuple[Any]]:
+        with self._lock:
+            return {one: (self._values[one],) for one in value_ids if one in self._values}
 
     def __repr__(self) -> str:
         return f"<InMemoryIOManager, {len(self._values)} values>"
