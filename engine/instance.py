@@ -223,6 +223,14 @@ class Instance(
         return self._log
 
     @property
+    def writer(self) -> EventWriter:
+        """The one group-committing writer of this process; opened when first asked for, closed with the instance."""
+        with self._lock:
+            if self._writer is None:
+                self._writer = self._log.writer()
+            return self._writer
+
+    @property
     def views(self) -> Views:
         """The views underneath; opened when first asked for."""
         with self._lock:
@@ -264,12 +272,6 @@ class Instance(
         return f"<foldlog.Instance {self._log.backend.url}{' (read only)' if self._log.read_only else ''}>"
 
     # -- putting it together ------------------------------------------------------------------------------------
-
-    def _shared_writer(self) -> EventWriter:
-        with self._lock:
-            if self._writer is None:
-                self._writer = self._log.writer()
-            return self._writer
 
     def _open_views(self) -> Views:
         from .views.views import Views

@@ -177,7 +177,7 @@ def multi_asset(
         outputs = dict(zip(declared, by_key, strict=True))
         if internal_asset_deps:
             by_key = _with_internal(what, by_key, outputs, internal_asset_deps)
-        extra = [dep for spec in by_key.values() for dep in spec.deps if AssetDep.of(dep).key not in by_key]
+        extra = [dep for spec in by_key.values() for dep in map(AssetDep.of, spec.deps) if dep.key not in by_key]
         inputs.add_deps(extra)
         op = make_op(
             fn,

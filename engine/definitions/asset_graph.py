@@ -101,7 +101,12 @@ class AssetGraph:
             for key, spec in self.specs.items()
         }
         upstream = {key.to_text(): [one.to_text() for one in ups] for key, ups in self.upstream.items()}
-        return [AssetKey.from_text(one) for one in select(list(_texts(selection)), items, upstream, what="asset")]
+        return [
+            AssetKey.from_text(one)
+            for one in select(
+                list(_texts(selection)), items, upstream, what="asset", listing="`foldlog asset list` lists them."
+            )
+        ]
 
     def job(
         self,

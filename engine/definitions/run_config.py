@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.checking import Context, known_keys
 from ..config.place import Place, meant
-from .graph import GraphDefinition
+from .graph import GraphDefinition, Node
 from .inout import NO_DEFAULT
 from .names import fault
 from .op import OpDefinition
@@ -54,17 +54,15 @@ def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mappi
             raise place.at(section).fault(
                 f"there is no such section{meant(str(section), SECTIONS)}", f"Allowed here: {', '.join(SECTIONS)}."
             )
-    ops: dict[tuple[str, ...], Config] = {}
-    inputs: dict[tuple[tuple[str, ...], str], Any] = {}
-    chosen = {step.path for step in steps.values()}
-    _graph(job.graph, (), _section(document, "ops", place), place.at("ops"), chosen, ops, inputs)
+    nodes = _Nodes({step.path for step in steps.values()}, partial=len(steps) < len(job.steps))
+    nodes.graph(job.graph, (), _section(document, "ops", place), place.at("ops"))
     for name, value in _section(document, "inputs", place).items():
         if name not in job.graph.ins:
             raise place.at("inputs", name).fault(
                 f"the job has no such input{meant(name, job.graph.ins)}", known_keys(job.graph.ins)
             )
-        inputs[(), name] = value
-    config = RunConfig(ops, inputs, _resources(job, steps, document, place), document)
+        nodes.inputs[(), name] = value
+    config = RunConfig(nodes.ops, nodes.inputs, _resources(job, steps, document, place), document)
     _check_inputs(config, steps)
     return config
 
@@ -78,39 +76,49 @@ def _section(document: Mapping[str, Any], name: str, place: Place) -> Mapping[st
     return found
 
 
-def _graph(
-    graph: GraphDefinition,
-    path: tuple[str, ...],
-    given: Mapping[str, Any],
-    place: Place,
-    chosen: set[tuple[str, ...]],
-    ops: dict[tuple[str, ...], Config],
-    inputs: dict[tuple[tuple[str, ...], str], Any],
-) -> None:
-    """Take in what is given of the nodes of a graph; of those not chosen, it is checked and not required."""
-    for name in given:
-        if name not in graph.nodes:
-            raise place.at(name).fault(
-                f"there is no op {name!r} here{meant(str(name), graph.nodes)}", known_keys(graph.nodes)
-            )
-    for name, node in graph.nodes.items():
-        here, at = (*path, name), place.at(name)
-        value = given.get(name)
-        part = _section({"": value}, "", at) if not isinstance(value, Mapping) else value
-        if isinstance(node.definition, GraphDefinition):
-            _allow(part, ("ops", "inputs"), at)
-            _graph(node.definition, here, _section(part, "ops", at), at.at("ops"), chosen, ops, inputs)
-        else:
-            _allow(part, ("config", "inputs"), at)
-            _op(node.definition, here, part, at, required=here in chosen, ops=ops)
-        for input_name, one in _section(part, "inputs", at).items():
-            if input_name not in node.definition.ins:
-                raise at.at("inputs", input_name).fault(
-                    f"{name} has no such input{meant(input_name, node.definition.ins)}", known_keys(node.definition.ins)
+class _Nodes:
+    """Takes in what is given of the nodes of a job; of those not chosen, it is checked and not required."""
+
+    def __init__(self, chosen: set[tuple[str, ...]], *, partial: bool) -> None:
+        self.ops: dict[tuple[str, ...], Config] = {}
+        self.inputs: dict[tuple[tuple[str, ...], str], Any] = {}
+        self._chosen = chosen
+        self._partial = partial  #: some steps are not chosen, so what they would give may be given here
+
+    def graph(self, graph: GraphDefinition, path: tuple[str, ...], given: Mapping[str, Any], place: Place) -> None:
+        for name in given:
+            if name not in graph.nodes:
+                raise place.at(name).fault(
+                    f"there is no op {name!r} here{meant(str(name), graph.nodes)}", known_keys(graph.nodes)
                 )
-            if (name, input_name) in graph.dependencies:
-                raise at.at("inputs", input_name).fault("another step gives this input", "Take it away.")
-            inputs[here, input_name] = one
+        for name, node in graph.nodes.items():
+            here, at, part = (*path, name), place.at(name), _section(given, name, place)
+            if isinstance(node.definition, GraphDefinition):
+                _allow(part, ("ops", "inputs"), at)
+                self.graph(node.definition, here, _section(part, "ops", at), at.at("ops"))
+            else:
+                _allow(part, ("config", "inputs"), at)
+                self._op(node.definition, here, part.get("config"), at.at("config"))
+            for input_name, value in _section(part, "inputs", at).items():
+                self._input(graph, node, here, input_name, value, at.at("inputs", input_name))
+
+    def _input(
+        self, graph: GraphDefinition, node: Node, path: tuple[str, ...], name: str, value: Any, place: Place
+    ) -> None:
+        if name not in (ins := node.definition.ins):
+            raise place.fault(f"{node.name} has no such input{meant(name, ins)}", known_keys(ins))
+        if (node.name, name) in graph.dependencies and not self._partial:
+            raise place.fault("another step gives this input", "Take it away.")
+        self.inputs[path, name] = value
+
+    def _op(self, op: OpDefinition, path: tuple[str, ...], given: Any, place: Place) -> None:
+        if op.config_type is None:
+            if given:
+                raise place.fault(
+                    f"{op.name} takes no configuration", "Take it away, or give the op a parameter `config`."
+                )
+        elif path in self._chosen or given is not None:
+            self.ops[path] = make_config(op.config_type, given, place, Context())
 
 
 def _allow(part: Mapping[str, Any], allowed: tuple[str, ...], place: Place) -> None:
@@ -119,25 +127,6 @@ def _allow(part: Mapping[str, Any], allowed: tuple[str, ...], place: Place) -> N
             raise place.at(key).fault(
                 f"there is no key {key!r} here{meant(str(key), allowed)}", f"Allowed here: {', '.join(allowed)}."
             )
-
-
-def _op(
-    op: OpDefinition,
-    path: tuple[str, ...],
-    part: Mapping[str, Any],
-    place: Place,
-    *,
-    required: bool,
-    ops: dict[tuple[str, ...], Config],
-) -> None:
-    if op.config_type is None:
-        if part.get("config"):
-            raise place.at("config").fault(
-                f"{op.name} takes no configuration", "Take it away, or give the op a parameter `config`."
-            )
-        return
-    if required or part.get("config") is not None:
-        ops[path] = make_config(op.config_type, part.get("config") or {}, place.at("config"), Context())
 
 
 def _resources(
@@ -196,6 +185,21 @@ def _open_input(step: Step, name: str, source: ConfigSource) -> Exception:
         f"step {step.key}: nothing gives its input {name!r}",
         f"Connect it to another op, give it a default, or write it into the run config: {where}.",
     )
+
+
+def given_inputs(document: Mapping[str, Any]) -> set[tuple[tuple[str, ...], str]]:
+    """(path, input) of every input that a run config gives; of one that is no mapping where it should be, none."""
+    found: set[tuple[tuple[str, ...], str]] = set()
+
+    def visit(ops: Any, path: tuple[str, ...]) -> None:
+        for name, part in ops.items() if isinstance(ops, Mapping) else ():
+            if isinstance(part, Mapping):
+                inputs = part.get("inputs")
+                found.update(((*path, name), one) for one in (inputs if isinstance(inputs, Mapping) else ()))
+                visit(part.get("ops"), (*path, name))
+
+    visit(document.get("ops"), ())
+    return found
 
 
 def merged(under: Any, over: Any) -> Any:

@@ -227,7 +227,7 @@ def _step(
     around = outer.inside(node)
     making = node.making
     if making is not None:
-        inputs = {**inputs, **making.loaded(inputs)}
+        inputs = {**inputs, **dict(making.loaded(inputs))}
     hooks = sorted(around.hooks | op.hooks, key=lambda hook: hook.name)
     return Step(
         key=".".join(path),

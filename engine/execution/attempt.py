@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..definitions.hook import HookDefinition
@@ -302,7 +302,7 @@ class _Attempt:
             self._check(result, asset)
 
     def _made(
-        self, asset: AssetKey, metadata: dict[str, MetadataValue], *, data_version: str | None, tags: dict[str, str]
+        self, asset: AssetKey, metadata: dict[str, MetadataValue], *, data_version: str | None, tags: Mapping[str, str]
     ) -> None:
         """Record that an asset was made."""
         making = self._instance.step.node.making

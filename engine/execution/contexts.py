@@ -127,7 +127,7 @@ class StepExecutionContext:
     @cached_property
     def log(self) -> logging.Logger:
         """A logger whose lines are recorded in the run as the step's, from DEBUG on."""
-        logger = logging.Logger(f"foldlog.step.{self.step_key}", logging.DEBUG)
+        logger = logging.Logger(f"step {self.step_key}", logging.DEBUG)  # `foldlog.` is not recorded
         logger.addHandler(RunHandler(self._run.recorder, logging.DEBUG, step_key=self.step_key))
         logger.propagate = False
         return logger

@@ -120,6 +120,14 @@ class Frontier:
         """The same, of one source."""
         return list(self._refs(instance, source))
 
+    def has(self, step_key: str, output: str) -> str | None:
+        """The run that has the value of an output; None if none has."""
+        return self._outputs.get((step_key, output))
+
+    def mapping_keys(self, step_key: str, output: str) -> tuple[str, ...]:
+        """The keys of a dynamic output, in the order in which they came."""
+        return self._mapping_keys.get((step_key, output), ())
+
     # -- how it works -------------------------------------------------------------------------------------------
     # A unit is what can settle: an instance of a step, or the barrier of a mapped step, which settles with the last
     # of its instances. Each waits for units; when none is left, it is decided on.

@@ -39,9 +39,10 @@ class Facade(ABC):
         """Record one fact, now, in a system shard."""
         return self.log.append(shard, [Event.now(fact)], key=key)
 
+    @property
     @abstractmethod
-    def _shared_writer(self) -> EventWriter:
-        """The one group-committing writer of this process; opened when first asked for."""
+    def writer(self) -> EventWriter:
+        """The one group-committing writer of this process; opened when first asked for, closed with the instance."""
 
 
 def check_limit(limit: int) -> None:

@@ -60,7 +60,7 @@ class Reporting(RunQuestions):
             asset_selection=None if plan is None else tuple(keys_of("plan", plan)),
             code_location=code_location,
         )
-        return RunReporter(self.log, self._shared_writer(), created, run_id or str(uuid4()))
+        return RunReporter(self.log, self.writer, created, run_id or str(uuid4()))
 
     def report_runless_asset_event(self, fact: Fact, *, key: UUID | None = None) -> Receipt:
         """Record what happened to an asset outside of any run: a materialization, an observation, a wipe.

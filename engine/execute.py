@@ -1,0 +1,134 @@
+"""The calls that execute jobs and assets, in this process: `execute_job`, `materialize`, `reexecute_job`.
+
+Here an instance is made where none is given; what they do is in engine/execution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .definitions.asset_graph import Selection
+    from .definitions.assets import AssetsDefinition, AssetSpec
+    from .definitions.job import JobDefinition
+    from .execution.in_process import StepReport
+    from .execution.result import ExecutionResult
+    from .instance import Instance
+
+
+def execute_job(
+    job: JobDefinition,
+    *,
+    instance: Instance | None = None,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    partition_key: str | None = None,
+    op_selection: str | Sequence[str] | None = None,
+    asset_selection: Selection | None = None,
+    resources: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    raise_on_error: bool = True,
+    report: StepReport | None = None,
+) -> ExecutionResult:
+    """Execute a job in this process, every event of it recorded; what came of it.
+
+    `instance`: where it is recorded; by default in memory, gone with the result. `run_config`: see
+    docs/definitions.md. `op_selection`: steps to execute, as `"*load"`, `["extract", "clean+"]`; `asset_selection`: the
+    same of a job of assets. `resources`: in place of the job's own. `run_id`: a name of the caller's, else a new one.
+    `raise_on_error`: raise what the first step failed with, when all is recorded; else see `result.error`.
+    `report`: called as steps begin and end.
+
+    Raises UsageError, before anything is recorded, for a config, selection, partition or resource that does not fit;
+    ConflictError if there is a run of that id. An interrupt (Ctrl-C) is recorded as a cancel, and passes on.
+    """
+    from .execution.requests import Wanted, execute
+
+    wanted = Wanted(
+        run_config=run_config,
+        tags=tags or {},
+        partition_key=partition_key,
+        op_selection=op_selection,
+        asset_selection=asset_selection,
+        resources=resources or {},
+        run_id=run_id,
+    )
+    return execute(_or_ephemeral(instance), job, wanted, raise_on_error=raise_on_error, report=report)
+
+
+def materialize(
+    assets: Sequence[AssetsDefinition | AssetSpec],
+    *,
+    instance: Instance | None = None,
+    selection: Selection = "*",
+    partition_key: str | None = None,
+    resources: Mapping[str, Any] | None = None,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+    raise_on_error: bool = True,
+    report: StepReport | None = None,
+) -> ExecutionResult:
+    """Make assets in this process, with their checks. `assets`: all that are concerned, checks too; of these, those
+    that `selection` names are made, and what lies upstream of them is loaded from what earlier runs have made.
+
+    The other parameters, and errors, as of `execute_job`.
+    """
+    from .definitions.definitions import ALL_ASSETS, Definitions
+
+    job = Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+    return execute_job(
+        job,
+        instance=instance,
+        run_config=run_config,
+        tags=tags,
+        partition_key=partition_key,
+        run_id=run_id,
+        raise_on_error=raise_on_error,
+        report=report,
+    )
+
+
+def reexecute_job(
+    job: JobDefinition,
+    parent_run_id: str,
+    *,
+    instance: Instance,
+    from_failure: bool = False,
+    step_selection: str | Sequence[str] | None = None,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    assume_lost: bool = False,
+    raise_on_error: bool = True,
+    report: StepReport | None = None,
+) -> ExecutionResult:
+    """Execute a job again: all of it, the steps of `step_selection`, or from where it failed.
+
+    `from_failure`: what failed, was interrupted or never ran, and all that lies behind it; what succeeded is taken from
+    the runs before, and what was skipped stays so. The parent must be over, and not a success; one whose worker is
+    gone is first recorded as failed. `assume_lost`: take it for gone also where that cannot be found out from here.
+    `run_config`, `tags`: by default those of the parent; given tags go over them. The rest as of `execute_job`.
+
+    Raises UsageError for a parent that there is not, that still runs or has succeeded, or is of another job.
+    """
+    from .execution.reexecution import Again, reexecute
+
+    again = Again(
+        parent_run_id=parent_run_id,
+        from_failure=from_failure,
+        step_selection=step_selection,
+        run_config=run_config,
+        tags=tags or {},
+        resources=resources or {},
+        run_id=run_id,
+        assume_lost=assume_lost,
+    )
+    return reexecute(instance, job, again, raise_on_error=raise_on_error, report=report)
+
+
+def _or_ephemeral(instance: Instance | None) -> Instance:
+    from .instance import Instance
+
+    return instance if instance is not None else Instance.ephemeral()

@@ -1,0 +1,110 @@
+"""What a run has left, read from its shard: which steps succeeded, with which outputs; and from its ancestors'.
+
+The events say it, not the views: a re-execution must not depend on how far a view is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..events.run import RunCreated
+from ..events.step import StepFailed, StepOutput, StepRestarted, StepSkipped, StepStarted, StepSucceeded
+from ..log.log import EventRecord
+from .deployment import Deployment
+from .plan import Output
+
+PAGE = 10_000  #: events read at a time
+#: what tells of steps and their outputs; log lines, of which there may be many more, are not read
+TYPES = (
+    "RUN_CREATED", "RUN_START", "STEP_START", "STEP_RESTARTED", "STEP_OUTPUT", "STEP_SUCCESS", "STEP_FAILURE",
+    "STEP_SKIPPED", "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED", "ASSET_FAILED_TO_MATERIALIZE",
+)  # fmt: skip
+
+
+@dataclass
+class Past:
+    """Steps by key (of mapped ones, with the key of each), as one or several runs have left them."""
+
+    succeeded: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    outputs: dict[Output, str] = field(default_factory=dict)  #: to the run that has the value
+    mapping_keys: dict[Output, tuple[str, ...]] = field(default_factory=dict)
+
+    def under(self, earlier: Past) -> Past:
+        """This past, with what only an earlier one tells. A step that was begun later is as it was left then."""
+        kept = {one for one in earlier.succeeded | earlier.skipped if one not in self.begun and one not in self.skipped}
+        return Past(
+            self.succeeded | (earlier.succeeded & kept),
+            self.skipped | (earlier.skipped & kept),
+            self.begun | earlier.begun,
+            {**{key: run for key, run in earlier.outputs.items() if key[0] in kept}, **self.outputs},
+            {**{key: keys for key, keys in earlier.mapping_keys.items() if key[0] in kept}, **self.mapping_keys},
+        )
+
+
+def read_run(instance: Deployment, run_id: str) -> list[EventRecord]:
+    """The events of a run that tell of its steps."""
+    found: list[EventRecord] = []
+    after = 0
+    while records := instance.log.read_shard(run_id, after_seq=after, types=TYPES, limit=PAGE).records:
+        found += records
+        after = records[-1].seq
+    return found
+
+
+def past_of(run_id: str, records: Iterable[EventRecord]) -> Past:
+    """What one run has left."""
+    past = Past()
+    outputs: dict[str, dict[str, list[str] | None]] = {}
+    for record in records:
+        key, fact = record.event.step_key or "", record.event.fact
+        match fact:
+            case StepStarted() | StepRestarted():
+                past.begun.add(key)
+                past.succeeded.discard(key)
+                outputs[key] = {}  # what an earlier attempt gave is given again, or not at all
+            case StepOutput(output_name=name, mapping_key=mapping_key):
+                _note(outputs.setdefault(key, {}), name, mapping_key)
+            case StepSucceeded():
+                past.succeeded.add(key)
+            case StepFailed():
+                past.succeeded.discard(key)
+            case StepSkipped():
+                past.skipped.add(key)
+    for key in past.succeeded:
+        for name, keys in outputs.get(key, {}).items():
+            past.outputs[key, name] = run_id
+            if keys is not None:
+                past.mapping_keys[key, name] = tuple(keys)
+    return past
+
+
+def _note(outputs: dict[str, list[str] | None], name: str, mapping_key: str | None) -> None:
+    if mapping_key is None:
+        outputs[name] = None
+        return
+    keys = outputs.setdefault(name, [])
+    if keys is not None:
+        keys.append(mapping_key)
+
+
+def created(records: Iterable[EventRecord]) -> RunCreated | None:
+    """How the run was created."""
+    return next((record.event.fact for record in records if isinstance(record.event.fact, RunCreated)), None)
+
+
+def whole_past(instance: Deployment, run_id: str, records: list[EventRecord]) -> Past:
+    """What a run and its ancestors have left together: of each step, the latest that executed it counts."""
+    past = past_of(run_id, records)
+    seen, made = {run_id}, created(records)
+    while made is not None and made.parent_run_id is not None and made.parent_run_id not in seen:
+        if made.step_keys is None:
+            break  # it executed every step itself: nothing of the runs before counts
+        parent = made.parent_run_id
+        seen.add(parent)
+        records = read_run(instance, parent)  # a parent that was deleted has left nothing
+        past = past.under(past_of(parent, records))
+        made = created(records)
+    return past

@@ -1,0 +1,193 @@
+"""Executing a job again: what of it, and with what of the runs before, derived from their events.
+
+From failure: what failed, was interrupted or never ran, and all that lies behind it. What succeeded is not executed
+again: its outputs are loaded from the run that has them, be it the parent or one before. What was skipped stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..definitions.job import JobDefinition
+from ..definitions.names import fault
+from ..definitions.steps import Step
+from ..events.run import RunCreated, RunStatus
+from .deployment import Deployment
+from .history import Past, created, read_run, whole_past
+from .in_process import StepReport
+from .lost import end_if_lost
+from .plan import Known, plan_of
+from .requests import Wanted, execute, selected
+from .result import ExecutionResult
+from .run_context import PARTITION_TAG
+
+if TYPE_CHECKING:
+    from ..views.records import Run
+
+RESUME_TAG = "foldlog/is_resume_retry"  #: tag of a run that goes on where its parent failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """What a caller says of a re-execution; see `foldlog.reexecute_job`."""
+
+    parent_run_id: str
+    from_failure: bool = False
+    step_selection: str | Sequence[str] | None = None
+    run_config: Mapping[str, Any] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str | None = None
+    assume_lost: bool = False
+
+
+def reexecute(
+    instance: Deployment,
+    job: JobDefinition,
+    again: Again,
+    *,
+    raise_on_error: bool = True,
+    report: StepReport | None = None,
+) -> ExecutionResult:
+    """Execute a job again; see `foldlog.reexecute_job`."""
+    if again.from_failure and again.step_selection is not None:
+        raise fault("both from_failure and step_selection are given", "Give one of them, or none for the whole job.")
+    run = instance.get_run_by_id(again.parent_run_id)
+    if run is None:
+        raise fault(f"there is no run {again.parent_run_id}", "List the runs with `foldlog runs`.")
+    if run.job_name != job.name:
+        raise fault(
+            f"run {run.run_id} is of job {run.job_name!r}, not of {job.name!r}", f"Execute {run.job_name!r} again."
+        )
+    records = read_run(instance, run.run_id)
+    status = end_if_lost(instance, run, records, assume_lost=again.assume_lost)
+    if again.from_failure and status is RunStatus.SUCCESS:
+        raise fault(
+            f"run {run.run_id} succeeded, so there is no failure to go on from", "Execute it whole, or a selection."
+        )
+    made = created(records)
+    wanted = _wanted(job, run, again, made, whole_past(instance, run.run_id, records))
+    return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report)
+
+
+def _wanted(job: JobDefinition, run: Run, again: Again, made: RunCreated | None, past: Past) -> Wanted:
+    assets = made.asset_selection if made is not None and job.makes_assets else None
+    steps = selected(job, assets).steps
+    part = _part(job, steps, again, past)
+    return Wanted(
+        run_config=run.run_config if again.run_config is None else again.run_config,
+        tags=_tags(run, again),
+        partition_key=run.tags.get(PARTITION_TAG) if job.partitions_def is not None else None,
+        op_selection=again.step_selection,
+        asset_selection=assets,
+        resources=again.resources,
+        run_id=again.run_id,
+        step_keys=part.step_keys,
+        known=part.known,
+        only=part.only,
+        parent_run_id=run.run_id,
+        root_run_id=run.root_run_id or run.run_id,
+    )
+
+
+def _tags(run: Run, again: Again) -> dict[str, str]:
+    kept = {key: value for key, value in run.tags.items() if key != RESUME_TAG}
+    resumed = {RESUME_TAG: "true"} if again.from_failure else {}
+    return {**kept, **resumed, **again.tags}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What of a job is executed again, and what is known of the rest."""
+
+    step_keys: frozenset[str] | None = None
+    known: Known = Known()
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def _part(job: JobDefinition, steps: Mapping[str, Step], again: Again, past: Past) -> _Part:
+    if again.from_failure:
+        chosen, only = _failed(steps, past)
+        if not chosen:
+            raise fault(
+                f"every step of run {again.parent_run_id} succeeded or was skipped, so there is nothing to go on from",
+                "Execute it whole, or a selection.",
+            )
+        return _Part(frozenset(chosen), _known(steps, chosen, only, past), only)
+    if again.step_selection is not None:
+        # The plan is made twice: which steps are chosen decides what of the past still counts.
+        everything = _known(steps, set(), {}, past)
+        chosen = set(plan_of(job, op_selection=again.step_selection, known=everything).steps)
+        return _Part(None, _known(steps, chosen, {}, past), {})
+    return _Part()
+
+
+def _failed(steps: Mapping[str, Step], past: Past) -> tuple[set[str], dict[str, frozenset[str]]]:
+    """The steps that did not end well, with all that lies behind; of mapped steps, the keys, where it is not all."""
+    chosen: set[str] = set()
+    only: dict[str, frozenset[str]] = {}
+    for key, step in steps.items():
+        over = step.mapped_over
+        if over is None or over[0] in chosen or over not in past.mapping_keys:
+            if any(one in chosen for one in step.upstream) or not _ended_well(key, past) or over is not None:
+                chosen.add(key)
+            continue
+        again = {one for one in past.mapping_keys[over] if _lane_failed(steps, step, one, chosen, only, past)}
+        if again:
+            chosen.add(key)
+            if len(again) < len(past.mapping_keys[over]):
+                only[key] = frozenset(again)
+    return chosen, only
+
+
+def _lane_failed(
+    steps: Mapping[str, Step],
+    step: Step,
+    mapping_key: str,
+    chosen: set[str],
+    only: Mapping[str, frozenset[str]],
+    past: Past,
+) -> bool:
+    for one in step.upstream:
+        if one not in chosen:
+            continue
+        same_lane = steps[one].mapped_over == step.mapped_over
+        if not same_lane or one not in only or mapping_key in only[one]:
+            return True
+    return not _ended_well(f"{step.key}[{mapping_key}]", past)
+
+
+def _ended_well(key: str, past: Past) -> bool:
+    return key in past.succeeded or key in past.skipped
+
+
+def _known(steps: Mapping[str, Step], chosen: set[str], only: Mapping[str, frozenset[str]], past: Past) -> Known:
+    """What the past tells of the steps that are not chosen."""
+
+    def counts(key: str) -> bool:
+        name, _, lane = key.partition("[")
+        if name not in steps:
+            return False  # the job has changed since
+        return name not in chosen or (name in only and lane.rstrip("]") not in only[name])
+
+    succeeded = {key for key in past.succeeded if counts(key)}
+    mapping_keys = {output: keys for output, keys in past.mapping_keys.items() if counts(output[0])}
+    for key, step in steps.items():
+        if key in succeeded:  # one that gave no value told of no key
+            mapping_keys.update(
+                {
+                    (key, name): ()
+                    for name, out in step.outs.items()
+                    if out.is_dynamic and (key, name) not in mapping_keys
+                }
+            )
+        elif step.mapped_over is not None and key not in chosen and step.mapped_over in past.mapping_keys:
+            succeeded.add(key)  # all of its instances are known
+    return Known(
+        outputs={output: run_id for output, run_id in past.outputs.items() if counts(output[0])},
+        mapping_keys=mapping_keys,
+        succeeded=frozenset(succeeded),
+        skipped=frozenset(key for key in past.skipped if counts(key)),
+    )

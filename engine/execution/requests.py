@@ -1,0 +1,141 @@
+"""From what a caller wants to a run: everything is checked, then the run is created and executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from ..definitions.job import JobDefinition
+from ..definitions.names import check_tags, fault
+from ..definitions.resource import check_resources
+from ..definitions.run_config import check_run_config, given_inputs, merged
+from ..events.key import AssetKey
+from ..events.run import RunStatus
+from ..reporting.planned import Planned
+from ..reporting.recorder import Recorder
+from .creation import RunRequest, check_partition, create_run
+from .deployment import Deployment
+from .frontier import Frontier
+from .in_process import StepReport
+from .interruption import Interruption
+from .keeping import default_io_manager
+from .plan import NOTHING_KNOWN, Known, plan_of
+from .result import ExecutionResult
+from .run_context import RunContext
+from .worker import work
+
+IO_MANAGER = "io_manager"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a caller says of a run; see `foldlog.execute_job`."""
+
+    run_config: Mapping[str, Any] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    partition_key: str | None = None
+    op_selection: str | Sequence[str] | None = None
+    asset_selection: Any = None
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str | None = None
+    # of a re-execution:
+    step_keys: frozenset[str] | None = None
+    known: Known = NOTHING_KNOWN
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    parent_run_id: str | None = None
+    root_run_id: str | None = None
+
+
+def execute(
+    instance: Deployment,
+    job: JobDefinition,
+    wanted: Wanted,
+    *,
+    raise_on_error: bool = True,
+    report: StepReport | None = None,
+) -> ExecutionResult:
+    """Check, create and execute a run; what came of it."""
+    run = begin(instance, job, wanted)
+    end = work(run, report)
+    if raise_on_error and end.status is not RunStatus.SUCCESS and end.error is not None:
+        raise end.error
+    return ExecutionResult(run, end)
+
+
+def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContext:
+    """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
+    if not isinstance(job, JobDefinition):
+        raise fault(f"{job!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
+    job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
+    plan = plan_of(
+        job,
+        op_selection=wanted.op_selection,
+        step_keys=wanted.step_keys,
+        known=wanted.known,
+        only=wanted.only,
+        given=given_inputs(merged(job.config, wanted.run_config or {})),
+    )
+    config = check_run_config(job, plan.steps, wanted.run_config)
+    now = datetime.now(UTC)
+    check_partition(instance, job, wanted.partition_key, now)
+    request = RunRequest(
+        plan=plan,
+        config=config,
+        run_id=wanted.run_id or str(uuid4()),
+        tags=check_tags("run", wanted.tags),
+        partition_key=wanted.partition_key,
+        op_selection=_texts(wanted.op_selection),
+        asset_selection=_assets(job),
+        parent_run_id=wanted.parent_run_id,
+        root_run_id=wanted.root_run_id,
+    )
+    recorder = Recorder(instance.log, instance.writer, request.run_id, job.name)
+    facts = create_run(instance, recorder, request)
+    return RunContext(
+        instance=instance,
+        plan=plan,
+        run_id=request.run_id,
+        tags=request.all_tags,
+        config=config,
+        recorder=recorder,
+        frontier=Frontier(plan, request.run_id),
+        planned=Planned(facts),
+        interruption=Interruption(instance.log, recorder),
+        now=now,
+    )
+
+
+def equipped(instance: Deployment, job: JobDefinition, resources: Mapping[str, Any]) -> JobDefinition:
+    """The job with these resources in place of its own, and with the default IO manager if it has none."""
+    given = {**job.resource_defs, **check_resources("resources", resources)}
+    if IO_MANAGER not in given:
+        given[IO_MANAGER] = default_io_manager(instance)
+    return replace(job, resource_defs=given)
+
+
+def selected(job: JobDefinition, selection: Any) -> JobDefinition:
+    """The job, narrowed to some of its assets."""
+    if selection is None:
+        return job
+    if job.assets is None:
+        raise fault(f"job {job.name!r} makes no assets, so none can be selected", "Use op_selection.")
+    keys = [key for key in job.assets.select(selection) if key in set(job.asset_keys)]
+    if not keys:
+        raise fault(
+            f"job {job.name!r} makes none of the assets selected", f"It makes {', '.join(map(str, job.asset_keys))}."
+        )
+    narrowed = job.assets.job(job.name, keys, config=job.config, tags=job.tags, partitions_def=job.partitions_def)
+    return replace(narrowed, resource_defs=job.resource_defs, metadata=job.metadata, description=job.description)
+
+
+def _assets(job: JobDefinition) -> tuple[AssetKey, ...] | None:
+    return job.asset_keys if job.makes_assets else None
+
+
+def _texts(selection: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if selection is None:
+        return None
+    return (selection,) if isinstance(selection, str) else tuple(selection)
