@@ -91,6 +91,12 @@ def wall(moment, zone):
     return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
+def holding(found, moment):
+    """The key of the one window that holds a moment."""
+    (key,) = [key for key, (start, end) in found.items() if start <= moment < end]
+    return key
+
+
 # -- windows, against a clock that is looked at every minute
 
 
@@ -107,6 +113,7 @@ def test_an_hour_starts_whenever_the_clock_shows_its_minute(change, minute):
     assert list(found.values()) == list(pairwise(starts))
     for key, (first, _) in found.items():
         assert key.startswith(f"{wall(first, zone):%Y-%m-%d-%H:%M}")
+    assert all(holding(found, moment) == hours.partition_key_for(moment) for moment in looked[90:-90:7])
 
 
 @pytest.mark.parametrize("hour", [0, 1, 2, 23])
@@ -129,6 +136,7 @@ def test_a_day_starts_at_the_first_moment_at_which_the_clock_shows_its_time_or_l
     found = windows(days, now=end)
     assert list(found.values()) == list(pairwise(starts))
     assert list(found) == list(expected.values())[:-1]
+    assert all(holding(found, moment) == days.partition_key_for(moment) for moment in looked[1500:-1500:13])
 
 
 def test_the_hours_of_the_night_in_which_clocks_are_put_back():
@@ -242,8 +250,7 @@ def test_every_moment_is_in_exactly_one_window(drawn, part):
     found = windows(definition, now)
     begin, end = next(iter(found.values()))[0], list(found.values())[-1][1]
     moment = begin + part * (end - begin) * 0.999
-    holding = [key for key, (start, end) in found.items() if start <= moment < end]
-    assert holding == [definition.partition_key_for(moment)]
+    assert holding(found, moment) == definition.partition_key_for(moment)
 
 
 @given(definitions())
@@ -673,6 +680,13 @@ def upstream_keys(mapping, keys, downstream, upstream):
     ("mapping", "keys", "downstream", "upstream", "expected"),
     [
         (IdentityPartitionMapping(), ["2026-02-05", "2026-02-03"], DAILY, DAILY, ["2026-02-05", "2026-02-03"]),
+        (
+            IdentityPartitionMapping(),
+            [MultiPartitionKey({"date": "2026-02-05", "region": "south"})],
+            BOTH,
+            BOTH,
+            ["2026-02-05|south"],
+        ),
         (AllPartitionMapping(), [], None, REGION, ["north", "south"]),
         (AllPartitionMapping(), ["2026-02-05"], DAILY, CUSTOMERS, ["a", "b"]),
         (LastPartitionMapping(), ["north"], REGION, DAILY, ["2026-02-09"]),
