@@ -32,7 +32,8 @@ class PartitionsDefinition(ABC):
     """The partitions that an asset or a job is cut into. Frozen, hashable, equal by content.
 
     `now`: aware datetime, the moment for which the question is answered; by default the clock's.
-    `dynamic`: gives the keys of a dynamic definition by its name; `Instance.get_dynamic_partitions`, say.
+    `dynamic`: gives all keys of a dynamic definition by its name, as `Instance.get_dynamic_partitions` does with a
+        limit that is high enough.
     """
 
     @abstractmethod
