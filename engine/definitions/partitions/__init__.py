@@ -17,13 +17,13 @@ from .mapping import (
     IdentityPartitionMapping,
     LastPartitionMapping,
     MappingQuestion,
-    MultiToSingleDimensionPartitionMapping,
     PartitionMapping,
     SpecificPartitionsPartitionMapping,
     StaticPartitionMapping,
     TimeWindowPartitionMapping,
 )
 from .multi import MultiPartitionKey, MultiPartitionsDefinition
+from .multi_mapping import MultiToSingleDimensionPartitionMapping
 from .windows import TimeWindow, TimeWindowPartitionsDefinition
 
 __all__ = [

@@ -17,6 +17,7 @@ from ...errors import UsageError
 DynamicKeys = Callable[[str], Sequence[str]]  #: name of a dynamic definition -> its keys, as they were added
 
 KEY_BYTES: Final = 500  #: of a partition key; views and the log keep no longer ones
+YEARS: Final = range(1000, 9990)  #: of four digits, with room for offsets behind them
 _SEARCHED: Final = 5_000  #: keys among which a misspelt one is looked for, so that the error comes at once
 
 
@@ -31,7 +32,8 @@ class PartitionsDefinition(ABC):
     """The partitions that an asset or a job is cut into. Frozen, hashable, equal by content.
 
     `now`: aware datetime, the moment for which the question is answered; by default the clock's.
-    `dynamic`: gives the keys of a dynamic definition by its name; `Instance.get_dynamic_partitions`, say.
+    `dynamic`: gives all keys of a dynamic definition by its name, as `Instance.get_dynamic_partitions` does with a
+        limit that is high enough.
     """
 
     @abstractmethod
@@ -105,6 +107,8 @@ def in_utc(when: datetime, name: str) -> datetime:
     """An aware datetime in UTC; `name` says which argument it was."""
     if not isinstance(when, datetime) or when.utcoffset() is None:
         raise fault(f"{name}={when!r:.80} is not a datetime with a time zone", "Give datetime.now(UTC), say.")
+    if when.year not in YEARS:
+        raise fault(f"{name}={when.isoformat()} is not of the years {YEARS[0]} to {YEARS[-1]}", "Give another moment.")
     return when.astimezone(UTC)
 
 

@@ -86,10 +86,7 @@ class _CalendarPartitionsDefinition(TimeWindowPartitionsDefinition):
     def _holding(self, moment: datetime) -> Period:
         number = self._number((wall_at(moment, self._zone) - self._into_the_day).toordinal())
         start, end = self._start(number), self._start(number + 1)
-        while start > moment:  # the clock has been put back over the start
-            number -= 1
-            start, end = self._start(number), start
-        while end <= moment:  # the clock has been put back over the end, or a day is left out
+        while end <= moment:  # the clock has been put back over the end, and shows the day before once more
             number += 1
             start, end = end, self._start(number + 1)
         return Period(self._wall(number), start, end)

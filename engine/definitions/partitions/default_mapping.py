@@ -7,12 +7,11 @@ from .listed import StaticPartitionsDefinition
 from .mapping import (
     AllPartitionMapping,
     IdentityPartitionMapping,
-    MultiToSingleDimensionPartitionMapping,
     PartitionMapping,
     TimeWindowPartitionMapping,
-    dimensions_like,
 )
 from .multi import MultiPartitionsDefinition
+from .multi_mapping import MultiToSingleDimensionPartitionMapping, dimensions_like
 from .windows import TimeWindowPartitionsDefinition
 
 

@@ -77,7 +77,7 @@ class DynamicPartitionsDefinition(PartitionsDefinition):
         if dynamic is None:
             raise fault(
                 f"dynamic partitions {self.name!r}: their keys are in an instance, and none was given",
-                "Give dynamic=instance.get_dynamic_partitions, or run on an instance.",
+                "Run on an instance, or give dynamic=, a function from the name to all of its keys.",
             )
         return list(dynamic(self.name))
 

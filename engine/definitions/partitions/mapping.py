@@ -1,7 +1,8 @@
 """Which partitions of an upstream asset a partition of a downstream asset is made from.
 
 A mapping answers for keys of the downstream asset with keys of the upstream one, and names none that is not there: what
-it does about a partition that is missing, each class says. Which one is taken when none was given: default_mapping.py.
+it does about a partition that is missing, each class says. Not here: between two dimensions and one (multi_mapping.py),
+and which mapping is taken when none was given (default_mapping.py).
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ...config.place import meant
 from ...errors import UsageError
 from .base import DynamicKeys, PartitionsDefinition, fault, key_fault, moment
 from .listed import StaticPartitionsDefinition
-from .multi import MultiPartitionsDefinition
 from .windows import TimeWindowPartitionsDefinition
 
 _FARTHEST: Final = 10_000  #: windows that an offset may reach
@@ -60,7 +59,8 @@ class PartitionMapping(ABC):
         Raises UsageError if the mapping does not fit the definitions, or names a partition that is not there.
         """
         self.check_fits(downstream=downstream, upstream=upstream)
-        asked = MappingQuestion(tuple(downstream_keys), downstream, upstream, moment(now), dynamic)
+        keys = tuple(str(key) for key in downstream_keys)  # a MultiPartitionKey as plain text, which is what facts hold
+        asked = MappingQuestion(keys, downstream, upstream, moment(now), dynamic)
         return list(dict.fromkeys(self.answer(asked)))
 
     @abstractmethod
@@ -70,7 +70,8 @@ class PartitionMapping(ABC):
     def check_fits(self, *, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition) -> None:  # noqa: B027
         """Nothing, if the mapping fits the definitions, as far as they tell without a moment; else UsageError."""
 
-    def _misfit(self, problem: str, remedy: str) -> UsageError:
+    def misfit(self, problem: str, remedy: str) -> UsageError:
+        """The error that this mapping cannot answer."""
         return fault(f"{type(self).__name__}: {problem}", remedy)
 
 
@@ -104,7 +105,7 @@ class IdentityPartitionMapping(PartitionMapping):
     def check_fits(self, *, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition) -> None:
         """Downstream must be partitioned."""
         if downstream is None:
-            raise self._misfit("downstream is not partitioned, and has no keys", "Give AllPartitionMapping(), say.")
+            raise self.misfit("downstream is not partitioned, and has no keys", "Give AllPartitionMapping(), say.")
 
 
 @dataclass(frozen=True)
@@ -146,19 +147,27 @@ class StaticPartitionMapping(PartitionMapping):
     def answer(self, asked: MappingQuestion) -> Iterable[str]:
         """What is written down for each key."""
         written = dict(self.pairs)
-        for key in asked.keys:
-            if key not in written:
-                problem = f"says nothing of the key downstream {key!r:.80}{meant(key, written)}"
-                raise self._misfit(problem, f"Write down what it needs; {key!r:.80}: [] if that is nothing.")
+        for key in self._written(asked.keys):
             yield from asked.checked(written[key])
 
     def check_fits(self, *, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition) -> None:
         """Static partitions must have the keys; those downstream must all be written down."""
         name = type(self).__name__
         if downstream is None:
-            raise self._misfit("downstream is not partitioned, and has no keys", "Give AllPartitionMapping(), say.")
+            raise self.misfit("downstream is not partitioned, and has no keys", "Give AllPartitionMapping(), say.")
         _check_known(name, [key for key, _ in self.pairs], downstream, "downstream")
         _check_known(name, [key for _, keys in self.pairs for key in keys], upstream, "upstream")
+        if isinstance(downstream, StaticPartitionsDefinition):
+            self._written(downstream.keys)
+
+    def _written(self, keys: Sequence[str]) -> Sequence[str]:
+        """The same keys; UsageError for one that is not written down."""
+        written = dict(self.pairs)
+        for key in keys:
+            if key not in written:
+                problem = f"says nothing of the key downstream {key!r:.80}"
+                raise self.misfit(problem, f"Write down what it needs; {key!r:.80}: [] if that is nothing.")
+        return keys
 
 
 _GIVE_PAIRS: Final = "Give the keys upstream by key downstream, as in {'eu': ['de', 'fr']}."
@@ -182,10 +191,10 @@ class TimeWindowPartitionMapping(PartitionMapping):
             value = getattr(self, name)
             if type(value) is not int or abs(value) > _FARTHEST:
                 problem = f"{name}={value!r:.80} is not a number of windows from -{_FARTHEST} to {_FARTHEST}"
-                raise self._misfit(problem, "Give -1 for one window earlier.")
+                raise self.misfit(problem, "Give -1 for one window earlier.")
         if self.start_offset > self.end_offset:
             problem = f"start_offset={self.start_offset} is beyond end_offset={self.end_offset}: no window is left"
-            raise self._misfit(problem, "Give a start_offset that is not greater than the end_offset.")
+            raise self.misfit(problem, "Give a start_offset that is not greater than the end_offset.")
 
     def answer(self, asked: MappingQuestion) -> Iterable[str]:
         """The windows upstream that overlap, window by window downstream."""
@@ -204,67 +213,7 @@ class TimeWindowPartitionMapping(PartitionMapping):
         for side, one in (("downstream", downstream), ("upstream", upstream)):
             if not isinstance(one, TimeWindowPartitionsDefinition):
                 said = "not partitioned" if one is None else one.describe()
-                raise self._misfit(f"{side} is {said}, not windows of time", "Give another mapping.")
-
-
-@dataclass(frozen=True)
-class MultiToSingleDimensionPartitionMapping(PartitionMapping):
-    """Between partitions of two dimensions and those of one of them, in both directions.
-
-    Downstream has the two: the key's part in that dimension; one that is missing upstream is an error. Upstream has
-    the two: every key there is with this part.
-
-    `dimension`: its name; None, where only one of the dimensions has the same definition as the other side.
-    """
-
-    dimension: str | None = None
-
-    def answer(self, asked: MappingQuestion) -> Iterable[str]:
-        """The parts of the keys, or the keys with these parts."""
-        dimension = self._dimension(asked.downstream, asked.upstream)
-        if isinstance(asked.downstream, MultiPartitionsDefinition):
-            parts = [asked.downstream.parse_key(key).keys_by_dimension[dimension] for key in asked.keys]
-            yield from asked.checked(parts)
-        elif isinstance(asked.upstream, MultiPartitionsDefinition):
-            single = asked.upstream.partitions_defs[dimension]
-            for key in asked.keys:
-                thing = f"upstream dimension {dimension}"
-                single.check_key(key, name_of_thing=thing, now=asked.now, dynamic=asked.dynamic)
-                yield from asked.upstream.keys_with(dimension, key, now=asked.now, dynamic=asked.dynamic)
-
-    def check_fits(self, *, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition) -> None:
-        """One side must have two dimensions, and the other be one of them."""
-        self._dimension(downstream, upstream)
-
-    def _dimension(self, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition) -> str:
-        multi, single = (
-            (downstream, upstream) if isinstance(downstream, MultiPartitionsDefinition) else (upstream, downstream)
-        )
-        if not isinstance(multi, MultiPartitionsDefinition) or isinstance(single, MultiPartitionsDefinition | None):
-            raise self._misfit("takes two dimensions on one side, one of them on the other", "Give another mapping.")
-        same = dimensions_like(multi, single)
-        if self.dimension is None:
-            if len(same) == 1:
-                return same[0]
-            found = f"both dimensions, {' and '.join(same)}, are" if same else f"no dimension of {multi.describe()} is"
-            raise self._misfit(f"{found} {single.describe()}", "Name one with dimension=, or give another mapping.")
-        if self.dimension not in multi.partitions_defs:
-            hint = meant(self.dimension, multi.partitions_defs)
-            raise self._misfit(
-                f"no dimension {self.dimension!r:.80} in {multi.describe()}{hint}", "Correct the name of the dimension."
-            )
-        if self.dimension not in same:
-            raise self._misfit(
-                f"dimension {self.dimension} is {multi.partitions_defs[self.dimension].describe()}, "
-                f"the other side {single.describe()}",
-                "Give both the same definition, or another mapping.",
-            )
-        return self.dimension
-
-
-def dimensions_like(multi: MultiPartitionsDefinition, single: PartitionsDefinition | None) -> list[str]:
-    """The names of those dimensions that have this very definition."""
-    return [name for name, one in multi.dimensions if one == single]
+                raise self.misfit(f"{side} is {said}, not windows of time", "Give another mapping.")
 
 
 def _texts(owner: str, keys: object) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Partitions of two dimensions: a day and a region, say.
 
 The text of a key is the values of both dimensions, in the order of the dimensions' names, joined by `|`. No value may
-hold a `|`, so a text has one meaning; a definition that has such a value is refused, and nothing is escaped.
+hold a `|`, so a text has one meaning; a definition that has such a value is refused, and nothing is escaped. Keys are
+listed as plain texts, which is what facts hold.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ class MultiPartitionKey(str):
 
     def __new__(cls, keys_by_dimension: Mapping[str, str]) -> MultiPartitionKey:
         """Raises UsageError for a value that cannot be one, or that holds `|`."""
-        if not isinstance(keys_by_dimension, Mapping) or not keys_by_dimension:
+        if (
+            not isinstance(keys_by_dimension, Mapping)
+            or not keys_by_dimension
+            or not all(isinstance(name, str) for name in keys_by_dimension)
+        ):
             raise fault(
                 f"MultiPartitionKey: {keys_by_dimension!r:.80} is not a key for each dimension",
                 "Give them by name, as in {'date': '2026-01-05', 'region': 'north'}.",
@@ -83,7 +88,7 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         return MultiPartitionKey(dict(zip(self._names, values, strict=True)))
 
     def get_partition_keys(self, *, now: datetime | None = None, dynamic: DynamicKeys | None = None) -> list[str]:
-        """Every `MultiPartitionKey` at `now`."""
+        """Every key at `now`, as text; `parse_key` tells its values."""
         now = moment(now)
         return self._pairs(lambda _, one: one.get_partition_keys(now=now, dynamic=dynamic))
 
@@ -155,13 +160,21 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         return f"its keys have the form {SEPARATOR.join(self._names)}"
 
     def _pair(self, key_in: Callable[[PartitionsDefinition], str | None]) -> str | None:
-        values = {name: key_in(one) for name, one in self.dimensions}
-        there = {name: value for name, value in values.items() if value is not None}
-        return MultiPartitionKey(there) if len(there) == len(values) else None
+        return next(iter(self._pairs(lambda _, one: [] if (key := key_in(one)) is None else [key])), None)
 
     def _pairs(self, keys_in: Callable[[str, PartitionsDefinition], list[str]]) -> list[str]:
-        listed = [keys_in(name, one) for name, one in self.dimensions]
-        return [MultiPartitionKey(dict(zip(self._names, values, strict=True))) for values in product(*listed)]
+        listed = [self._separable(name, keys_in(name, one)) for name, one in self.dimensions]
+        return [SEPARATOR.join(values) for values in product(*listed)]
+
+    def _separable(self, name: str, keys: list[str]) -> list[str]:
+        """The same keys; those of a dynamic definition may hold anything."""
+        for key in keys:
+            if SEPARATOR in key:
+                raise fault(
+                    f"{self.describe()}: {name} has the key {key!r:.80}, which {_separator_fault(key)}",
+                    f"Take the key away, and add one without {SEPARATOR}.",
+                )
+        return keys
 
 
 def _check_dimensions(given: Mapping[str, PartitionsDefinition]) -> None:

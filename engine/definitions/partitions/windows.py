@@ -15,14 +15,13 @@ from itertools import takewhile
 from typing import Any, ClassVar, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from .base import DynamicKeys, PartitionsDefinition, backwards, extent, fault, in_utc, key_fault, moment
-from .zone import MICROSECOND, moment_of, offset_text, wall_at, zone_named
+from .base import YEARS, DynamicKeys, PartitionsDefinition, backwards, extent, fault, in_utc, moment
+from .declaring import canonical, check_fmt, date_moment, short, whole_number
+from .zone import MICROSECOND, offset_text, zone_named
 
-_DIRECTIVES: Final = "YymdHMSjGVu%"  #: those that neither a locale nor a time zone changes
 _OFFSET: Final = re.compile(r"[+-]\d\d:\d\d(:\d\d)?$")
-_YEARS: Final = range(1000, 9990)  #: of four digits, with room for offsets behind them
 _SAMPLES: Final = tuple(timedelta(hours=hours) for hours in (0, 1, 13, 24, 32 * 24, 45 * 24, 400 * 24))
-_FARTHEST: Final = 10_000  #: windows that `end_offset` may add or take away
+_FARTHEST: Final = range(-10_000, 10_001)  #: windows that `end_offset` may add or take away
 
 
 class TimeWindow(NamedTuple):
@@ -83,16 +82,12 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         put = object.__setattr__
         put(self, "_zone", zone_named(self.timezone, self._owner))
         put(self, "fmt", self.FMT if self.fmt is None else self.fmt)
-        self._check_numbers()
-        self._check_fmt()
-        start = self._date("start_date", self.start_date)
-        until = None if self.end_date is None else self._date("end_date", self.end_date)
-        put(self, "start_date", self._canonical(start))
-        put(self, "end_date", None if until is None else self._canonical(until))
-        put(self, "_until", until)
+        self._check()
+        start = self._date("start_date")
+        put(self, "_until", None if self.end_date is None else self._date("end_date"))
         first = self._holding(start)
         put(self, "_first", first if first.start == start else self._holding(first.end))
-        self._check_dates(start, until)
+        self._check_dates(start)
         self._check_round_trip()
 
     # -- keys
@@ -183,9 +178,9 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
 
     def describe(self) -> str:
         """`daily partitions from 2026-01-05, Europe/London`."""
-        text = f"{self.KIND} partitions from {_short(self.start_date)}"
+        text = f"{self.KIND} partitions from {short(self.start_date)}"
         if self.end_date is not None:
-            text += f" to {_short(self.end_date)}"
+            text += f" to {short(self.end_date)}"
         return f"{text}, {self.timezone}"
 
     # -- inside
@@ -223,7 +218,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
             wall = datetime.strptime(text, self.fmt or self.FMT)
         except ValueError:
             return None
-        return wall if wall.year in _YEARS else None
+        return wall if wall.year in YEARS else None
 
     def _partition(self, key: str) -> Period:
         period = self._parsed(key)
@@ -260,74 +255,34 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
 
     # -- checks of the definition
 
-    def _check_numbers(self) -> None:
+    def _check(self) -> None:
         for name, allowed in self._numbers().items():
-            value = getattr(self, name)
-            if type(value) is not int or value not in allowed:
-                raise fault(
-                    f"{self._owner}: {name}={value!r:.80} is not a whole number from {allowed[0]} to {allowed[-1]}",
-                    f"Correct {name}.",
-                )
-        if type(self.end_offset) is not int or abs(self.end_offset) > _FARTHEST:
-            raise fault(
-                f"{self._owner}: end_offset={self.end_offset!r:.80} is not a number of windows from "
-                f"-{_FARTHEST} to {_FARTHEST}",
-                "Give 0 for the windows that have ended, 1 to add the one under way.",
-            )
+            whole_number(self._owner, name, getattr(self, name), allowed, "Correct the offset.")
+        whole_number(self._owner, "end_offset", self.end_offset, _FARTHEST, "Give 1 to add the window under way.")
+        check_fmt(self._owner, self.fmt)
 
-    def _check_fmt(self) -> None:
-        fmt = self.fmt
-        reason = key_fault(fmt)
-        if reason is None and fmt is not None:
-            strange = [found for found in re.findall("%(.?)", fmt) if not found or found not in _DIRECTIVES]
-            reason = f"holds %{strange[0]}" if strange else None
-        if reason:
-            known = " ".join(f"%{one}" for one in _DIRECTIVES)
-            raise fault(f"{self._owner}: fmt={fmt!r:.80} {reason}", f"Use text and {known}.")
+    def _date(self, name: str) -> datetime:
+        """The moment that an argument means; the argument is put into its one form."""
+        given = getattr(self, name)
+        read = self._read(given) if isinstance(given, str) else None
+        when = date_moment(self._owner, name, given if read is None else read, self._zone)
+        object.__setattr__(self, name, canonical(when, self._zone))
+        return when
 
-    def _date(self, name: str, given: object) -> datetime:
-        """The moment that an argument means."""
-        when = self._read(given) or _from_iso(given) if isinstance(given, str) else given
-        if isinstance(when, date) and not isinstance(when, datetime):
-            when = datetime(when.year, when.month, when.day)
-        if not isinstance(when, datetime) or when.year not in _YEARS:
-            raise fault(
-                f"{self._owner}: {name}={given!r:.80} is not a date from {_YEARS[0]} to {_YEARS[-1]}",
-                "Give '2026-01-05', '2026-01-05T14:00', a date or a datetime.",
-            )
-        return moment_of(when, self._zone) if when.tzinfo is None else when.astimezone(UTC)
-
-    def _canonical(self, when: datetime) -> str:
-        """One text for one moment; local time, so that a later tz database moves it with the windows."""
-        wall = wall_at(when, self._zone)
-        precise = "minutes" if wall.replace(second=0, microsecond=0) == wall else "auto"
-        return wall.isoformat(timespec=precise) + (offset_text(wall, self._zone) if wall.fold else "")
-
-    def _check_dates(self, start: datetime, until: datetime | None) -> None:
-        if until is None:
+    def _check_dates(self, start: datetime) -> None:
+        if self._until is None:
             return
-        said = f"{self._owner}: start_date={_short(self.start_date)}, end_date={_short(self.end_date)}: "
-        if start >= until:
+        said = f"{self._owner}: start_date={short(self.start_date)}, end_date={short(self.end_date)}: "
+        if start >= self._until:
             raise fault(f"{said}it ends before it starts", "Give an end_date after the start_date, or none.")
-        if self._first.end > until:
-            raise fault(f"{said}no whole {self.UNIT} lies between them", "Give dates with a whole window between them.")
+        if self._first.end > self._until:
+            raise fault(f"{said}no whole {self.UNIT} lies between them", "Give dates that are farther apart.")
 
     def _check_round_trip(self) -> None:
         for sample in _SAMPLES:
             period = self._holding(self._first.start + sample)
-            if period.wall.year in _YEARS and self._parsed(self._key(period)) != period:
+            if period.wall.year in YEARS and self._parsed(self._key(period)) != period:
                 raise fault(
                     f"{self._owner}: fmt={self.fmt!r}: the key {self._key(period)!r} does not lead back to its window",
                     f"Give a fmt that tells every {self.UNIT} from the others, such as {self.FMT!r}.",
                 )
-
-
-def _from_iso(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _short(canonical: object) -> str:
-    return str(canonical).removesuffix("T00:00")
