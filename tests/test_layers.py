@@ -57,7 +57,6 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     ),
     "engine/execute": ("foldlog.engine",),
     "engine/coordination": (EVENTS, LOG, CONFIG, ERRORS, "foldlog.engine.artifacts", "foldlog.engine.views"),
-    "engine/definitions": (EVENTS, CONFIG, ERRORS, "msgspec"),  # what users declare: no log, no views, no execution
     "engine/definitions/partitions": ("foldlog.engine.config.place", ERRORS),
     "engine/open": (*WIRED, "sqlalchemy"),
     "engine/urls": (),

@@ -95,7 +95,7 @@ class AssetGraph:
         return definition.partitions_def if definition.specs else self.partitions_of(upstream)
 
     def select(self, selection: Selection) -> list[AssetKey]:
-        """The keys that a selection names, in the order in which they were declared; see selection.py for the syntax."""
+        """The keys that a selection names, in the order of their declaration; the syntax: selection_syntax.py."""
         items = {
             key.to_text(): Selectable(key=key.to_text(), group=spec.group_name, tags=spec.tags)
             for key, spec in self.specs.items()
@@ -168,9 +168,9 @@ class AssetGraph:
         known = {*keys, *self.external}
         for check in checks:
             if check.asset_key not in known:
-                texts = [str(key) for key in known]
+                close = meant(str(check.asset_key), [str(key) for key in known])
                 raise fault(
-                    f"the check {check} is of {check.asset_key}, which is not there{meant(str(check.asset_key), texts)}",
+                    f"the check {check} is of {check.asset_key}, which is not there{close}",
                     "Correct the key, or add the asset.",
                 )
 

@@ -124,7 +124,7 @@ class AssetSpec:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AssetsDefinition:
-    """What `@asset`, `@multi_asset` and `@asset_check` make: an op, the assets that it makes, the checks that it does."""
+    """What `@asset`, `@multi_asset` and `@asset_check` make: an op, the assets it makes, the checks it does."""
 
     op: OpDefinition
     specs: Mapping[AssetKey, AssetSpec]

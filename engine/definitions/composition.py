@@ -125,7 +125,7 @@ class Composition:
         handles = [OutputHandle(name, output, out.is_dynamic) for output, out in definition.outs.items()]
         if not handles:
             return None
-        return handles[0] if len(handles) == 1 else namedtuple(f"{name}_outputs", definition.outs)(*handles)
+        return handles[0] if len(handles) == 1 else namedtuple(f"{name}_outputs", definition.outs)(*handles)  # type: ignore[arg-type]
 
     def _name(self, pending: PendingNode) -> str:
         if pending.name is not None:

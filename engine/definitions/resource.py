@@ -14,8 +14,8 @@ from .typed_config import Config
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ResourceDefinition:
-    """How a resource is made. `fn` is called with an `InitResourceContext`; a generator yields it once, and what follows
-    the `yield` is its tear-down, which is done also after a failure."""
+    """How a resource is made. `fn` is called with an `InitResourceContext`; a generator yields it once, and what
+    follows the `yield` is its tear-down, which is done also after a failure."""
 
     fn: Callable[..., Any] = field(repr=False)
     name: str | None = None

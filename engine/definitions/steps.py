@@ -206,12 +206,7 @@ class _Flattener:
                 if kind is not StepOutputSource:
                     raise fault(f"{'.'.join(path)}.{output} is a list, not a dynamic output", "Take it as it is.")
                 kind = CollectSource
-            graph, node, output, path = (
-                node.definition,
-                node.definition.nodes[inner.node],
-                inner.output,
-                (*path, inner.node),
-            )
+            node, output, path = node.definition.nodes[inner.node], inner.output, (*path, inner.node)
         return kind(".".join(path), output)
 
 

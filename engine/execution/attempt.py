@@ -205,8 +205,8 @@ class _Attempt:
                 self._hold_checked(one)
             case _:
                 raise UserCodeError(
-                    f"step {self._instance.key} yielded {one!r:.80}; wanted an Output, DynamicOutput, MaterializeResult, "
-                    "AssetCheckResult, ExpectationResult, AssetMaterialization or AssetObservation"
+                    f"step {self._instance.key} yielded {one!r:.80}; wanted an Output, DynamicOutput, "
+                    "MaterializeResult, AssetCheckResult, ExpectationResult, AssetMaterialization or AssetObservation"
                 )
 
     def _output(self, one: Output) -> None:

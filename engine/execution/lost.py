@@ -69,5 +69,5 @@ def _check_gone(run: Run, records: list[EventRecord]) -> None:
     if process_id == os.getpid() or started(process_id) is not None:
         raise fault(
             f"run {run.run_id} is {run.status}, and there is a process {process_id} on this machine",
-            "Wait for its end, or stop it. If that process is another program, say so: assume_lost=True, or --assume-lost.",
+            "Wait for its end, or stop it. If that is another program, say so: assume_lost=True, or --assume-lost.",
         )

@@ -121,8 +121,8 @@ def _check_given(plan: ExecutionPlan, step: Step, one: StepInputDef, given: Coll
             continue
         raise fault(
             f"step {step.key}: its input {one.name!r} comes from {source.step_key}, which is not selected",
-            f"Select that too (+{step.key}), re-execute a run in which it succeeded, or give a value in the run config: "
-            f"ops.{'.ops.'.join(step.path)}.inputs.{one.name}.",
+            f"Select that too (+{step.key}), re-execute a run in which it succeeded, or give a value in the run "
+            f"config: ops.{'.ops.'.join(step.path)}.inputs.{one.name}.",
         )
 
 

@@ -18,7 +18,7 @@ from .deployment import Deployment
 from .history import Past, created, read_run, whole_past
 from .in_process import StepReport
 from .lost import end_if_lost
-from .plan import Known, plan_of
+from .plan import NOTHING_KNOWN, Known, plan_of
 from .requests import Wanted, execute, selected
 from .result import ExecutionResult
 from .run_context import PARTITION_TAG
@@ -103,7 +103,7 @@ class _Part:
     """What of a job is executed again, and what is known of the rest."""
 
     step_keys: frozenset[str] | None = None
-    known: Known = Known()
+    known: Known = NOTHING_KNOWN
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 

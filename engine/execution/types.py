@@ -1,7 +1,7 @@
 """Whether a value is of the type that an input or output is annotated with. As far as can be told in no time.
 
-A class is checked with isinstance; of `list[int]` the list, not what is in it; unions by their members. `int` passes for
-`float`. What cannot be told (a TypeVar, a Protocol, an unknown name) passes.
+A class is checked with isinstance; of `list[int]` the list, not what is in it; unions by their members. `int` passes
+for `float`. What cannot be told (a TypeVar, a Protocol, an unknown name) passes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The worker of a run: begins it, has its plan executed, and records how it ended.
 
-Promises: a run that was begun is ended in the log, whatever ends it short of a kill: by success, failure, or cancel. The
-end is one append: what was planned and not made, then the status. An interrupt is recorded, and then goes on.
+Promises: a run that was begun is ended in the log, whatever ends it short of a kill: by success, failure, or cancel.
+The end is one append: what was planned and not made, then the status. An interrupt is recorded, and then goes on.
 """
 
 from __future__ import annotations

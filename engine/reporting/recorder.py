@@ -53,7 +53,7 @@ class Recorder:
     def hold(self, fact: Fact, step_key: str | None = None, *, check: bool = False) -> None:
         """Have it recorded with what comes next, in one append. A kill before that loses it.
 
-        `check`: raise now what keeps it from being stored (EncodingError, UsageError for its size): it came from a user.
+        `check`: raise now what keeps it from being stored (EncodingError, UsageError for its size): a user gave it.
         """
         event = self.event(fact, step_key)
         if check:
