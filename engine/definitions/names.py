@@ -37,8 +37,8 @@ def check_tags(what: str, tags: Mapping[str, Any] | None) -> dict[str, str]:
             raise fault(f"{what}: the tag {key!r}: {value!r:.80} is not text to text", "Write both as text.")
         if not key or len(key) > TAG_KEY_LIMIT or len(value) > TAG_VALUE_LIMIT:
             raise fault(
-                f"{what}: the tag {key!r:.80} is too long, or empty: a key has 1 to {TAG_KEY_LIMIT} characters, a value "
-                f"up to {TAG_VALUE_LIMIT}",
+                f"{what}: the tag {key!r:.80} is empty or too long: a key has 1 to {TAG_KEY_LIMIT} characters, a "
+                f"value up to {TAG_VALUE_LIMIT}",
                 "Shorten it; longer texts belong into metadata.",
             )
     return dict(tags)
