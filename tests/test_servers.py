@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -115,3 +116,30 @@ def test_the_server_answers_on_loopback_only(postgres_server_url):
         pytest.skip("the tests use a server from elsewhere")
     assert urlsplit(postgres_server_url).hostname == "127.0.0.1"
     assert ask(postgres_server_url, "SHOW listen_addresses") == "127.0.0.1"
+
+
+def test_a_bucket_is_empty_whole_and_removed(s3_server_url):
+    import fsspec
+
+    with servers.kind_of("s3").fresh(s3_server_url) as bucket:
+        store = fsspec.filesystem("s3", **bucket.options, use_listings_cache=False)
+        assert store.find(bucket.url) == []
+        store.pipe_file(f"{bucket.url}/a", b"1", mode="create")
+        with pytest.raises(FileExistsError):  # what the server must be able to refuse
+            store.pipe_file(f"{bucket.url}/a", b"2", mode="create")
+        assert store.cat_file(f"{bucket.url}/a") == b"1"
+    with pytest.raises(FileNotFoundError):
+        store.ls(bucket.url)
+
+
+def test_an_s3_server_answers_on_loopback_only_and_is_gone_when_stopped():
+    s3 = servers.kind_of("s3")
+    if s3.missing():
+        pytest.skip("there is none to start")
+    with s3.Server() as server:
+        server.start()
+        where = urlsplit(server.url)
+        assert where.hostname == "127.0.0.1"
+        socket.create_connection((where.hostname, where.port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((where.hostname, where.port), timeout=5)

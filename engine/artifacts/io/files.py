@@ -55,7 +55,7 @@ class FilesIOManager(IOManager):
         self._base = str(base) if folder is None else str(folder.absolute())  # wherever the process goes later
         self._is_local = folder is not None
         self._format = format
-        self._options = storage_options
+        self._options = None if storage_options is None else dict(storage_options)
 
     def handle_output(self, context: OutputContext, value: Any) -> None:
         place = place_of(context.value_id)

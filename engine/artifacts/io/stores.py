@@ -123,7 +123,8 @@ class LocalStore:
 
 
 class RemoteStore:
-    """Files in a store of fsspec. What is large goes through a temporary file here, so that it is held in no memory."""
+    """Files in a store of fsspec. What is large goes through a temporary file of this machine, and through memory in
+    pieces, as large as the store's package chooses."""
 
     is_local = False
 
