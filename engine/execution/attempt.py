@@ -102,7 +102,7 @@ class _Attempt:
         if op.signature.config_type is not None:
             arguments["config"] = self._run.config.ops[self._instance.step.path]
         positional = (self._context,) if op.signature.takes_context else ()
-        with user_code_error_boundary(msg_fn=self._what):
+        with user_code_error_boundary(StepCodeError, self._what):
             given = op.fn(*positional, **arguments)
             if inspect.isgenerator(given):
                 # Taken one by one, so that the step fails where its function does, with what came before recorded.
@@ -432,7 +432,7 @@ class _Attempt:
 
     def _called(self, hook: HookDefinition, error: BaseException | None) -> Fact:
         try:
-            with user_code_error_boundary(msg_fn=lambda: f"hook {hook.name!r} of step {self._instance.key}"):
+            with user_code_error_boundary(StepCodeError, lambda: f"hook {hook.name!r} of step {self._instance.key}"):
                 hook.fn(HookContext(self._context, hook, error))
         except FoldlogError as trouble:
             return HookErrored(hook=hook.name, error=_info(_own(trouble)))
@@ -453,11 +453,13 @@ _WRAPPED = (Output, MaterializeResult, AssetCheckResult, ObserveResult, Expectat
 _info: Callable[[BaseException], ErrorInfo] = ErrorInfo.from_exception
 
 
+class StepCodeError(UserCodeError):
+    """The function of a step raised. Never seen outside: the step is recorded as failed with the user's own error."""
+
+
 def _own(error: BaseException) -> BaseException:
-    """The user's own error, where foldlog has only said where it was raised."""
-    if type(error) is UserCodeError and error.__cause__ is not None:
-        return error.__cause__
-    return error
+    """The user's own error, where foldlog has only said that the step's function raised it."""
+    return error.__cause__ if isinstance(error, StepCodeError) and error.__cause__ is not None else error
 
 
 def _metadata_of(error: BaseException) -> dict[str, MetadataValue]:
