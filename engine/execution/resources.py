@@ -6,6 +6,7 @@ tear-down that raises is recorded, keeps no other from being torn down, and chan
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Generator, Iterator
@@ -14,12 +15,13 @@ from typing import Any
 
 from ..definitions.resource import ResourceDefinition
 from ..definitions.typed_config import Config
-from ..errors import UserCodeError
+from ..errors import FoldlogError, UserCodeError
 from ..events.errorinfo import ErrorInfo
 from ..events.log import EngineEvent
 from ..events.resource import ResourceInitFailed, ResourceInitStarted, ResourceInitSucceeded
 from .boundary import user_code_error_boundary
 from .contexts import InitResourceContext
+from .interruption import RunInterrupted
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
@@ -39,7 +41,7 @@ def ready_resources(run: RunContext) -> Iterator[None]:
                 since = time.monotonic()
                 run.resources[key] = _make(run, key, run.job.resource_defs[key], config, begun)
                 durations[key] = int((time.monotonic() - since) * 1e6)
-        except UserCodeError as error:
+        except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
             info = ErrorInfo.from_exception(error)
             run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=info))
             raise
@@ -47,8 +49,7 @@ def ready_resources(run: RunContext) -> Iterator[None]:
             run.recorder.hold(ResourceInitSucceeded(resource_keys=keys, durations_us=durations))
         yield
     finally:
-        for key, generator in reversed(begun):
-            _tear_down(run, key, generator)
+        _tear_down_all(run, begun)
 
 
 def _make(
@@ -66,20 +67,35 @@ def _make(
         made = definition.fn(context, **given) if definition.takes_context else definition.fn(**given)
         if not definition.is_generator:
             return made
+        begun.append((key, made))  # before it begins: an interrupt may come right behind its yield
         try:
             value = next(made)
         except StopIteration:
             raise UserCodeError(f"resource {key!r}: its function ended without a yield") from None
-    begun.append((key, made))
     return value
+
+
+def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, None]]]) -> None:
+    """The last one first. An interrupt ends the tear-down that it comes into, and passes on when all had their turn."""
+    interrupts: list[BaseException] = []
+    for key, generator in reversed(begun):
+        if inspect.getgeneratorstate(generator) != inspect.GEN_SUSPENDED:
+            continue  # its set-up failed
+        try:
+            _tear_down(run, key, generator)
+        except (KeyboardInterrupt, RunInterrupted) as interrupt:
+            text = f"resource {key!r} was being torn down when the run was interrupted"
+            run.recorder.hold(EngineEvent(text=text, error=ErrorInfo.from_exception(interrupt)))
+            interrupts.append(interrupt)
+    if interrupts:
+        raise interrupts[0]
 
 
 def _tear_down(run: RunContext, key: str, generator: Generator[Any, None, None]) -> None:
     try:
         with user_code_error_boundary(msg_fn=lambda: f"resource {key!r} could not be torn down"):
             next(generator, None)
-    except UserCodeError as error:
+            generator.close()
+    except (FoldlogError, SystemExit) as error:
         run.recorder.hold(EngineEvent(text=str(error), error=ErrorInfo.from_exception(error)))
         logger.warning("run %s: %s", run.run_id, error)
-    finally:
-        generator.close()
