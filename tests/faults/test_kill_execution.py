@@ -23,6 +23,7 @@ from foldlog import ExecutionResult, Instance, RunStatus, UsageError, reexecute_
 
 EXECUTOR = Path(__file__).with_name("executor.py")
 SOME = ("set-up", "kept a", "between keys", "begin flaky again", "load work[x]", "end total", "torn down")
+EACH = [one if one in SOME else pytest.param(one, marks=pytest.mark.long) for one in MOMENTS]
 
 
 def told_by(child: subprocess.Popen[bytes], *, killed: bool | None = True) -> list[Any]:
