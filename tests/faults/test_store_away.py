@@ -120,7 +120,9 @@ def test_for_good(instance: Instance, store: Store, tmp_path: Path, first: int, 
     assert len(begun) <= len(set(begun)) + 1, "and none was called again because the store was away, but for its retry"
     called: list[Any] = []
     job = job_of(tmp_path / "values", called.append)
-    result = reexecute_job(job, RUN, instance=instance, from_failure=True, assume_lost=True)
+    # This process still lives, and knows that it executes the run no more; of one that was not begun it knows nothing.
+    lost = run.status is RunStatus.NOT_STARTED
+    result = reexecute_job(job, RUN, instance=instance, from_failure=True, assume_lost=lost)
     assert result.output_for_node("total") == TOTAL
     assert {mark[1] for mark in called if mark[0] == "begin"} == set(STEPS) - done
 
