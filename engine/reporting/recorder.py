@@ -70,6 +70,8 @@ class Recorder:
         event = self.event(fact, step_key)
         size = sum(len(one.body) for one in self._log.prepare(self.run_id, [event]).records) if check else 0
         with self._lock:
+            if self._held_bytes + size > HELD_BYTES:  # together they could be more than an append may be
+                self.release()
             self._held.append(event)
             self._held_bytes += size
             if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
