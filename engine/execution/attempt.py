@@ -451,7 +451,9 @@ class _Attempt:
     def _hold_checked(self, fact: Fact) -> None:
         """Hold what a user gave. Raises what keeps it from being stored, so that it ends this attempt, and not the run
         when all that is held is recorded."""
-        plain = isinstance(fact, StepOutput | HandledOutput) and not fact.metadata  # most are, and have only checked names
+        plain = (
+            isinstance(fact, StepOutput | HandledOutput) and not fact.metadata
+        )  # most are, and have only checked names
         self._run.recorder.hold(fact, self._instance.key, check=not plain)
 
     def _hold_failure(self, fact: StepFailed | StepUpForRetry) -> None:

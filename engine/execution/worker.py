@@ -99,7 +99,7 @@ def _end(run: RunContext, facts: list[Fact]) -> None:
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
     outcomes = list(run.frontier.outcomes.values())
-    facts: list[Fact] = list(_left(run))
+    facts: list[Fact] = list(not_made(run.planned.left))  # none, if every step has told of its own
     if not failed:
         return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
     keys = tuple(one.step_key for one in failed)
@@ -136,21 +136,3 @@ def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
         *facts,
         RunCanceled(reason=clean(described(interrupt)), error=info),
     ]
-
-
-def _left(run: RunContext) -> Iterator[Fact]:
-    """What was planned and not made, each with the reason."""
-    outcomes = {
-        asset: run.frontier.outcomes.get(key)
-        for key, step in run.plan.steps.items()
-        if step.node.making is not None
-        for asset in step.node.making.asset_keys
-    }
-    for made in run.planned.left:
-        match outcomes.get(made[0]):
-            case Outcome.SUCCESS | Outcome.SKIPPED:
-                yield from not_made([made], skipped=True)
-            case Outcome.ABANDONED:
-                yield from not_made([made], reason="UPSTREAM_FAILED_TO_MATERIALIZE")
-            case _:
-                yield from not_made([made], reason="FAILED_TO_MATERIALIZE")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-from typing import Any
 
 import pytest
 from watching import appends_of, fact, facts, notes, run, story
 
 import foldlog
-from foldlog import AssetCheckResult, AssetKey, Config, Instance, Output, asset, asset_check, execute_job, job, op
-from foldlog import define_asset_job, Definitions, RunStatus, materialize, resource
+from foldlog import (
+    AssetCheckResult,
+    AssetKey,
+    Instance,
+    RunStatus,
+    asset,
+    asset_check,
+    execute_job,
+    job,
+    materialize,
+    op,
+)
 from foldlog.engine.log.port import ShardState
 
 
@@ -122,7 +130,7 @@ def test_snapshots_of_job_and_plan_are_found_by_their_ids(instance: Instance) ->
     plan = instance.get_plan_snapshot(one.plan_snapshot_id)
     assert plan is not None
     assert plan.job_snapshot_id == one.job_snapshot_id
-    assert list(plan.document["steps"]) == ["extract", "double"]
+    assert plan.document["order"] == ["extract", "double"]
     assert plan.document["steps"]["double"]["inputs"] == {"rows": ["extract.result"]}
 
 
@@ -132,6 +140,7 @@ def test_a_second_run_of_an_id_is_refused_and_leaves_no_trace(instance: Instance
     with pytest.raises(foldlog.ConflictError, match="run once exists already"):
         execute_job(small, instance=instance, run_id="once")
     assert story(result) == before
+
 
 def test_the_shard_of_a_run_is_sealed_at_its_end(instance: Instance) -> None:
     result = run(small, instance)
