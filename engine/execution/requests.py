@@ -13,6 +13,7 @@ from ..definitions.names import check_tags, fault
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
 from ..errors import UserCodeError
+from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
 from ..reporting.planned import Planned
@@ -21,12 +22,12 @@ from .creation import RunRequest, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
 from .in_process import StepReport
-from .interruption import Interruption
+from .interruption import Interruption, RunInterrupted, interrupts_wait
 from .keeping import default_io_manager
 from .plan import NOTHING_KNOWN, Known, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
-from .worker import work
+from .worker import end_interrupted, work
 
 IO_MANAGER = "io_manager"
 
@@ -96,15 +97,28 @@ def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContex
         root_run_id=wanted.root_run_id,
     )
     recorder = Recorder(instance.log, instance.writer, request.run_id, job.name)
-    facts = create_run(instance, recorder, request)
+    run = None
+    try:
+        with interrupts_wait():  # one that came between would leave a run that nobody begins or ends
+            run = _context(instance, recorder, request, create_run(instance, recorder, request), now)
+    except (KeyboardInterrupt, RunInterrupted) as interrupt:
+        if run is not None:
+            end_interrupted(run, interrupt)
+        raise
+    return run
+
+
+def _context(
+    instance: Deployment, recorder: Recorder, request: RunRequest, facts: list[Fact], now: datetime
+) -> RunContext:
     return RunContext(
         instance=instance,
-        plan=plan,
+        plan=request.plan,
         run_id=request.run_id,
         tags=request.all_tags,
-        config=config,
+        config=request.config,
         recorder=recorder,
-        frontier=Frontier(plan, request.run_id),
+        frontier=Frontier(request.plan, request.run_id),
         planned=Planned(facts),
         interruption=Interruption(instance.log, recorder),
         now=now,
