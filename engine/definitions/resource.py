@@ -5,11 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
+from .inout import IO_MANAGER, Out
 from .names import check_keys, check_name, check_text, fault
 from .signature import read_signature
 from .typed_config import Config
+
+if TYPE_CHECKING:
+    from .job import JobDefinition
+    from .steps import Step, StepInputDef
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,18 +133,41 @@ def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None
     )
 
 
-def used_by(steps: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """(key, who requires it) of all that steps use, IO managers included."""
+def used_by(job: JobDefinition, steps: Iterable[Step]) -> Iterator[tuple[str, str]]:
+    """(key, who requires it) of all that these steps of the job use: IO managers too, those that load what a step
+    outside of them, or an earlier run, has made."""
     for step in steps:
         by = f"step {step.key}"
         for key in sorted(step.op.required_resource_keys):
             yield key, by
         for out in step.outs.values():
-            if not out.is_nothing and out.annotation not in (None, type(None)):
+            if _is_kept(out):
                 yield out.io_manager_key, by
         for given in step.inputs:
-            if given.definition.input_manager_key is not None:
-                yield given.definition.input_manager_key, by
+            for key in _loading(job, given):
+                yield key, by
         for hook in step.hooks:
             for key in sorted(hook.required_resource_keys):
                 yield key, f"hook {hook.name} of {by}"
+
+
+def _loading(job: JobDefinition, given: StepInputDef) -> Iterator[str]:
+    """The IO managers that load an input."""
+    if given.definition.is_nothing:
+        return
+    if given.definition.input_manager_key is not None:
+        yield given.definition.input_manager_key
+        return
+    for source in given.step_sources():
+        out = job.steps[source.step_key].outs[source.output]
+        if _is_kept(out):
+            yield out.io_manager_key
+    key = getattr(given.source, "asset", None)
+    if key is not None and job.assets is not None:
+        maker, spec = job.assets.maker.get(key), job.assets.spec_of(key)
+        if maker is None or _is_kept(maker.op.outs[maker.output_of(key)]):
+            yield spec.io_manager_key if spec is not None else IO_MANAGER
+
+
+def _is_kept(out: Out) -> bool:
+    return not out.is_nothing and out.annotation not in (None, type(None))
