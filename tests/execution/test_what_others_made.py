@@ -1,4 +1,4 @@
-"""What a run loads or looks at that it has not made itself: the IO managers for it are there, its partitions are right."""
+"""What a run loads or looks at and has not made itself: its IO managers are there, its partitions are right."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def test_a_manager_that_only_loads_and_is_missing_is_named_before_the_run_begins
         assert instance.get_runs_count() == 0
 
 
-@pytest.mark.parametrize(("asset", "check", "partition"), [("regional", "is_named", "us"), ("orders", "is_there", None)])
+@pytest.mark.parametrize(
+    ("asset", "check", "partition"), [("regional", "is_named", "us"), ("orders", "is_there", None)]
+)
 def test_a_check_is_of_the_partition_that_its_asset_has(asset, check, partition):
     """Planned and evaluated for the same: else the check is shown as skipped when the run is over."""
     assets = [orders, regional, is_named, is_there]
