@@ -1,7 +1,8 @@
-"""The manual of definitions, and what README.md shows of them: every block of Python in them runs, in order."""
+"""The manual: the Python in the guide to definitions, the README and the reference runs, and signatures are true."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 
 import foldlog
 from foldlog.engine.definitions import run_config
+from foldlog.engine.definitions.inout import NO_DEFAULT, UNSTATED
+from foldlog.engine.definitions.results import NO_VALUE
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -97,3 +100,39 @@ def test_the_guide_shows_a_run_config_that_fits():
     result = foldlog.execute_job(job, run_config=document)
     assert result.output_for_node("load") == 5
     assert result.output_for_node("etl.clean") == "a.csv"
+
+
+# -- the reference ----------------------------------------------------------------------------------------------------
+
+NOT_GIVEN = (NO_DEFAULT, UNSTATED, NO_VALUE)
+
+
+def signature(name: str) -> str:
+    """A public name with its parameters, as the reference writes it."""
+    written, star = [], False
+    for parameter in inspect.signature(getattr(foldlog, name)).parameters.values():
+        if parameter.name == "fn":  # of a decorator: what it decorates
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not star:
+            written.append("*")
+            star = True
+        has_default = parameter.default is not parameter.empty
+        written.append(parameter.name + (f"={default(parameter.default)}" if has_default else ""))
+    return f"{name}({', '.join(written)})"
+
+
+def default(value: object) -> str:
+    if repr(value) == "<factory>":
+        return "{}"
+    if any(value is one for one in NOT_GIVEN) or inspect.isfunction(value):
+        return "..."
+    return value.__name__ if isinstance(value, type) else repr(value).replace("'", '"')
+
+
+def test_the_signatures_of_the_reference_are_those_of_the_code():
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Jobs and assets\n")[2].partition("\n## ")[0]
+    entries = re.findall(r"^### `(\w+)`\n\n(?:`(\w+\([^`]*\))`\n)?", section, re.MULTILINE)
+    written = {name: " ".join(shown.split()) for name, shown in entries if shown}
+    assert len(written) > 30
+    assert written == {name: signature(name) for name in written}
