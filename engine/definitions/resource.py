@@ -5,16 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
-from .inout import IO_MANAGER, Out
 from .names import check_keys, check_name, check_text, fault
 from .signature import read_signature
 from .typed_config import Config
-
-if TYPE_CHECKING:
-    from .job import JobDefinition
-    from .steps import Step, StepInputDef
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -133,10 +128,10 @@ def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None
     )
 
 
-def used_by(job: JobDefinition, steps: Iterable[Step]) -> Iterator[tuple[str, str]]:
-    """(key, who requires it) of all that these steps of the job use: IO managers too, those that load what a step
-    outside of them, or an earlier run, has made."""
-    for step in steps:
+def used_by(job: Any, steps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, who requires it) of all that these steps of a job use: IO managers too, also those that keep what earlier
+    runs have made."""
+    for step in steps.values():
         by = f"step {step.key}"
         for key in sorted(step.op.required_resource_keys):
             yield key, by
@@ -144,30 +139,29 @@ def used_by(job: JobDefinition, steps: Iterable[Step]) -> Iterator[tuple[str, st
             if _is_kept(out):
                 yield out.io_manager_key, by
         for given in step.inputs:
-            for key in _loading(job, given):
+            for key in _loaded_by(job, steps, given):
                 yield key, by
         for hook in step.hooks:
             for key in sorted(hook.required_resource_keys):
                 yield key, f"hook {hook.name} of {by}"
 
 
-def _loading(job: JobDefinition, given: StepInputDef) -> Iterator[str]:
-    """The IO managers that load an input."""
-    if given.definition.is_nothing:
-        return
+def _loaded_by(job: Any, steps: Mapping[str, Any], given: Any) -> Iterator[str]:
+    """The IO managers that load an input, and keep no output of these steps."""
     if given.definition.input_manager_key is not None:
         yield given.definition.input_manager_key
         return
+    if given.definition.is_nothing:
+        return
     for source in given.step_sources():
-        out = job.steps[source.step_key].outs[source.output]
-        if _is_kept(out):
+        if source.step_key not in steps and _is_kept(out := job.steps[source.step_key].outs[source.output]):
             yield out.io_manager_key
-    key = getattr(given.source, "asset", None)
-    if key is not None and job.assets is not None:
-        maker, spec = job.assets.maker.get(key), job.assets.spec_of(key)
-        if maker is None or _is_kept(maker.op.outs[maker.output_of(key)]):
-            yield spec.io_manager_key if spec is not None else IO_MANAGER
+    asset = getattr(given.source, "asset", None)
+    if asset is not None and job.assets is not None and (spec := job.assets.spec_of(asset)) is not None:
+        maker = job.assets.maker.get(asset)
+        if maker is None or _is_kept(maker.op.outs[maker.output_of(asset)]):
+            yield spec.io_manager_key
 
 
-def _is_kept(out: Out) -> bool:
+def _is_kept(out: Any) -> bool:
     return not out.is_nothing and out.annotation not in (None, type(None))

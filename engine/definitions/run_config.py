@@ -140,7 +140,7 @@ def _resources(
                 f"the job has no such resource{meant(str(key), job.resource_defs)}", known_keys(job.resource_defs)
             )
     wanted: dict[str, None] = {}
-    for key, by in used_by(job, steps.values()):
+    for key, by in used_by(job, steps):
         if key not in job.resource_defs:
             raise missing(what, key, job.resource_defs, by=by)
         wanted[key] = None

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..definitions.hook import HookDefinition
 from ..definitions.inout import RESULT, DynamicOutput, ExpectationResult, Out, Output
 from ..definitions.results import NO_VALUE, AssetCheckResult, MaterializeResult, ObserveResult
@@ -18,7 +20,7 @@ from ..definitions.retry import Failure, RetryRequested
 from ..errors import FoldlogError, UsageError, UserCodeError
 from ..events.asset import AssetMaterialization, AssetObservation
 from ..events.check import AssetCheckEvaluation
-from ..events.errorinfo import ErrorInfo
+from ..events.errorinfo import ErrorInfo, clean
 from ..events.event import Fact
 from ..events.hook import HookCompleted, HookErrored, HookSkipped
 from ..events.key import AssetCheckKey, AssetKey
@@ -34,7 +36,7 @@ from ..events.step import (
     StepUpForRetry,
 )
 from ..reporting.lines import step_here
-from .boundary import described, user_code_error_boundary
+from .boundary import described, shown, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
 from .frontier import Instance, Outcome
 from .run_context import RunContext, partition_of_check
@@ -102,7 +104,7 @@ class _Attempt:
         if op.signature.config_type is not None:
             arguments["config"] = self._run.config.ops[self._instance.step.path]
         positional = (self._context,) if op.signature.takes_context else ()
-        with user_code_error_boundary(msg_fn=self._what):
+        with user_code_error_boundary(StepCodeError, self._what):
             given = op.fn(*positional, **arguments)
             if inspect.isgenerator(given):
                 # Taken one by one, so that the step fails where its function does, with what came before recorded.
@@ -129,7 +131,7 @@ class _Attempt:
         elif not outs:
             if given is not None:
                 raise UserCodeError(
-                    f"step {self._instance.key} has no outputs, and its function returned {given!r:.80}"
+                    f"step {self._instance.key} has no outputs, and its function returned {shown(given)}"
                 )
         elif len(outs) == 1:
             (name, out), *_ = outs.items()
@@ -142,7 +144,7 @@ class _Attempt:
             if given is None or given == []:
                 return  # none came, which is no fault
             raise UserCodeError(
-                f"step {self._instance.key}: its output {name!r} is dynamic, and its function returned {given!r:.80}; "
+                f"step {self._instance.key}: its output {name!r} is dynamic, and its function returned {shown(given)}; "
                 "wanted DynamicOutput(value, mapping_key=...), one for each"
             )
         if given is None and not self._wants(name, out):
@@ -158,7 +160,7 @@ class _Attempt:
         if not isinstance(given, tuple) or len(given) != len(names):
             raise UserCodeError(
                 f"step {self._instance.key} has {len(names)} outputs ({', '.join(names)}), and its function returned "
-                f"{given!r:.80}; wanted a tuple of {len(names)}, or an Output yielded for each"
+                f"{shown(given)}; wanted a tuple of {len(names)}, or an Output yielded for each"
             )
         for name, value in zip(names, given, strict=True):
             if isinstance(value, Output):
@@ -205,7 +207,7 @@ class _Attempt:
                 self._hold_checked(one)
             case _:
                 raise UserCodeError(
-                    f"step {self._instance.key} yielded {one!r:.80}; wanted an Output, DynamicOutput, "
+                    f"step {self._instance.key} yielded {shown(one)}; wanted an Output, DynamicOutput, "
                     "MaterializeResult, AssetCheckResult, ExpectationResult, AssetMaterialization or AssetObservation"
                 )
 
@@ -228,7 +230,9 @@ class _Attempt:
         if making is not None and (asset := making.key_of_output(name)) is not None:
             self._made(asset, {**metadata, **(added or {})}, data_version=one.data_version, tags=one.tags)
         if added is not None:
-            self._hold(HandledOutput(output_name=name, manager_key=out.io_manager_key, mapping_key=key, metadata=added))
+            self._hold_checked(
+                HandledOutput(output_name=name, manager_key=out.io_manager_key, mapping_key=key, metadata=added)
+            )
 
     def _named(self, one: Output) -> tuple[str, str | None]:
         """The name and the mapping key of an output. Raises UserCodeError for one that must not come, or not again."""
@@ -391,7 +395,7 @@ class _Attempt:
         metadata = _metadata_of(own)
         wait_s = self._retry_wait(own)
         if wait_s is not None:
-            self._hold(
+            self._hold_failure(
                 StepUpForRetry(attempt=self._number, wait_us=int(wait_s * 1e6), error=_info(own), metadata=metadata)
             )
             return Ended(None, {}, own, wait_s)
@@ -400,7 +404,7 @@ class _Attempt:
             if isinstance(own, FoldlogError) and not isinstance(own, UserCodeError | UsageError)
             else "USER_CODE"
         )
-        self._hold(
+        self._hold_failure(
             StepFailed(
                 attempt=self._number, error=_info(own), source=source, metadata=metadata, duration_us=self._took()
             )
@@ -432,7 +436,7 @@ class _Attempt:
 
     def _called(self, hook: HookDefinition, error: BaseException | None) -> Fact:
         try:
-            with user_code_error_boundary(msg_fn=lambda: f"hook {hook.name!r} of step {self._instance.key}"):
+            with user_code_error_boundary(StepCodeError, lambda: f"hook {hook.name!r} of step {self._instance.key}"):
                 hook.fn(HookContext(self._context, hook, error))
         except FoldlogError as trouble:
             return HookErrored(hook=hook.name, error=_info(_own(trouble)))
@@ -445,7 +449,19 @@ class _Attempt:
         self._run.recorder.hold(fact, self._instance.key)
 
     def _hold_checked(self, fact: Fact) -> None:
-        self._run.recorder.hold(fact, self._instance.key, check=bool(getattr(fact, "metadata", None)))
+        """Hold what a user gave. Raises what keeps it from being stored, so that it ends this attempt, and not the run
+        when all that is held is recorded."""
+        plain = (
+            isinstance(fact, StepOutput | HandledOutput) and not fact.metadata
+        )  # most are, and have only checked names
+        self._run.recorder.hold(fact, self._instance.key, check=not plain)
+
+    def _hold_failure(self, fact: StepFailed | StepUpForRetry) -> None:
+        """Hold how the attempt failed. Metadata that cannot be stored is told as text: it must not hide the failure."""
+        try:
+            self._run.recorder.hold(fact, self._instance.key, check=bool(fact.metadata))
+        except FoldlogError as trouble:
+            self._hold(msgspec.structs.replace(fact, metadata={"metadata": clean(described(trouble))}))
 
 
 _END = object()
@@ -453,11 +469,13 @@ _WRAPPED = (Output, MaterializeResult, AssetCheckResult, ObserveResult, Expectat
 _info: Callable[[BaseException], ErrorInfo] = ErrorInfo.from_exception
 
 
+class StepCodeError(UserCodeError):
+    """The function of a step raised. Never seen outside: the step is recorded as failed with the user's own error."""
+
+
 def _own(error: BaseException) -> BaseException:
-    """The user's own error, where foldlog has only said where it was raised."""
-    if type(error) is UserCodeError and error.__cause__ is not None:
-        return error.__cause__
-    return error
+    """The user's own error, where foldlog has only said that the step's function raised it."""
+    return error.__cause__ if isinstance(error, StepCodeError) and error.__cause__ is not None else error
 
 
 def _metadata_of(error: BaseException) -> dict[str, MetadataValue]:
@@ -467,7 +485,7 @@ def _metadata_of(error: BaseException) -> dict[str, MetadataValue]:
     try:
         return to_metadata(error.metadata)
     except FoldlogError as trouble:
-        return {"metadata": f"{described(trouble)}"}
+        return {"metadata": clean(described(trouble))}
 
 
 def _named_as(value: Output, name: str) -> Output:

@@ -12,6 +12,7 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import check_tags, fault
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
+from ..errors import UserCodeError
 from ..events.key import AssetKey
 from ..events.run import RunStatus
 from ..reporting.planned import Planned
@@ -61,6 +62,8 @@ def execute(
     run = begin(instance, job, wanted)
     end = work(run, report)
     if raise_on_error and end.status is not RunStatus.SUCCESS and end.error is not None:
+        if isinstance(end.error, SystemExit):  # it has ended a step; it is not to end the program as well
+            raise UserCodeError(f"run {run.run_id}: code of a step called sys.exit({end.error.code!r})") from end.error
         raise end.error
     return ExecutionResult(run, end)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from ..errors import FoldlogError, UserCodeError
+from ..errors import FoldlogError
 from ..events.errorinfo import ErrorInfo, clean
 from ..events.event import Fact
 from ..events.log import EngineEvent
@@ -32,7 +32,7 @@ from .boundary import described
 from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated
-from .resources import ready_resources
+from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
@@ -64,6 +64,9 @@ def work(run: RunContext, report: StepReport | None = None, *, captured: Sequenc
     except Exception as error:  # of a resource, an IO manager's absence, or the engine itself: the log has to say so
         _end(run, _broken(run, error))
         return RunEnd(RunStatus.FAILURE, error, executor.failed)
+    except BaseException as error:  # neither an interrupt nor an error, such as asyncio's cancel: not for us to stop
+        _end(run, _broken(run, error))
+        raise
     _end(run, _finished(run, executor.failed))
     if executor.failed:
         return RunEnd(RunStatus.FAILURE, executor.failed[0].error, executor.failed)
@@ -96,7 +99,7 @@ def _end(run: RunContext, facts: list[Fact]) -> None:
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
     outcomes = list(run.frontier.outcomes.values())
-    facts: list[Fact] = list(_left(run))
+    facts: list[Fact] = list(not_made(run.planned.left))  # none, if every step has told of its own
     if not failed:
         return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
     keys = tuple(one.step_key for one in failed)
@@ -111,9 +114,9 @@ def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
     ]
 
 
-def _broken(run: RunContext, error: Exception) -> list[Fact]:
-    begun = bool(run.frontier.outcomes) or not isinstance(error, UserCodeError)
-    reason = FailureReason.RUN_EXCEPTION if begun else FailureReason.JOB_INITIALIZATION_FAILURE
+def _broken(run: RunContext, error: BaseException) -> list[Fact]:
+    unready = isinstance(error, ResourceUnready)
+    reason = FailureReason.JOB_INITIALIZATION_FAILURE if unready else FailureReason.RUN_EXCEPTION
     facts = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
     return [*facts, RunFailed(reason=reason, error=ErrorInfo.from_exception(error))]
 
@@ -125,29 +128,11 @@ def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
     if told is not None and told.is_finished:  # somebody has ended it; the first end stands, and this is a note
         return [*facts, EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
     if told is RunStatus.CANCELING:
-        return [*facts, RunCanceled(reason=described(interrupt), error=info)]
+        return [*facts, RunCanceled(reason=clean(described(interrupt)), error=info)]
     if isinstance(interrupt, Terminated):
         return [*facts, RunFailed(reason=FailureReason.UNEXPECTED_TERMINATION, error=info)]
     return [
         RunCanceling(reason="the worker was interrupted"),
         *facts,
-        RunCanceled(reason=described(interrupt), error=info),
+        RunCanceled(reason=clean(described(interrupt)), error=info),
     ]
-
-
-def _left(run: RunContext) -> Iterator[Fact]:
-    """What was planned and not made, each with the reason."""
-    outcomes = {
-        asset: run.frontier.outcomes.get(key)
-        for key, step in run.plan.steps.items()
-        if step.node.making is not None
-        for asset in step.node.making.asset_keys
-    }
-    for made in run.planned.left:
-        match outcomes.get(made[0]):
-            case Outcome.SUCCESS | Outcome.SKIPPED:
-                yield from not_made([made], skipped=True)
-            case Outcome.ABANDONED:
-                yield from not_made([made], reason="UPSTREAM_FAILED_TO_MATERIALIZE")
-            case _:
-                yield from not_made([made], reason="FAILED_TO_MATERIALIZE")

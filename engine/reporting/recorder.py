@@ -1,7 +1,8 @@
 """Records the events of one run, for the process that is its worker.
 
 Promises: an append is repeated with its key while the store gives no answer, so nothing is recorded twice; a line that
-cannot be recorded stops nothing, and is counted. Events that were *held* are recorded before anything that comes later.
+cannot be recorded stops nothing, and is counted. Events that were *held* are recorded before anything that comes later,
+and if that fails, the next `record` says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from ..errors import UnavailableError
@@ -28,8 +29,18 @@ HELD_LIMIT = 1000  #: events that are held at most; more are recorded at once
 HELD_BYTES = 4 * 1024 * 1024  #: the same, of their bodies: an append has a limit, too
 
 
+class _Append(NamedTuple):
+    """An append that is queued, and what it takes to queue it again."""
+
+    future: Future[Receipt]
+    events: Sequence[Event[Any]]
+    expected: Expected
+    key: UUID
+    total: int  #: events queued with it and before
+
+
 class Recorder:
-    """Appends to one run. Thread-safe, but for what is held, which belongs to one thread."""
+    """Appends to one run, in the order of the calls. Thread-safe."""
 
     def __init__(self, log: EventLog, writer: EventWriter, run_id: str, job_name: str) -> None:
         self.run_id = run_id
@@ -37,9 +48,10 @@ class Recorder:
         self.lost_lines = 0  #: log lines that could not be recorded
         self._log = log
         self._writer = writer
+        self._lock = threading.RLock()  #: so that what is queued, and counted, is so in one order
         self._held: list[Event[Any]] = []
         self._held_bytes = 0  #: of those that were checked
-        self._queueing = threading.Lock()  #: so that events are counted in the order in which they are queued
+        self._unsettled: list[_Append] = []  #: with held events, and not waited for yet
         self._queued = 0  #: events that were queued here
         self._seq_ahead: int | None = None  #: last seq of a receipt less the events queued up to it
         self._company = False
@@ -56,73 +68,81 @@ class Recorder:
         `check`: raise now what keeps it from being stored (EncodingError, UsageError for its size): a user gave it.
         """
         event = self.event(fact, step_key)
-        if check:
-            self._held_bytes += sum(len(one.body) for one in self._log.prepare(self.run_id, [event]).records)
-        self._held.append(event)
-        if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
-            self.release()
+        size = sum(len(one.body) for one in self._log.prepare(self.run_id, [event]).records) if check else 0
+        with self._lock:
+            if self._held_bytes + size > HELD_BYTES:  # together they could be more than an append may be
+                self.release()
+            self._held.append(event)
+            self._held_bytes += size
+            if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
+                self.release()
 
-    def release(self) -> Future[Receipt] | None:
+    def release(self) -> None:
         """Queue what is held, and do not wait for it."""
-        held = self._take()
-        return self._queue(held, ANY, uuid4()) if held else None
-
-    def _take(self) -> list[Event[Any]]:
-        held, self._held, self._held_bytes = self._held, [], 0
-        return held
+        with self._lock:
+            if self._held:
+                self._unsettled.append(self._queue([], ANY))
 
     def record(self, facts: Iterable[Fact], *, step_key: str | None = None, expected: Expected = ANY) -> Receipt:
-        """Append what is held and these facts, all or none, and wait until they are durable."""
-        events = [*self._take(), *(self.event(fact, step_key) for fact in facts)]
-        key = uuid4()
-        for pause_s in (*RETRY_PAUSES_S, None):
-            future, queued = self._counted(events, expected, key)
-            try:
-                receipt = future.result()
-                break
-            except UnavailableError:
-                # It may have landed: with the same key, and before `expected` is looked at, it is recorded once.
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
-        self._compare(receipt, queued)
-        return receipt
+        """Append what is held and these facts, all or none, and wait until they are durable.
+
+        Raises what the append raises, and what an earlier one with held events raised that nobody waited for.
+        """
+        with self._lock:
+            unsettled, self._unsettled = self._unsettled, []
+        for append in unsettled:  # before the next is queued: tried again behind it, they would change places
+            self._settle(append)
+        with self._lock:
+            append = self._queue([self.event(fact, step_key) for fact in facts], expected)
+        return self._settle(append)
+
+    def say(self, line: LogMessage, step_key: str | None = None) -> None:
+        """Queue a line, behind what is held. Never raises: one that is not recorded is no reason to stop the work."""
+        try:
+            event = Event.now(line, step_key=step_key, level=line.level)
+            with self._lock:
+                self.release()
+                self._writer.append(self.run_id, [event]).add_done_callback(self._count_loss)
+                self._queued += 1
+        except Exception as trouble:
+            self.lost_lines += 1
+            logger.debug("run %s: a log line was not recorded: %s", self.run_id, trouble)
 
     def has_company(self) -> bool:
         """Whether somebody else may have recorded in the run since the last call; found by the seqs of receipts."""
         found, self._company = self._company, False
         return found
 
-    def _compare(self, receipt: Receipt, queued: int) -> None:
-        ahead = receipt.last_seq - queued
-        self._company = self._company or (self._seq_ahead is not None and ahead != self._seq_ahead)
-        self._seq_ahead = ahead
-
-    def say(self, line: LogMessage, step_key: str | None = None) -> None:
-        """Queue a line. Never raises: one that cannot be recorded is no reason to stop the work."""
-        try:
-            event = Event.now(line, step_key=step_key, level=line.level)
-            self._queue([event], ANY, None).add_done_callback(self._count_loss)
-        except Exception as trouble:
-            self.lost_lines += 1
-            logger.debug("run %s: a log line was not recorded: %s", self.run_id, trouble)
-
     def warn_of_loss(self) -> None:
         """Say how many lines are missing, if any are."""
         if self.lost_lines:
             logger.warning("run %s: %d log lines could not be recorded", self.run_id, self.lost_lines)
 
-    def _queue(self, events: Sequence[Event[Any]], expected: Expected, key: UUID | None) -> Future[Receipt]:
-        return self._counted(events, expected, key)[0]
+    def _queue(self, events: Sequence[Event[Any]], expected: Expected) -> _Append:
+        """Queue what is held and these events. What is held stays so if they cannot be stored."""
+        events, key = [*self._held, *events], uuid4()
+        future = self._writer.append(self.run_id, events, expected=expected, key=key)
+        self._held, self._held_bytes = [], 0
+        self._queued += len(events)
+        return _Append(future, events, expected, key, self._queued)
 
-    def _counted(
-        self, events: Sequence[Event[Any]], expected: Expected, key: UUID | None
-    ) -> tuple[Future[Receipt], int]:
-        """The append, and how many events were queued with it and before."""
-        with self._queueing:
-            future = self._writer.append(self.run_id, events, expected=expected, key=key)
-            self._queued += len(events)
-            return future, self._queued
+    def _settle(self, append: _Append) -> Receipt:
+        """Wait until it is durable; while the store gives no answer, try again."""
+        future = append.future
+        for pause_s in (*RETRY_PAUSES_S, None):
+            try:
+                receipt = future.result()
+                break
+            except UnavailableError:
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)
+                # It may have landed: with the same key, and before `expected` is looked at, it is recorded once.
+                future = self._writer.append(self.run_id, append.events, expected=append.expected, key=append.key)
+        ahead = receipt.last_seq - append.total
+        self._company = self._company or (self._seq_ahead is not None and ahead != self._seq_ahead)
+        self._seq_ahead = ahead
+        return receipt
 
     def _count_loss(self, future: Future[Receipt]) -> None:
         if future.cancelled() or future.exception() is not None:
