@@ -38,7 +38,7 @@ from ..reporting.lines import step_here
 from .boundary import described, shown, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
 from .frontier import Instance, Outcome
-from .run_context import RunContext
+from .run_context import RunContext, partition_of_check
 from .types import check_type, hands_on_nothing
 from .values import Loader, io_manager, output_context
 
@@ -340,7 +340,7 @@ class _Attempt:
         making = self._instance.step.node.making
         known = making.definition.checks if making is not None else {}
         key = _check_key(self._instance.key, one, asset, list(known))
-        partition = self._run.partition_key if making is None or not making.definition.specs else self._partition()
+        partition = partition_of_check(self._run.job, key.asset_key, self._run.partition_key)
         target = self._run.target(key.asset_key, partition)
         self._hold_checked(
             AssetCheckEvaluation(
