@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
 
 from .code_options import CodeChoice, code_options
-from .executing import Caller, finish, guarded, showing
+from .executing import Caller, check_first, finish, guarded, showing
 from .groups import ListOrMaterialize
 from .opening import executing_instance
 from .options import Target, examples, json_option
@@ -160,6 +161,7 @@ def materialize(
     display = display_for(plain=plain, silent=silent, as_json=as_json)
     run_id = str(uuid4())
     several: list[str] = []
+    check_first(target, lambda instance: _check(instance, job, order))
 
     def run() -> int:
         from .backfilling import backfill
@@ -198,20 +200,26 @@ def _job(definitions: Definitions, select: Sequence[str]) -> JobDefinition:
     return definitions.asset_job(list(select))
 
 
+def _check(instance: Instance, job: JobDefinition, order: Order) -> None:
+    from ..execution.requests import Wanted, checked
+
+    keys = _keys(instance, job, order)
+    wanted = Wanted(run_config=order.config, tags=order.tags, partition_key=keys[0] if keys else order.partition)
+    checked(instance, job, wanted, datetime.now(UTC))
+
+
 def _keys(instance: Instance, job: JobDefinition, order: Order) -> Sequence[str] | None:
     """The partitions of a range; None if one is meant, or none."""
     from ..execution.backfill import partition_range
     from ..execution.run_context import all_dynamic
 
     given, partitions = order.partition, job.partitions_def
-    ranged = given is not None and RANGE in given
-    # A key may have the two dots in it: then it is that key.
     if (
-        given
-        and ranged
-        and partitions
+        given is not None
+        and RANGE in given
+        and partitions is not None
         and not partitions.has_partition_key(given, dynamic=lambda name: all_dynamic(instance, name))
-    ):
+    ):  # a key may have the two dots in it
         first, _, last = given.partition(RANGE)
         return partition_range(instance, job, first or None, last or None)
     if order.stop_on_failure:

@@ -98,12 +98,19 @@ def _say_what_to_do(done: BackfillResult, caller: Caller) -> None:
     if not bad:
         say("foldlog: the backfill was canceled by somebody else", err=True)
         return
-    several = "" if len(bad) == 1 else "s"
-    say(f"foldlog: the run{several} of {len(bad)} partition{several} failed", err=True)
+    count = len(done.runs) + len(done.left)
+    say(f"foldlog: {len(bad)} of {count} partition{'' if count == 1 else 's'} failed: {_some(bad)}", err=True)
     if caller.is_kept:
-        again = caller.command("job", "execute", ALL_ASSETS, "--from-failure", "RUN", code=True)
-        shows = f"`{caller.command('runs', 'show', 'RUN')}` shows what happened in one"
+        run_id = next(one.run_id for one in done.runs if one.partition == bad[0])
+        again = caller.command("job", "execute", ALL_ASSETS, "--from-failure", run_id, code=True)
+        first = "" if len(bad) == 1 else " in the first"
+        shows = f"`{caller.command('runs', 'show', run_id)}` shows what happened{first}"
         say(f"what to do: {shows}. When the cause is gone, `{again}` goes on from there.", err=True)
+
+
+def _some(partitions: Sequence[str]) -> str:
+    more = f" and {len(partitions) - SHOWN} more" if len(partitions) > SHOWN else ""
+    return f"{', '.join(partitions[:SHOWN])}{more}"
 
 
 def _document(done: BackfillResult) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from ..errors import UsageError
+from .show import clean, say
+
 if TYPE_CHECKING:
     from ..definitions.definitions import Definitions
 
@@ -25,8 +28,17 @@ class CodeChoice(NamedTuple):
         """What it defines. Raises UsageError for code that is not there, or fails while it is imported."""
         from ..definitions.gathering import definitions_of
         from ..definitions.loading import load_module
+        from .own_traceback import own_traceback
 
-        return definitions_of(load_module(self.module, self.file, self.attribute))
+        try:
+            code = load_module(self.module, self.file, self.attribute)
+        except UsageError as error:
+            cause = error.__cause__
+            if isinstance(cause, Exception) and not isinstance(cause, UsageError | ModuleNotFoundError):
+                say(clean(own_traceback(cause)), err=True)
+                error.remedy = "Correct the code there; its traceback is above."
+            raise
+        return definitions_of(code)
 
     def options(self) -> list[str]:
         """The options that name it, as they are typed."""

@@ -15,6 +15,7 @@ import click
 
 from .code_options import CodeChoice
 from .main import FAILED, OK
+from .opening import log_exists
 from .options import Target
 from .own_traceback import own_error, own_traceback
 from .run_display import Display, output_kept_apart
@@ -22,6 +23,7 @@ from .show import clean, line, print_json, say, took
 
 if TYPE_CHECKING:
     from ..execution.result import ExecutionResult
+    from ..instance import Instance
 
 TERMINATED: Final = 143
 ERRORS_SHOWN: Final = 5  #: failed steps whose traceback is shown; `foldlog runs show` has all
@@ -64,6 +66,18 @@ def guarded(run: Callable[[], int], what: Callable[[], str]) -> int:
         return FAILED
 
 
+def check_first(target: Target, check: Callable[[Instance], object]) -> None:
+    """Have what is wanted checked before a log is made: a mistyped option must not leave one behind.
+
+    Where there is none yet, an instance in memory knows as much as the new one would.
+    """
+    if not log_exists(target):
+        from ..instance import Instance
+
+        with Instance.ephemeral() as instance:
+            check(instance)
+
+
 @contextmanager
 def showing(display: Display, *, as_json: bool) -> Iterator[None]:
     """Inside, runs are shown; with `as_json`, nothing but the answer goes to the output."""
@@ -80,7 +94,7 @@ def finish(result: ExecutionResult, display: Display, caller: Caller, *, job: st
     if result.success:
         return OK
     tell_errors(result)
-    say()
+    say(err=True)
     say(f"foldlog: run {result.run_id} of job {job} failed{_where(result)}", err=True)
     if caller.is_kept:
         again = caller.command("job", "execute", job, "--from-failure", result.run_id, code=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
 
 from .code_options import CodeChoice, code_options
-from .executing import Caller, excluded, finish, guarded, showing
+from .executing import Caller, check_first, excluded, finish, guarded, showing
 from .groups import ListOrExecute
 from .opening import executing_instance, existing_instance, find_run
 from .options import Target, examples, json_option
@@ -191,6 +192,10 @@ def execute(
     caller = Caller(code, target)
     display = display_for(plain=plain, silent=silent, as_json=as_json)
 
+    if order.parent is None:
+        job = _job(definitions, order.name, None)
+        check_first(target, lambda instance: _check(instance, job, order, config))
+
     def run() -> int:
         opened = executing_instance(target) if order.parent is None else existing_instance(target, write=True)
         with opened as instance:
@@ -233,24 +238,37 @@ def _job(definitions: Definitions, name: str | None, parent: Run | None) -> JobD
     return next(iter(definitions.jobs.values()))
 
 
+def _wanted(job: JobDefinition, order: Order, config: Any) -> dict[str, Any]:
+    """What a new run is to be, by the names that the library has for it."""
+    chosen = "asset_selection" if job.makes_assets else "op_selection"
+    return {
+        "run_config": config,
+        "tags": order.tags,
+        "partition_key": order.partition,
+        "run_id": order.run_id,
+        chosen: list(order.select) or None,
+    }
+
+
+def _check(instance: Instance, job: JobDefinition, order: Order, config: Any) -> None:
+    from ..execution.requests import Wanted, checked
+
+    checked(instance, job, Wanted(**_wanted(job, order, config)), datetime.now(UTC))
+
+
 def _execute(
     instance: Instance, job: JobDefinition, order: Order, parent: Run | None, config: Any, display: Display
 ) -> ExecutionResult:
     from ..execute import execute_job, reexecute_job
 
     if parent is None:
-        chosen = "asset_selection" if job.makes_assets else "op_selection"
         return execute_job(
             job,
             instance=instance,
-            run_config=config,
-            tags=order.tags,
-            partition_key=order.partition,
-            run_id=order.run_id,
             raise_on_error=False,
             report=display.report,
             listener=display.listen,
-            **({chosen: list(order.select)} if order.select else {}),  # type: ignore[arg-type]
+            **_wanted(job, order, config),
         )
     return reexecute_job(
         job,

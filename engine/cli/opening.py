@@ -72,6 +72,15 @@ def executing_instance(target: Target) -> Iterator[Instance]:
         yield instance
 
 
+def log_exists(target: Target) -> bool:
+    """Whether there is a log at the URL; False too for a URL that is wrong, which opening tells."""
+    try:
+        _require(target)
+    except UsageError:
+        return False
+    return True
+
+
 def _warn_of_waiting(instance: Instance) -> None:
     """Tell people why the first question takes its time: the views are behind, and take in what they lack."""
     if sys.stderr.isatty():

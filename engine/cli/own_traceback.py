@@ -1,7 +1,8 @@
-"""The traceback of a user's error, without the frames of foldlog that called the code."""
+"""The traceback of a user's error, without the frames of foldlog, and of imports, that called the code."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from traceback import StackSummary, TracebackException
@@ -24,6 +25,11 @@ def own_traceback(error: BaseException) -> str:
     return "".join(told.format()).rstrip()
 
 
+def _is_left_out(file: str) -> bool:
+    """Whether a frame is of foldlog, or of Python's import of the code."""
+    return file.startswith((_ENGINE, "<frozen importlib")) or file == importlib.__file__
+
+
 def _leave_out(first: TracebackException) -> None:
     seen: set[int] = set()
     rest: list[TracebackException | None] = [first]
@@ -32,5 +38,5 @@ def _leave_out(first: TracebackException) -> None:
         if told is None or id(told) in seen:
             continue
         seen.add(id(told))
-        told.stack = StackSummary.from_list([frame for frame in told.stack if not frame.filename.startswith(_ENGINE)])
+        told.stack = StackSummary.from_list([frame for frame in told.stack if not _is_left_out(frame.filename)])
         rest += [told.__cause__, told.__context__, *(told.exceptions or ())]

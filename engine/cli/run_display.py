@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: what no person follows a run by; `foldlog log RUN` has every event
 UNSAID = frozenset({
     "STEP_INPUT", "STEP_OUTPUT", "LOADED_INPUT", "HANDLED_OUTPUT", "ASSET_MATERIALIZATION_PLANNED",
-    "ASSET_CHECK_EVALUATION_PLANNED", "RESOURCE_INIT_STARTED", "HOOK_SKIPPED", "RUN_START",
+    "ASSET_CHECK_EVALUATION_PLANNED", "RESOURCE_INIT_STARTED", "HOOK_SKIPPED", "RUN_CREATED", "RUN_START",
 })  # fmt: skip
 
 
@@ -98,8 +98,8 @@ def event_line(event: Event[Any]) -> str:
 
 def _words(kind: str, fact: Any) -> str | None:
     match kind:
-        case "RUN_CREATED":
-            return f"job {fact.job_name} created"
+        case "RESOURCE_INIT_SUCCESS":
+            return f"resources are ready: {', '.join(fact.resource_keys)}"
         case "STEP_START":
             return "started"
         case "STEP_RESTARTED":
@@ -112,6 +112,12 @@ def _words(kind: str, fact: Any) -> str | None:
             return f"failed, and is tried again in {took(fact.wait_us)}: {_error(fact)}"
         case "STEP_SKIPPED":
             return f"skipped: {fact.reason}"
+        case "ASSET_MATERIALIZATION":
+            return f"materialized {_made(fact)}"
+        case "ASSET_CHECK_EVALUATION":
+            return f"checked {_made(fact)}: {fact.check_name} {'passed' if fact.passed else 'DID NOT PASS'}"
+        case "ASSET_FAILED_TO_MATERIALIZE":
+            return f"not made: {_made(fact)}"
         case "LOG_MESSAGE":
             return f"{_level(fact.level)} {fact.text}"
         case "ENGINE_EVENT":
@@ -125,6 +131,10 @@ def _words(kind: str, fact: Any) -> str | None:
         case "RUN_CANCELED":
             return "run canceled"
     return None
+
+
+def _made(fact: Any) -> str:
+    return f"{fact.asset_key}[{fact.partition}]" if fact.partition is not None else str(fact.asset_key)
 
 
 def _error(fact: Any) -> str:
