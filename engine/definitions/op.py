@@ -9,8 +9,9 @@ from typing import Any, TypeVar, overload
 
 from .composition import compose
 from .hook import HookDefinition, check_hooks
-from .inout import RESULT, UNSTATED, DynamicOutput, In, Nothing, Out, Output
+from .inout import RESULT, UNSTATED, In, Nothing, Out, Output
 from .names import check_keys, check_metadata, check_name, check_output_name, check_tags, check_text, fault, name_of
+from .results import MaterializeResult, ObserveResult
 from .retry import RetryPolicy, check_retry_policy
 from .signature import Signature, read_signature
 from .typed_config import Config
@@ -243,9 +244,9 @@ def _outs(what: str, signature: Signature, stated: Out | Mapping[str, Out] | Non
 
 
 def _says_nothing(annotation: Any) -> bool:
-    """Whether a return annotation tells of the wrapping only: `-> Output`."""
+    """Whether a return annotation tells of the wrapping only: `-> Output`, `-> MaterializeResult`."""
     origin = typing.get_origin(annotation) or annotation
-    return isinstance(origin, type) and issubclass(origin, Output | DynamicOutput)
+    return isinstance(origin, type) and issubclass(origin, Output | MaterializeResult | ObserveResult)
 
 
 __all__ = ["Nothing", "OpDefinition", "make_op", "op"]

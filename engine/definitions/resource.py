@@ -135,18 +135,40 @@ def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None
     )
 
 
-def used_by(steps: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """(key, who requires it) of all that steps use, IO managers included."""
-    for step in steps:
+def used_by(job: Any, steps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, who requires it) of all that these steps of a job use: IO managers too, also those that keep what earlier
+    runs have made."""
+    for step in steps.values():
         by = f"step {step.key}"
         for key in sorted(step.op.required_resource_keys):
             yield key, by
         for out in step.outs.values():
-            if not out.is_nothing and out.annotation not in (None, type(None)):
+            if _is_kept(out):
                 yield out.io_manager_key, by
         for given in step.inputs:
-            if given.definition.input_manager_key is not None:
-                yield given.definition.input_manager_key, by
+            for key in _loaded_by(job, steps, given):
+                yield key, by
         for hook in step.hooks:
             for key in sorted(hook.required_resource_keys):
                 yield key, f"hook {hook.name} of {by}"
+
+
+def _loaded_by(job: Any, steps: Mapping[str, Any], given: Any) -> Iterator[str]:
+    """The IO managers that load an input, and keep no output of these steps."""
+    if given.definition.input_manager_key is not None:
+        yield given.definition.input_manager_key
+        return
+    if given.definition.is_nothing:
+        return
+    for source in given.step_sources():
+        if source.step_key not in steps and _is_kept(out := job.steps[source.step_key].outs[source.output]):
+            yield out.io_manager_key
+    asset = getattr(given.source, "asset", None)
+    if asset is not None and job.assets is not None and (spec := job.assets.spec_of(asset)) is not None:
+        maker = job.assets.maker.get(asset)
+        if maker is None or _is_kept(maker.op.outs[maker.output_of(asset)]):
+            yield spec.io_manager_key
+
+
+def _is_kept(out: Any) -> bool:
+    return not out.is_nothing and out.annotation not in (None, type(None))
