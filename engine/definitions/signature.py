@@ -51,7 +51,7 @@ def read_signature(what: str, fn: Callable[..., Any], *, resources: Collection[s
         if name in (CONTEXT, "_", "_context") and position == 0:
             takes_context = True
         elif name == CONFIG:
-            config_type = _config_type(what, hints.get(name, UNSTATED))
+            config_type = _config_type(what, hints.get(name, UNSTATED), parameter.annotation)
         elif name in resources:
             injected.append(name)
         else:
@@ -62,9 +62,14 @@ def read_signature(what: str, fn: Callable[..., Any], *, resources: Collection[s
     return Signature(takes_context, config_type, inputs, tuple(injected), returns, generates)
 
 
-def _config_type(what: str, annotation: Any) -> type[Config]:
+def _config_type(what: str, annotation: Any, written: Any) -> type[Config]:
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return annotation
+    if annotation is UNSTATED and isinstance(written, str):
+        raise fault(
+            f"{what}: its parameter `config` is annotated with {written!r}, and there is no such name at its place",
+            "Define the class at the top level of the module, above the function.",
+        )
     given = "nothing" if annotation is UNSTATED else f"{annotation!r:.80}"
     raise fault(
         f"{what}: its parameter `config` is annotated with {given}; wanted a class of its own keys",

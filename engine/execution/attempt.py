@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ..definitions.hook import HookDefinition
 from ..definitions.inout import RESULT, DynamicOutput, ExpectationResult, Out, Output
 from ..definitions.results import NO_VALUE, AssetCheckResult, MaterializeResult, ObserveResult
@@ -392,23 +390,16 @@ class _Attempt:
 
     def _failed(self, error: BaseException) -> Ended:
         own = _own(error)
-        metadata = _metadata_of(own)
         wait_s = self._retry_wait(own)
         if wait_s is not None:
-            self._hold_failure(
-                StepUpForRetry(attempt=self._number, wait_us=int(wait_s * 1e6), error=_info(own), metadata=metadata)
-            )
+            self._hold_failure(StepUpForRetry, own, wait_us=int(wait_s * 1e6))
             return Ended(None, {}, own, wait_s)
         source = (
             "FRAMEWORK"
             if isinstance(own, FoldlogError) and not isinstance(own, UserCodeError | UsageError)
             else "USER_CODE"
         )
-        self._hold_failure(
-            StepFailed(
-                attempt=self._number, error=_info(own), source=source, metadata=metadata, duration_us=self._took()
-            )
-        )
+        self._hold_failure(StepFailed, own, source=source, duration_us=self._took())
         self._call_hooks("failure", own)
         return Ended(Outcome.FAILURE, {}, own)
 
@@ -456,12 +447,14 @@ class _Attempt:
         )  # most are, and have only checked names
         self._run.recorder.hold(fact, self._instance.key, check=not plain)
 
-    def _hold_failure(self, fact: StepFailed | StepUpForRetry) -> None:
+    def _hold_failure(self, kind: type[StepFailed | StepUpForRetry], own: BaseException, **fields: Any) -> None:
         """Hold how the attempt failed. Metadata that cannot be stored is told as text: it must not hide the failure."""
+        key, metadata = self._instance.key, _metadata_of(own)
+        told = {**fields, "attempt": self._number, "error": _info(own)}
         try:
-            self._run.recorder.hold(fact, self._instance.key, check=bool(fact.metadata))
+            self._run.recorder.hold(kind(**told, metadata=metadata), key, check=bool(metadata))
         except FoldlogError as trouble:
-            self._hold(msgspec.structs.replace(fact, metadata={"metadata": clean(described(trouble))}))
+            self._run.recorder.hold(kind(**told, metadata={"metadata": clean(described(trouble))}), key)
 
 
 _END = object()
