@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config.checking import Context, known_keys
-from ..config.place import Place, meant
+from ..config.place import Place, Source, meant
 from .graph import GraphDefinition, Node
 from .inout import NO_DEFAULT
 from .names import fault
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 SECTIONS = ("ops", "resources", "inputs", "execution")
 REMEDY = "Correct the run config there."
+
+
+class ReadConfig(dict[str, Any]):
+    """A run config that was read from files: what is wrong in it is told with file and line."""
+
+    def __init__(self, document: Mapping[str, Any], source: Source) -> None:
+        super().__init__(document)
+        self.source = source
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mappi
     document = merged(job.config, {} if given is None else given)
     if not isinstance(document, Mapping):
         raise fault(f"the run config is {given!r:.80}, no mapping", "Write {'ops': {...}, 'resources': {...}}.")
-    place = Place(remedy=REMEDY)
+    place = Place(source=given.source if isinstance(given, ReadConfig) else None, remedy=REMEDY)
     for section in document:
         if section not in SECTIONS:
             raise place.at(section).fault(
@@ -181,8 +189,9 @@ def _open_input(step: Step, name: str, source: ConfigSource) -> Exception:
     where = (
         f"ops.{'.ops.'.join(source.path)}.inputs.{source.input_name}" if source.path else f"inputs.{source.input_name}"
     )
+    what = f"its input {name!r}" if source.path else f"its input {name!r}, the job's input {source.input_name!r}"
     return fault(
-        f"step {step.key}: nothing gives its input {name!r}",
+        f"step {step.key}: nothing gives {what}",
         f"Connect it to another op, give it a default, or write it into the run config: {where}.",
     )
 

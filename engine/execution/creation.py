@@ -67,7 +67,9 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
     except ConflictError as error:
         if type(error) is not ConflictError:
             raise
-        raise ConflictError(f"run {request.run_id} exists already: {error}") from error
+        taken = ConflictError(f"run {request.run_id} exists already")
+        taken.remedy = "Give another run id, or none; to execute it again, re-execute it."
+        raise taken from error
     return facts
 
 

@@ -17,7 +17,7 @@ from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
 from ..reporting.planned import Planned
-from ..reporting.recorder import Recorder
+from ..reporting.recorder import Listener, Recorder
 from .creation import RunRequest, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
@@ -58,9 +58,10 @@ def execute(
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Check, create and execute a run; what came of it."""
-    run = begin(instance, job, wanted)
+    run = begin(instance, job, wanted, listener)
     end = work(run, report)
     if raise_on_error and end.status is not RunStatus.SUCCESS and end.error is not None:
         if isinstance(end.error, SystemExit):  # it has ended a step; it is not to end the program as well
@@ -69,34 +70,11 @@ def execute(
     return ExecutionResult(run, end)
 
 
-def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContext:
+def begin(instance: Deployment, job: JobDefinition, wanted: Wanted, listener: Listener | None = None) -> RunContext:
     """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
-    if not isinstance(job, JobDefinition):
-        raise fault(f"{job!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
-    job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
-    plan = plan_of(
-        job,
-        op_selection=wanted.op_selection,
-        step_keys=wanted.step_keys,
-        known=wanted.known,
-        only=wanted.only,
-        given=given_inputs(merged(job.config, wanted.run_config or {})),
-    )
-    config = check_run_config(job, plan.steps, wanted.run_config)
     now = datetime.now(UTC)
-    check_partition(instance, job, wanted.partition_key, now)
-    request = RunRequest(
-        plan=plan,
-        config=config,
-        run_id=wanted.run_id or str(uuid4()),
-        tags=check_tags("run", wanted.tags),
-        partition_key=wanted.partition_key,
-        op_selection=_texts(wanted.op_selection),
-        asset_selection=_assets(job),
-        parent_run_id=wanted.parent_run_id,
-        root_run_id=wanted.root_run_id,
-    )
-    recorder = Recorder(instance.log, instance.writer, request.run_id, job.name)
+    request = checked(instance, job, wanted, now)
+    recorder = Recorder(instance.log, instance.writer, request.run_id, request.plan.job.name, listener)
     run = None
     try:
         with interrupts_wait():  # one that came between would leave a run that nobody begins or ends
@@ -122,6 +100,34 @@ def _context(
         planned=Planned(facts),
         interruption=Interruption(instance.log, recorder),
         now=now,
+    )
+
+
+def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datetime) -> RunRequest:
+    """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
+    if not isinstance(job, JobDefinition):
+        raise fault(f"{job!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
+    job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
+    plan = plan_of(
+        job,
+        op_selection=wanted.op_selection,
+        step_keys=wanted.step_keys,
+        known=wanted.known,
+        only=wanted.only,
+        given=given_inputs(merged(job.config, wanted.run_config or {})),
+    )
+    config = check_run_config(job, plan.steps, wanted.run_config)
+    check_partition(instance, job, wanted.partition_key, now)
+    return RunRequest(
+        plan=plan,
+        config=config,
+        run_id=wanted.run_id or str(uuid4()),
+        tags=check_tags("run", wanted.tags),
+        partition_key=wanted.partition_key,
+        op_selection=_texts(wanted.op_selection),
+        asset_selection=_assets(job),
+        parent_run_id=wanted.parent_run_id,
+        root_run_id=wanted.root_run_id,
     )
 
 
