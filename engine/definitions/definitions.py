@@ -121,7 +121,7 @@ class Definitions:
 
     def _check_resources(self, job: JobDefinition) -> None:
         given = {**job.resource_defs, **{key: DEFAULT for key in DEFAULTS if key not in job.resource_defs}}
-        for key, by in used_by(job.steps.values()):
+        for key, by in used_by(job, job.steps):
             if key not in given:
                 raise missing(f"job {job.name!r}", key, given, by=by)
         in_order(f"job {job.name!r}", given, given)

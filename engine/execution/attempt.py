@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..definitions.hook import HookDefinition
@@ -18,7 +19,7 @@ from ..definitions.retry import Failure, RetryRequested
 from ..errors import FoldlogError, UsageError, UserCodeError
 from ..events.asset import AssetMaterialization, AssetObservation
 from ..events.check import AssetCheckEvaluation
-from ..events.errorinfo import ErrorInfo
+from ..events.errorinfo import ErrorInfo, clean
 from ..events.event import Fact
 from ..events.hook import HookCompleted, HookErrored, HookSkipped
 from ..events.key import AssetCheckKey, AssetKey
@@ -34,10 +35,10 @@ from ..events.step import (
     StepUpForRetry,
 )
 from ..reporting.lines import step_here
-from .boundary import described, user_code_error_boundary
+from .boundary import described, shown, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
 from .frontier import Instance, Outcome
-from .run_context import RunContext
+from .run_context import RunContext, partition_of_check
 from .types import check_type, hands_on_nothing
 from .values import Loader, io_manager, output_context
 
@@ -76,22 +77,29 @@ class _Attempt:
         token = step_here.set((self._run.recorder, self._instance.key))
         try:
             # Nothing of the user's runs before this is on disk: what a killed process was at can be told from the log.
-            self._run.recorder.record([started], step_key=self._instance.key)
+            # Where it cannot be recorded, the run cannot go on: that is no failure of the step.
+            self._uninterrupted(lambda: self._run.recorder.record([started], step_key=self._instance.key))
             self._since = time.monotonic()
-            self._run.interruption.check()
-            self._work()
-        except Exception as error:
-            return self._failed(error)
-        except SystemExit as error:  # sys.exit() in a step ends the step, not the program around it
-            return self._failed(error)
+            try:
+                self._uninterrupted(self._run.interruption.check)
+                self._uninterrupted(self._work)
+            except (Exception, SystemExit) as error:  # sys.exit() in a step ends the step, not the program around it
+                return self._failed(error)
+            return self._succeeded()
+        finally:
+            step_here.reset(token)
+
+    def _uninterrupted(self, deed: Callable[[], object]) -> None:
+        """Do it; an interrupt that comes meanwhile is recorded as the step's failure, and goes on."""
+        try:
+            deed()
+        except (Exception, SystemExit):
+            raise
         except BaseException as error:
             self._hold(
                 StepFailed(attempt=self._number, error=_info(error), source="INTERRUPT", duration_us=self._took())
             )
             raise
-        finally:
-            step_here.reset(token)
-        return self._succeeded()
 
     # -- the work -----------------------------------------------------------------------------------------------
 
@@ -129,7 +137,7 @@ class _Attempt:
         elif not outs:
             if given is not None:
                 raise UserCodeError(
-                    f"step {self._instance.key} has no outputs, and its function returned {given!r:.80}"
+                    f"step {self._instance.key} has no outputs, and its function returned {shown(given)}"
                 )
         elif len(outs) == 1:
             (name, out), *_ = outs.items()
@@ -142,7 +150,7 @@ class _Attempt:
             if given is None or given == []:
                 return  # none came, which is no fault
             raise UserCodeError(
-                f"step {self._instance.key}: its output {name!r} is dynamic, and its function returned {given!r:.80}; "
+                f"step {self._instance.key}: its output {name!r} is dynamic, and its function returned {shown(given)}; "
                 "wanted DynamicOutput(value, mapping_key=...), one for each"
             )
         if given is None and not self._wants(name, out):
@@ -158,7 +166,7 @@ class _Attempt:
         if not isinstance(given, tuple) or len(given) != len(names):
             raise UserCodeError(
                 f"step {self._instance.key} has {len(names)} outputs ({', '.join(names)}), and its function returned "
-                f"{given!r:.80}; wanted a tuple of {len(names)}, or an Output yielded for each"
+                f"{shown(given)}; wanted a tuple of {len(names)}, or an Output yielded for each"
             )
         for name, value in zip(names, given, strict=True):
             if isinstance(value, Output):
@@ -205,7 +213,7 @@ class _Attempt:
                 self._hold_checked(one)
             case _:
                 raise UserCodeError(
-                    f"step {self._instance.key} yielded {one!r:.80}; wanted an Output, DynamicOutput, "
+                    f"step {self._instance.key} yielded {shown(one)}; wanted an Output, DynamicOutput, "
                     "MaterializeResult, AssetCheckResult, ExpectationResult, AssetMaterialization or AssetObservation"
                 )
 
@@ -228,7 +236,9 @@ class _Attempt:
         if making is not None and (asset := making.key_of_output(name)) is not None:
             self._made(asset, {**metadata, **(added or {})}, data_version=one.data_version, tags=one.tags)
         if added is not None:
-            self._hold(HandledOutput(output_name=name, manager_key=out.io_manager_key, mapping_key=key, metadata=added))
+            self._hold_checked(
+                HandledOutput(output_name=name, manager_key=out.io_manager_key, mapping_key=key, metadata=added)
+            )
 
     def _named(self, one: Output) -> tuple[str, str | None]:
         """The name and the mapping key of an output. Raises UserCodeError for one that must not come, or not again."""
@@ -330,7 +340,7 @@ class _Attempt:
         making = self._instance.step.node.making
         known = making.definition.checks if making is not None else {}
         key = _check_key(self._instance.key, one, asset, list(known))
-        partition = self._run.partition_key if making is None or not making.definition.specs else self._partition()
+        partition = partition_of_check(self._run.job, key.asset_key, self._run.partition_key)
         target = self._run.target(key.asset_key, partition)
         self._hold_checked(
             AssetCheckEvaluation(
@@ -388,23 +398,16 @@ class _Attempt:
 
     def _failed(self, error: BaseException) -> Ended:
         own = _own(error)
-        metadata = _metadata_of(own)
         wait_s = self._retry_wait(own)
         if wait_s is not None:
-            self._hold(
-                StepUpForRetry(attempt=self._number, wait_us=int(wait_s * 1e6), error=_info(own), metadata=metadata)
-            )
+            self._hold_end(partial(StepUpForRetry, wait_us=int(wait_s * 1e6)), own)
             return Ended(None, {}, own, wait_s)
         source = (
             "FRAMEWORK"
             if isinstance(own, FoldlogError) and not isinstance(own, UserCodeError | UsageError)
             else "USER_CODE"
         )
-        self._hold(
-            StepFailed(
-                attempt=self._number, error=_info(own), source=source, metadata=metadata, duration_us=self._took()
-            )
-        )
+        self._hold_end(partial(StepFailed, source=source, duration_us=self._took()), own)
         self._call_hooks("failure", own)
         return Ended(Outcome.FAILURE, {}, own)
 
@@ -445,7 +448,18 @@ class _Attempt:
         self._run.recorder.hold(fact, self._instance.key)
 
     def _hold_checked(self, fact: Fact) -> None:
-        self._run.recorder.hold(fact, self._instance.key, check=bool(getattr(fact, "metadata", None)))
+        """Hold what a user gave. What cannot be stored fails this step, not the append that other events ride in."""
+        given = bool(fact.metadata) if isinstance(fact, StepOutput | HandledOutput) else True
+        self._run.recorder.hold(fact, self._instance.key, check=given)
+
+    def _hold_end(self, end: Callable[..., Fact], error: BaseException) -> None:
+        """Hold the end of an attempt, if need be without metadata that cannot be stored: it must not hide the end."""
+        end = partial(end, attempt=self._number, error=_info(error))
+        try:
+            metadata = to_metadata(error.metadata) if isinstance(error, Failure) else {}
+            self._run.recorder.hold(end(metadata=metadata), self._instance.key, check=bool(metadata))
+        except FoldlogError as trouble:
+            self._hold(end(metadata={"metadata": clean(described(trouble))}))
 
 
 _END = object()
@@ -460,16 +474,6 @@ class StepCodeError(UserCodeError):
 def _own(error: BaseException) -> BaseException:
     """The user's own error, where foldlog has only said that the step's function raised it."""
     return error.__cause__ if isinstance(error, StepCodeError) and error.__cause__ is not None else error
-
-
-def _metadata_of(error: BaseException) -> dict[str, MetadataValue]:
-    """What a Failure carries. What cannot be stored is told as text: it must not hide the failure."""
-    if not isinstance(error, Failure):
-        return {}
-    try:
-        return to_metadata(error.metadata)
-    except FoldlogError as trouble:
-        return {"metadata": f"{described(trouble)}"}
 
 
 def _named_as(value: Output, name: str) -> Output:

@@ -12,6 +12,8 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import check_tags, fault
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
+from ..errors import UserCodeError
+from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
 from ..reporting.planned import Planned
@@ -20,12 +22,12 @@ from .creation import RunRequest, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
 from .in_process import StepReport
-from .interruption import Interruption
+from .interruption import Interruption, RunInterrupted, interrupts_wait
 from .keeping import default_io_manager
 from .plan import NOTHING_KNOWN, Known, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
-from .worker import work
+from .worker import end_interrupted, work
 
 IO_MANAGER = "io_manager"
 
@@ -62,6 +64,8 @@ def execute(
     run = begin(instance, job, wanted, listener)
     end = work(run, report)
     if raise_on_error and end.status is not RunStatus.SUCCESS and end.error is not None:
+        if isinstance(end.error, SystemExit):  # it has ended a step; it is not to end the program as well
+            raise UserCodeError(f"run {run.run_id}: code of a step called sys.exit({end.error.code!r})") from end.error
         raise end.error
     return ExecutionResult(run, end)
 
@@ -70,17 +74,29 @@ def begin(instance: Deployment, job: JobDefinition, wanted: Wanted, listener: Li
     """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
     now = datetime.now(UTC)
     request = checked(instance, job, wanted, now)
-    plan = request.plan
-    recorder = Recorder(instance.log, instance.writer, request.run_id, plan.job.name, listener)
-    facts = create_run(instance, recorder, request)
+    recorder = Recorder(instance.log, instance.writer, request.run_id, request.plan.job.name, listener)
+    run = None
+    try:
+        with interrupts_wait():  # one that came between would leave a run that nobody begins or ends
+            run = _context(instance, recorder, request, create_run(instance, recorder, request), now)
+    except (KeyboardInterrupt, RunInterrupted) as interrupt:
+        if run is not None:
+            end_interrupted(run, interrupt)
+        raise
+    return run
+
+
+def _context(
+    instance: Deployment, recorder: Recorder, request: RunRequest, facts: list[Fact], now: datetime
+) -> RunContext:
     return RunContext(
         instance=instance,
-        plan=plan,
+        plan=request.plan,
         run_id=request.run_id,
         tags=request.all_tags,
         config=request.config,
         recorder=recorder,
-        frontier=Frontier(plan, request.run_id),
+        frontier=Frontier(request.plan, request.run_id),
         planned=Planned(facts),
         interruption=Interruption(instance.log, recorder),
         now=now,

@@ -110,6 +110,12 @@ class RunContext:
         return digest.hexdigest()
 
 
+def partition_of_check(job: JobDefinition, asset: AssetKey, partition_key: str | None) -> str | None:
+    """The partition that a check of an asset looks at in a run of `partition_key`; None if the asset has none."""
+    partitioned = job.assets is not None and job.assets.partitions_of(asset) is not None
+    return partition_key if partitioned else None
+
+
 def all_dynamic(instance: Deployment, name: str) -> list[str]:
     """The keys of dynamic partitions, in the order in which they were added."""
     found: list[str] = []

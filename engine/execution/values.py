@@ -225,7 +225,7 @@ class _LazyLog(logging.Logger):
     """The step's logger, made when somebody logs: few IO managers do."""
 
     def __init__(self, context: StepExecutionContext) -> None:
-        super().__init__("foldlog.io", logging.DEBUG)
+        super().__init__("io", logging.DEBUG)  # lines of `foldlog.` are not recorded
         self._context = context
 
     def handle(self, record: logging.LogRecord) -> None:

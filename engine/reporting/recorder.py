@@ -24,7 +24,7 @@ from ..log.writer import EventWriter
 
 logger = logging.getLogger("foldlog.reporting")
 
-RETRY_PAUSES_S = (0.1, 0.5, 2.0)  #: between tries while the store gives no answer, each with the same key
+RETRY_PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0)  #: between tries while the store gives no answer, each with the same key
 HELD_LIMIT = 1000  #: events that are held at most; more are recorded at once
 HELD_BYTES = 4 * 1024 * 1024  #: the same, of their bodies: an append has a limit, too
 
@@ -76,6 +76,8 @@ class Recorder:
         event = self.event(fact, step_key)
         size = sum(len(one.body) for one in self._log.prepare(self.run_id, [event]).records) if check else 0
         with self._lock:
+            if self._held_bytes + size > HELD_BYTES:  # together they could be more than an append may be
+                self.release()
             self._held.append(event)
             self._held_bytes += size
             if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
@@ -86,21 +88,32 @@ class Recorder:
         """Queue what is held, and do not wait for it."""
         with self._lock:
             if self._held:
+                while self._unsettled and _is_durable(self._unsettled[0].future):
+                    del self._unsettled[0]  # a step may give very much, and waits for nothing until its end
                 self._unsettled.append(self._queue([], ANY))
 
     def record(self, facts: Iterable[Fact], *, step_key: str | None = None, expected: Expected = ANY) -> Receipt:
         """Append what is held and these facts, all or none, and wait until they are durable.
 
-        Raises what the append raises, and what an earlier one with held events raised that nobody waited for.
+        Raises what the append raises, and what an earlier one with held events raised that nobody waited for. What the
+        store gave no answer to is not given up: the next call begins with it.
         """
         with self._lock:
-            unsettled, self._unsettled = self._unsettled, []
-        for append in unsettled:  # before the next is queued: tried again behind it, they would change places
-            self._settle(append)
+            waiting, self._unsettled = self._unsettled, []
         events = [self.event(fact, step_key) for fact in facts]
-        with self._lock:
-            append = self._queue(events, expected)
-        receipt = self._settle(append)
+        try:
+            while waiting:  # before the next is queued: tried again behind it, they would change places
+                self._settle(waiting[0])
+                del waiting[0]
+            with self._lock:
+                waiting.append(self._queue(events, expected))
+            receipt = self._settle(waiting[0])
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, UnavailableError):
+                del waiting[:1]  # refused for good
+            with self._lock:
+                self._unsettled[:0] = waiting
+            raise
         for event in events:
             self._tell(event)
         return receipt
@@ -123,6 +136,10 @@ class Recorder:
         found, self._company = self._company, False
         return found
 
+    def expect_company(self) -> None:
+        """Have the next `has_company` say that somebody may have."""
+        self._company = True
+
     def warn_of_loss(self) -> None:
         """Say how many lines are missing, if any are."""
         if self.lost_lines:
@@ -138,7 +155,7 @@ class Recorder:
 
     def _settle(self, append: _Append) -> Receipt:
         """Wait until it is durable; while the store gives no answer, try again."""
-        future = append.future
+        future, again = append.future, False
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
                 receipt = future.result()
@@ -148,8 +165,14 @@ class Recorder:
                     raise
                 time.sleep(pause_s)
                 # It may have landed: with the same key, and before `expected` is looked at, it is recorded once.
-                future = self._writer.append(self.run_id, append.events, expected=append.expected, key=append.key)
+                future, again = (
+                    self._writer.append(self.run_id, append.events, expected=append.expected, key=append.key),
+                    True,
+                )
         ahead = receipt.last_seq - append.total
+        if again:  # lines queued behind it may be before it now: its place tells nothing, and looking costs little
+            self._company = True
+            return receipt
         self._company = self._company or (self._seq_ahead is not None and ahead != self._seq_ahead)
         self._seq_ahead = ahead
         return receipt
@@ -157,6 +180,11 @@ class Recorder:
     def _count_loss(self, future: Future[Receipt]) -> None:
         if future.cancelled() or future.exception() is not None:
             self.lost_lines += 1
+            self._company = True  # from now on the count of what was queued is too high by one
+
+
+def _is_durable(future: Future[Receipt]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _nobody(event: Event[Any]) -> None:
