@@ -332,7 +332,7 @@ class _Attempt:
         making = self._instance.step.node.making
         known = making.definition.checks if making is not None else {}
         key = _check_key(self._instance.key, one, asset, list(known))
-        partition = self._run.partition_key if making is None or not making.definition.specs else self._partition()
+        partition = self._run.partition_of_asset(key.asset_key)
         target = self._run.target(key.asset_key, partition)
         self._hold_checked(
             AssetCheckEvaluation(

@@ -21,7 +21,7 @@ from ..log.port import NEW
 from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
-from .run_context import PARTITION_TAG, all_dynamic
+from .run_context import PARTITION_TAG, all_dynamic, partition_of_check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,11 @@ def _planned(request: RunRequest) -> list[Fact]:
         partition = request.partition_key if making.definition.partitions_def is not None else None
         facts += [AssetMaterializationPlanned(asset_key=key, partition=partition) for key in making.asset_keys]
         facts += [
-            AssetCheckEvaluationPlanned(asset_key=key.asset_key, check_name=key.name, partition=partition)
+            AssetCheckEvaluationPlanned(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                partition=partition_of_check(request.plan.job, key.asset_key, request.partition_key),
+            )
             for key in making.check_keys
         ]
     return facts

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 from watching import facts, lines, run, story
 
-from foldlog import Instance, asset, job, materialize, op
+from foldlog import Instance, asset, job, materialize, op, resource
 
 elsewhere = logging.getLogger("some.library")
 elsewhere.setLevel(logging.DEBUG)
@@ -154,7 +155,42 @@ def test_a_run_within_a_run_keeps_its_lines_apart(memory: Instance) -> None:
     result = run(outer, memory)
     assert result.success, result.error
     assert lines(found[0], "inner_step") == ["inner", "inner library"]
-    assert lines(result, "outer_step")[-1] == "outer library"
+    assert lines(result) == ["outer library"]
+
+
+def test_runs_side_by_side_keep_their_lines_apart(memory: Instance) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    @resource
+    def speaking(context):
+        both.wait()
+        elsewhere.warning("resource of %s", context.run_id)
+        return 1
+
+    @op(required_resource_keys={"speaking"})
+    def says(context):
+        both.wait()
+        elsewhere.warning("step of %s", context.run_id)
+        both.wait()
+
+    @job(resource_defs={"speaking": speaking})
+    def one():
+        says()
+
+    results: dict[str, Any] = {}
+
+    def work(name: str) -> None:
+        results[name] = run(one, memory, run_id=name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("beside-1", "beside-2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name, result in results.items():
+        assert result.success, result.error
+        assert lines(result) == [f"resource of {name}", f"step of {name}"]
+        assert lines(result, "says") == [f"step of {name}"]
 
 
 def test_a_line_that_cannot_be_stored_stops_nothing(memory: Instance) -> None:
