@@ -97,6 +97,7 @@ __all__ = [
     "graph",
     "job",
     "materialize",
+    "materialize_partitions",
     "multi_asset",
     "op",
     "open_log",
@@ -147,7 +148,7 @@ if TYPE_CHECKING:
     from .engine.events.asset import AssetKey
     from .engine.events.event import Event
     from .engine.events.run import RunStatus
-    from .engine.execute import execute_job, materialize, reexecute_job
+    from .engine.execute import execute_job, materialize, materialize_partitions, reexecute_job
     from .engine.execution.boundary import user_code_error_boundary
     from .engine.execution.contexts import HookContext, InitResourceContext, StepExecutionContext
     from .engine.execution.result import ExecutionResult
@@ -255,6 +256,7 @@ _HOME = {
     "graph": ".engine.definitions.graph",
     "job": ".engine.definitions.job",
     "materialize": ".engine.execute",
+    "materialize_partitions": ".engine.execute",
     "multi_asset": ".engine.definitions.asset_decorators",
     "op": ".engine.definitions.op",
     "open_log": ".engine.open",

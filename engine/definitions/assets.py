@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
-from ..events.metadata import to_metadata
 from .inout import IO_MANAGER, UNSTATED, In, Out
-from .names import check_name, check_tags, check_text, fault
+from .names import check_metadata, check_name, check_tags, check_text, fault
 from .op import OpDefinition
-from .partitions import PartitionMapping, PartitionsDefinition
+from .partitions import PartitionMapping, PartitionsDefinition, check_partitions
 from .steps import AssetSource, ConfigSource, InputSource
 
 DEFAULT_GROUP = "default"
@@ -103,17 +102,13 @@ class AssetSpec:
         what = f"asset {key_of(self.key)}"
         check_text(what, "description", self.description)
         check_text(what, "code_version", self.code_version)
-        if self.partitions_def is not None and not isinstance(self.partitions_def, PartitionsDefinition):
-            raise fault(
-                f"{what}: partitions_def={self.partitions_def!r:.80} defines no partitions",
-                "Write DailyPartitionsDefinition('2026-01-01'), StaticPartitionsDefinition(['eu', 'us']) or another.",
-            )
+        check_partitions(what, self.partitions_def)
         if isinstance(self.deps, str | AssetKey):
             raise fault(f"{what}: deps={self.deps!r} is one asset", f"Write deps=[{str(self.deps)!r}].")
         set_ = object.__setattr__
         set_(self, "key", key_of(self.key))
         set_(self, "deps", tuple(AssetDep.of(one) for one in self.deps))
-        set_(self, "metadata", to_metadata(self.metadata))
+        set_(self, "metadata", check_metadata(what, self.metadata))
         set_(self, "tags", check_tags(what, self.tags))
         set_(self, "group_name", check_name(f"{what}: group", self.group_name))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
-from .names import check_keys, check_name, check_text, fault
+from .names import check_keys, check_name, check_text, fault, name_of
 from .signature import read_signature
-from .typed_config import Config
+from .typed_config import Config, schema_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,7 +37,13 @@ class ResourceDefinition:
         """The same resource with this configuration; the run config may still replace it."""
         if self.config_type is None:
             raise fault(f"resource {self.name!r} takes no configuration", "Give its function a parameter `config`.")
-        return replace(self, config=config)
+        if not isinstance(config, Mapping | self.config_type):
+            keys = ", ".join(f"{key!r}: ..." for key in schema_of(self.config_type))
+            raise fault(
+                f"resource {self.name!r}: {config!r:.80} is no configuration",
+                f"Give a {self.config_type.__name__}, or a mapping as {{{keys}}}.",
+            )
+        return replace(self, config=deepcopy(config) if isinstance(config, Mapping) else config)
 
 
 @overload
@@ -59,7 +66,7 @@ def resource(
     """
 
     def made(fn: Callable[..., Any]) -> ResourceDefinition:
-        name = check_name("resource", getattr(fn, "__name__", None))
+        name = name_of("resource", None, fn, remedy="Write a def.")
         what = f"resource {name!r}"
         keys = check_keys(what, "required_resource_keys", required_resource_keys)
         signature = read_signature(what, fn, resources=keys)
@@ -87,7 +94,7 @@ def check_resources(what: str, resources: Mapping[str, Any] | None) -> dict[str,
     if resources is not None and not isinstance(resources, Mapping):
         raise fault(f"{what}: resources={resources!r:.80} is no mapping", "Write {'warehouse': warehouse}.")
     return {
-        check_name(f"{what}: resource", key): given
+        check_name(f"{what}: resource", key, "Give the resource another key."): given
         if isinstance(given, ResourceDefinition)
         else ResourceDefinition.of_value(given)
         for key, given in (resources or {}).items()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config.checking import Context, known_keys
-from ..config.place import Place, meant
+from ..config.place import Place, Source, meant
 from .graph import GraphDefinition, Node
 from .inout import NO_DEFAULT
 from .names import fault
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 SECTIONS = ("ops", "resources", "inputs", "execution")
 REMEDY = "Correct the run config there."
+
+
+class ReadConfig(dict[str, Any]):
+    """A run config that was read from files: what is wrong in it is told with file and line."""
+
+    def __init__(self, document: Mapping[str, Any], source: Source) -> None:
+        super().__init__(document)
+        self.source = source
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mappi
     document = merged(job.config, {} if given is None else given)
     if not isinstance(document, Mapping):
         raise fault(f"the run config is {given!r:.80}, no mapping", "Write {'ops': {...}, 'resources': {...}}.")
-    place = Place(remedy=REMEDY)
+    place = Place(source=given.source if isinstance(given, ReadConfig) else None, remedy=REMEDY)
     for section in document:
         if section not in SECTIONS:
             raise place.at(section).fault(

@@ -113,15 +113,19 @@ class Step:
 
 def flatten(
     graph: GraphDefinition,
+    what: str,
     *,
     hooks: frozenset[HookDefinition] = frozenset(),
     retry_policy: RetryPolicy | None = None,
 ) -> dict[str, Step]:
-    """The steps of a job by key. `hooks` and `retry_policy`: what the job adds to each; a step's own policy wins."""
+    """The steps of a job by key. `hooks` and `retry_policy`: what the job adds to each; a step's own policy wins.
+
+    `what`: the job, for errors.
+    """
     top = {name: ConfigSource((), name, definition.default) for name, definition in graph.ins.items()}
-    found = list(_Flattener().steps(graph, (), top, _Outer({}, hooks, retry_policy)))
-    ordered = _in_order(graph.name, {step.key: step for step in found})
-    return _with_mapping(ordered)
+    found = list(_Flattener(what).steps(graph, (), top, _Outer({}, hooks, retry_policy)))
+    ordered = _in_order(what, {step.key: step for step in found})
+    return _with_mapping(what, ordered)
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,9 @@ class _Outer:
 
 class _Flattener:
     """Takes nested graphs apart."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
 
     def steps(
         self, graph: GraphDefinition, path: tuple[str, ...], given: Mapping[str, InputSource], outer: _Outer
@@ -180,8 +187,8 @@ class _Flattener:
                 for one in parts:
                     if not isinstance(one, StepOutputSource | ConfigSource):
                         raise fault(
-                            f"{'.'.join(here)}.{name}: a list holds what is itself made of many values",
-                            "Hand it over by itself, or return it from an op first.",
+                            f"{self._what}: {'.'.join(here)}.{name}: the list holds what is itself many values",
+                            "Hand it over as an input of its own, or return it from an op first.",
                         )
                 return FanInSource(tuple(parts))  # type: ignore[arg-type]
             case FromOutput(node, output):
@@ -204,7 +211,11 @@ class _Flattener:
             inner = node.definition.results[output]
             if isinstance(inner, Collected):
                 if kind is not StepOutputSource:
-                    raise fault(f"{'.'.join(path)}.{output} is a list, not a dynamic output", "Take it as it is.")
+                    raise fault(
+                        f"{self._what}: {'.'.join(path)}.{output} is a list that is collected inside, and what .map() "
+                        "called does not take its value",
+                        "Call it outside of .map(), and hand the list over as it is.",
+                    )
                 kind = CollectSource
             node, output, path = node.definition.nodes[inner.node], inner.output, (*path, inner.node)
         return kind(".".join(path), output)
@@ -237,7 +248,7 @@ def _step(
     )
 
 
-def _in_order(job: str, steps: Mapping[str, Step]) -> dict[str, Step]:
+def _in_order(what: str, steps: Mapping[str, Step]) -> dict[str, Step]:
     """Each behind what it waits for; of those that could come next, the one that was written first."""
     ordered: dict[str, Step] = {}
     under: dict[str, None] = {}  #: being visited, from the outermost in
@@ -255,7 +266,7 @@ def _in_order(job: str, steps: Mapping[str, Step]) -> dict[str, Step]:
                 path = list(under)
                 circle = [*path[path.index(before) :], before]
                 raise fault(
-                    f"job {job!r}: steps wait for each other in a circle: {' -> '.join(reversed(circle))}",
+                    f"{what}: steps wait for each other in a circle: {' -> '.join(reversed(circle))}",
                     "Take one of these dependencies away.",
                 )
             else:
@@ -264,7 +275,7 @@ def _in_order(job: str, steps: Mapping[str, Step]) -> dict[str, Step]:
     return ordered
 
 
-def _with_mapping(steps: Mapping[str, Step]) -> dict[str, Step]:
+def _with_mapping(what: str, steps: Mapping[str, Step]) -> dict[str, Step]:
     """The steps, each knowing which dynamic output there is one of it for."""
     found: dict[str, Step] = {}
     for key, step in steps.items():
@@ -274,27 +285,29 @@ def _with_mapping(steps: Mapping[str, Step]) -> dict[str, Step]:
                 before = found[one.step_key]
                 match one:
                     case MappedSource():
-                        _check_dynamic(key, before, one.output)
                         over[one.step_key, one.output] = None
                     case StepOutputSource() if before.mapped_over is not None:
                         if isinstance(given.source, FanInSource):
-                            raise fault(f"{key}.{given.name}: a list holds an output of a mapped step", "Collect it.")
+                            raise fault(
+                                f"{what}: {key}.{given.name}: the list holds {before.key}.{one.output}, of which there "
+                                f"is one for each value of {'.'.join(before.mapped_over)}",
+                                "Hand it over as an input of its own, or return it from an op first.",
+                            )
                         over[before.mapped_over] = None
-                    case CollectSource() if before.mapped_over is None:
-                        _check_dynamic(key, before, one.output)
+                    case CollectSource() if before.mapped_over is None and not before.outs[one.output].is_dynamic:
+                        raise fault(
+                            f"{what}: {key}.{given.name} collects {before.key}.{one.output}, of which there is only "
+                            "one: what .map() called does not take its value",
+                            "Hand the value on to it, or call it outside of .map() and leave .collect() away.",
+                        )
         if len(over) > 1:
             names = " and ".join(f"{step_key}.{output}" for step_key, output in over)
-            raise fault(f"{key} takes values of two dynamic outputs, {names}", "Collect one of them.")
+            raise fault(f"{what}: {key} takes values of two dynamic outputs, {names}", "Collect one of them.")
         mapped_over = next(iter(over), None)
         if mapped_over is not None and any(out.is_dynamic for out in step.outs.values()):
             raise fault(
-                f"{key} has a dynamic output, and is itself mapped over {'.'.join(mapped_over)}",
-                "Collect before it; a map within a map is not there.",
+                f"{what}: {key} has a dynamic output, and is itself mapped over {'.'.join(mapped_over)}",
+                "There is no map within a map: collect before it, or yield all values from one op.",
             )
         found[key] = replace(step, mapped_over=mapped_over)
     return found
-
-
-def _check_dynamic(key: str, before: Step, output: str) -> None:
-    if not before.outs[output].is_dynamic:
-        raise fault(f"{key}: {before.key}.{output} is no dynamic output", "Declare it with DynamicOut().")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..definitions.hook import HookDefinition
@@ -37,7 +38,7 @@ from ..reporting.lines import step_here
 from .boundary import described, shown, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
 from .frontier import Instance, Outcome
-from .run_context import RunContext
+from .run_context import RunContext, partition_of_check
 from .types import check_type, hands_on_nothing
 from .values import Loader, io_manager, output_context
 
@@ -76,22 +77,29 @@ class _Attempt:
         token = step_here.set((self._run.recorder, self._instance.key))
         try:
             # Nothing of the user's runs before this is on disk: what a killed process was at can be told from the log.
-            self._run.recorder.record([started], step_key=self._instance.key)
+            # Where it cannot be recorded, the run cannot go on: that is no failure of the step.
+            self._uninterrupted(lambda: self._run.recorder.record([started], step_key=self._instance.key))
             self._since = time.monotonic()
-            self._run.interruption.check()
-            self._work()
-        except Exception as error:
-            return self._failed(error)
-        except SystemExit as error:  # sys.exit() in a step ends the step, not the program around it
-            return self._failed(error)
+            try:
+                self._uninterrupted(self._run.interruption.check)
+                self._uninterrupted(self._work)
+            except (Exception, SystemExit) as error:  # sys.exit() in a step ends the step, not the program around it
+                return self._failed(error)
+            return self._succeeded()
+        finally:
+            step_here.reset(token)
+
+    def _uninterrupted(self, deed: Callable[[], object]) -> None:
+        """Do it; an interrupt that comes meanwhile is recorded as the step's failure, and goes on."""
+        try:
+            deed()
+        except (Exception, SystemExit):
+            raise
         except BaseException as error:
             self._hold(
                 StepFailed(attempt=self._number, error=_info(error), source="INTERRUPT", duration_us=self._took())
             )
             raise
-        finally:
-            step_here.reset(token)
-        return self._succeeded()
 
     # -- the work -----------------------------------------------------------------------------------------------
 
@@ -332,7 +340,7 @@ class _Attempt:
         making = self._instance.step.node.making
         known = making.definition.checks if making is not None else {}
         key = _check_key(self._instance.key, one, asset, list(known))
-        partition = self._run.partition_of_asset(key.asset_key)
+        partition = partition_of_check(self._run.job, key.asset_key, self._run.partition_key)
         target = self._run.target(key.asset_key, partition)
         self._hold_checked(
             AssetCheckEvaluation(
@@ -392,14 +400,14 @@ class _Attempt:
         own = _own(error)
         wait_s = self._retry_wait(own)
         if wait_s is not None:
-            self._hold_failure(StepUpForRetry, own, wait_us=int(wait_s * 1e6))
+            self._hold_end(partial(StepUpForRetry, wait_us=int(wait_s * 1e6)), own)
             return Ended(None, {}, own, wait_s)
         source = (
             "FRAMEWORK"
             if isinstance(own, FoldlogError) and not isinstance(own, UserCodeError | UsageError)
             else "USER_CODE"
         )
-        self._hold_failure(StepFailed, own, source=source, duration_us=self._took())
+        self._hold_end(partial(StepFailed, source=source, duration_us=self._took()), own)
         self._call_hooks("failure", own)
         return Ended(Outcome.FAILURE, {}, own)
 
@@ -440,21 +448,18 @@ class _Attempt:
         self._run.recorder.hold(fact, self._instance.key)
 
     def _hold_checked(self, fact: Fact) -> None:
-        """Hold what a user gave. Raises what keeps it from being stored, so that it ends this attempt, and not the run
-        when all that is held is recorded."""
-        plain = (
-            isinstance(fact, StepOutput | HandledOutput) and not fact.metadata
-        )  # most are, and have only checked names
-        self._run.recorder.hold(fact, self._instance.key, check=not plain)
+        """Hold what a user gave. What cannot be stored fails this step, not the append that other events ride in."""
+        given = bool(fact.metadata) if isinstance(fact, StepOutput | HandledOutput) else True
+        self._run.recorder.hold(fact, self._instance.key, check=given)
 
-    def _hold_failure(self, kind: type[StepFailed | StepUpForRetry], own: BaseException, **fields: Any) -> None:
-        """Hold how the attempt failed. Metadata that cannot be stored is told as text: it must not hide the failure."""
-        key, metadata = self._instance.key, _metadata_of(own)
-        told = {**fields, "attempt": self._number, "error": _info(own)}
+    def _hold_end(self, end: Callable[..., Fact], error: BaseException) -> None:
+        """Hold the end of an attempt, if need be without metadata that cannot be stored: it must not hide the end."""
+        end = partial(end, attempt=self._number, error=_info(error))
         try:
-            self._run.recorder.hold(kind(**told, metadata=metadata), key, check=bool(metadata))
+            metadata = to_metadata(error.metadata) if isinstance(error, Failure) else {}
+            self._run.recorder.hold(end(metadata=metadata), self._instance.key, check=bool(metadata))
         except FoldlogError as trouble:
-            self._run.recorder.hold(kind(**told, metadata={"metadata": clean(described(trouble))}), key)
+            self._hold(end(metadata={"metadata": clean(described(trouble))}))
 
 
 _END = object()
@@ -469,16 +474,6 @@ class StepCodeError(UserCodeError):
 def _own(error: BaseException) -> BaseException:
     """The user's own error, where foldlog has only said that the step's function raised it."""
     return error.__cause__ if isinstance(error, StepCodeError) and error.__cause__ is not None else error
-
-
-def _metadata_of(error: BaseException) -> dict[str, MetadataValue]:
-    """What a Failure carries. What cannot be stored is told as text: it must not hide the failure."""
-    if not isinstance(error, Failure):
-        return {}
-    try:
-        return to_metadata(error.metadata)
-    except FoldlogError as trouble:
-        return {"metadata": clean(described(trouble))}
 
 
 def _named_as(value: Output, name: str) -> Output:

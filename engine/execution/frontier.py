@@ -166,11 +166,14 @@ class Frontier:
         for step in lanes:
             keys = self._mapping_keys.get(step.mapped_over or ("", ""), ())
             self._order.update({key: number for number, key in enumerate(keys)})
-            wanted = [key for key in keys if self._plan.wants(step, key)]
+            wanted = dict.fromkeys(key for key in keys if self._plan.wants(step, key))
             for key in wanted:
                 upstream = tuple(f"{one}[{key}]" if one in inside else one for one in step.upstream if one != source)
                 self._add(Instance(step, key), upstream)
-            self._barriers[step.key] = [f"{step.key}[{key}]" for key in wanted]
+            # Instances that an earlier run executed count, too: if only those of this run were skipped, not all were.
+            self._barriers[step.key] = [
+                f"{step.key}[{key}]" for key in keys if key in wanted or f"{step.key}[{key}]" in self.outcomes
+            ]
             self._wait(step.key, [one for one in self._barriers[step.key] if one not in self.outcomes])
 
     def _settled(self, first: str, outcome: Outcome) -> None:

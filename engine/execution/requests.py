@@ -14,20 +14,21 @@ from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
 from ..definitions.steps import Step
 from ..errors import UserCodeError
+from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
 from ..reporting.planned import Planned
-from ..reporting.recorder import Recorder
+from ..reporting.recorder import Listener, Recorder
 from .creation import RunRequest, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
 from .in_process import StepReport
-from .interruption import Interruption
+from .interruption import Interruption, RunInterrupted, interrupts_wait
 from .keeping import default_io_manager
 from .plan import NOTHING_KNOWN, Known, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
-from .worker import work
+from .worker import end_interrupted, work
 
 IO_MANAGER = "io_manager"
 
@@ -58,9 +59,10 @@ def execute(
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Check, create and execute a run; what came of it."""
-    run = begin(instance, job, wanted)
+    run = begin(instance, job, wanted, listener)
     end = work(run, report)
     if raise_on_error and end.status is not RunStatus.SUCCESS and end.error is not None:
         if isinstance(end.error, SystemExit):  # it has ended a step; it is not to end the program as well
@@ -69,8 +71,41 @@ def execute(
     return ExecutionResult(run, end)
 
 
-def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContext:
+def begin(instance: Deployment, job: JobDefinition, wanted: Wanted, listener: Listener | None = None) -> RunContext:
     """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
+    now = datetime.now(UTC)
+    request = checked(instance, job, wanted, now)
+    recorder = Recorder(instance.log, instance.writer, request.run_id, request.plan.job.name, listener)
+    run = None
+    try:
+        with interrupts_wait():  # one that came between would leave a run that nobody begins or ends
+            run = _context(instance, recorder, request, create_run(instance, recorder, request), now)
+    except (KeyboardInterrupt, RunInterrupted) as interrupt:
+        if run is not None:
+            end_interrupted(run, interrupt)
+        raise
+    return run
+
+
+def _context(
+    instance: Deployment, recorder: Recorder, request: RunRequest, facts: list[Fact], now: datetime
+) -> RunContext:
+    return RunContext(
+        instance=instance,
+        plan=request.plan,
+        run_id=request.run_id,
+        tags=request.all_tags,
+        config=request.config,
+        recorder=recorder,
+        frontier=Frontier(request.plan, request.run_id),
+        planned=Planned(facts),
+        interruption=Interruption(instance.log, recorder),
+        now=now,
+    )
+
+
+def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datetime) -> RunRequest:
+    """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
         raise fault(f"{job!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
     job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
@@ -83,9 +118,8 @@ def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContex
         given=given_inputs(merged(job.config, wanted.run_config or {})),
     )
     config = check_run_config(job, plan.steps, wanted.run_config)
-    now = datetime.now(UTC)
     check_partition(instance, job, wanted.partition_key, now)
-    request = RunRequest(
+    return RunRequest(
         plan=plan,
         config=config,
         run_id=wanted.run_id or str(uuid4()),
@@ -95,20 +129,6 @@ def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContex
         asset_selection=_assets(job),
         parent_run_id=wanted.parent_run_id,
         root_run_id=wanted.root_run_id,
-    )
-    recorder = Recorder(instance.log, instance.writer, request.run_id, job.name)
-    facts = create_run(instance, recorder, request)
-    return RunContext(
-        instance=instance,
-        plan=plan,
-        run_id=request.run_id,
-        tags=request.all_tags,
-        config=config,
-        recorder=recorder,
-        frontier=Frontier(plan, request.run_id),
-        planned=Planned(facts),
-        interruption=Interruption(instance.log, recorder),
-        now=now,
     )
 
 
@@ -154,10 +174,8 @@ def _config_of(job: JobDefinition, narrowed: JobDefinition) -> dict[str, Any]:
     ops = job.config.get("ops")
     if not isinstance(ops, Mapping):
         return dict(job.config)
-    return {
-        **job.config,
-        "ops": {name: ops[name] for name in ops if name in narrowed.graph.nodes or name not in job.graph.nodes},
-    }
+    absent = job.graph.nodes.keys() - narrowed.graph.nodes.keys()
+    return {**job.config, "ops": {name: part for name, part in ops.items() if name not in absent}}
 
 
 def _assets(job: JobDefinition) -> tuple[AssetKey, ...] | None:

@@ -6,10 +6,11 @@ tear-down that raises is recorded, keeps no other from being torn down, and chan
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from ..definitions.resource import ResourceDefinition
@@ -20,6 +21,7 @@ from ..events.log import EngineEvent
 from ..events.resource import ResourceInitFailed, ResourceInitStarted, ResourceInitSucceeded
 from .boundary import described, user_code_error_boundary
 from .contexts import InitResourceContext
+from .interruption import RunInterrupted
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
@@ -33,25 +35,35 @@ class ResourceUnready(UserCodeError):
 def ready_resources(run: RunContext) -> Iterator[None]:
     """Inside, `run.resources` has all that the plan needs. Raises ResourceUnready for one that cannot be made."""
     keys = tuple(run.config.resources)
-    durations: dict[str, int] = {}
-    with ExitStack() as begun:
+    begun: list[tuple[str, Generator[Any, None, None]]] = []
+    try:
         if keys:
             run.recorder.hold(ResourceInitStarted(resource_keys=keys))
         if any(_is_of_users(run.job.resource_defs[key]) for key in keys):
             run.recorder.release()  # it may take its time, and people should see what the run is at
-        try:
-            for key, config in run.config.resources.items():
-                since = time.monotonic()
-                run.resources[key] = _make(run, key, run.job.resource_defs[key], config, begun)
-                durations[key] = int((time.monotonic() - since) * 1e6)
-        except FoldlogError as error:
-            unready = _unready(key, error)
-            info = ErrorInfo.from_exception(unready)
-            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=info))
-            raise unready from unready.__cause__
+        durations = _make_all(run, keys, begun)
         if keys:
             run.recorder.hold(ResourceInitSucceeded(resource_keys=keys, durations_us=durations))
         yield
+    finally:
+        _tear_down_all(run, begun)
+
+
+def _make_all(
+    run: RunContext, keys: tuple[str, ...], begun: list[tuple[str, Generator[Any, None, None]]]
+) -> dict[str, int]:
+    """Make them, in their order; how long each took, in microseconds."""
+    durations: dict[str, int] = {}
+    for key in keys:
+        since = time.monotonic()
+        try:
+            run.resources[key] = _make(run, key, run.job.resource_defs[key], run.config.resources[key], begun)
+        except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
+            unready = _unready(key, error) if isinstance(error, FoldlogError) else error
+            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=ErrorInfo.from_exception(unready)))
+            raise unready from unready.__cause__
+        durations[key] = int((time.monotonic() - since) * 1e6)
+    return durations
 
 
 def _unready(key: str, error: FoldlogError) -> ResourceUnready:
@@ -72,7 +84,7 @@ def _make(
     key: str,
     definition: ResourceDefinition,
     config: Config | None,
-    begun: ExitStack,
+    begun: list[tuple[str, Generator[Any, None, None]]],
 ) -> Any:
     given: dict[str, Any] = {name: run.resources[name] for name in definition.resources}
     if definition.config_type is not None:
@@ -82,12 +94,28 @@ def _make(
         made = definition.fn(context, **given) if definition.takes_context else definition.fn(**given)
         if not definition.is_generator:
             return made
+        begun.append((key, made))  # before it begins: an interrupt may come right behind its yield
         try:
             value = next(made)
         except StopIteration:
             raise ResourceUnready(f"resource {key!r}: its function ended without a yield") from None
-    begun.callback(_tear_down, run, key, made)
     return value
+
+
+def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, None]]]) -> None:
+    """The last one first. An interrupt ends the tear-down that it comes into, and passes on when all had their turn."""
+    interrupts: list[BaseException] = []
+    for key, generator in reversed(begun):
+        if inspect.getgeneratorstate(generator) != inspect.GEN_SUSPENDED:
+            continue  # its set-up failed
+        try:
+            _tear_down(run, key, generator)
+        except (KeyboardInterrupt, RunInterrupted) as interrupt:
+            text = f"resource {key!r} was being torn down when the run was interrupted"
+            run.recorder.hold(EngineEvent(text=text, error=ErrorInfo.from_exception(interrupt)))
+            interrupts.append(interrupt)
+    if interrupts:
+        raise interrupts[0]
 
 
 def _tear_down(run: RunContext, key: str, generator: Generator[Any, None, None]) -> None:
@@ -96,7 +124,7 @@ def _tear_down(run: RunContext, key: str, generator: Generator[Any, None, None])
             for _ in generator:
                 generator.close()
                 raise UserCodeError(f"resource {key!r}: its function yields more than once")
-    except FoldlogError as error:
+    except (FoldlogError, SystemExit) as error:
         text = clean(f"resource {key!r} was not torn down well: {described(error)}")
         run.recorder.hold(EngineEvent(text=text, error=ErrorInfo.from_exception(error)))
         logger.warning("run %s: %s", run.run_id, text)

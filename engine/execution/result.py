@@ -55,6 +55,11 @@ class ExecutionResult:
         return tuple(one.step_key for one in self._end.failed)
 
     @property
+    def step_errors(self) -> Mapping[str, BaseException]:
+        """What each step that failed for good failed with, in the order in which they did."""
+        return {one.step_key: one.error for one in self._end.failed}
+
+    @property
     def step_outcomes(self) -> Mapping[str, str]:
         """SUCCESS, FAILURE, SKIPPED or ABANDONED, by step key; of mapped steps, with the key of each."""
         mapped = {key for key, step in self._run.plan.steps.items() if step.mapped_over is not None}

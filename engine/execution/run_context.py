@@ -58,10 +58,6 @@ class RunContext:
         """The partition that the run makes of an asset; None if that has none."""
         return self.partition_key if definition.partitions_def is not None else None
 
-    def partition_of_asset(self, asset: AssetKey) -> str | None:
-        """The partition that a check of an asset looks at; None if that has none."""
-        return partition_of_check(self.job, asset, self.partition_key)
-
     def time_window(self, key: str) -> tuple[datetime, datetime]:
         """The time that a partition of the job is of. Raises UsageError if it is of none."""
         partitions = self.job.partitions_def
@@ -115,8 +111,9 @@ class RunContext:
 
 
 def partition_of_check(job: JobDefinition, asset: AssetKey, partition_key: str | None) -> str | None:
-    """The partition that a check of an asset looks at, in a run of a partition."""
-    return partition_key if job.assets is not None and job.assets.partitions_of(asset) is not None else None
+    """The partition that a check of an asset looks at in a run of `partition_key`; None if the asset has none."""
+    partitioned = job.assets is not None and job.assets.partitions_of(asset) is not None
+    return partition_key if partitioned else None
 
 
 def all_dynamic(instance: Deployment, name: str) -> list[str]:

@@ -1,7 +1,8 @@
 """The worker of a run: begins it, has its plan executed, and records how it ended.
 
 Promises: a run that was begun is ended in the log, whatever ends it short of a kill: by success, failure, or cancel.
-The end is one append: what was planned and not made, then the status. An interrupt is recorded, and then goes on.
+The end is one append: what was planned and not made (of very many assets, in several), then the status. An interrupt
+is recorded, and then goes on.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ..errors import FoldlogError
+from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError
 from ..events.errorinfo import ErrorInfo, clean
 from ..events.event import Fact
 from ..events.log import EngineEvent
@@ -31,11 +32,14 @@ from ..reporting.planned import not_made
 from .boundary import described
 from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
-from .interruption import RunInterrupted, Terminated
+from .interruption import RunInterrupted, Terminated, interrupts_wait
 from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
+A = TypeVar("A")
+
+NOT_RECORDED = (UnavailableError, ShardPurged)  #: the log takes no more events; that is no failure of a step
 
 
 class RunEnd(NamedTuple):
@@ -49,28 +53,43 @@ class RunEnd(NamedTuple):
 def work(run: RunContext, report: StepReport | None = None, *, captured: Sequence[str] = ("",)) -> RunEnd:
     """Execute the run. `captured`: loggers whose lines are recorded, by name; `""` is the root logger.
 
-    Interrupts (KeyboardInterrupt, RunInterrupted) are recorded, and raised again.
+    Interrupts (KeyboardInterrupt, RunInterrupted) are recorded, and raised again. Raises UnavailableError and
+    ShardPurged if the log takes no more events: then it may lack the end of the run.
     """
     executor = InProcessExecutor(run, report)
-    count = len(run.plan.steps)
-    note = EngineEvent(text=f"executing {count} step{'' if count == 1 else 's'} in process {os.getpid()}")
-    run.recorder.record([RunStarted(host=clean(socket.gethostname()), process_id=os.getpid()), note])
     try:
+        _begin(run)
         with _captured_logging(run, captured), ready_resources(run):
             executor.execute()
     except (KeyboardInterrupt, RunInterrupted) as interrupt:
-        _end(run, _interrupted(run, interrupt))
+        end_interrupted(run, interrupt)
         raise
     except Exception as error:  # of a resource, an IO manager's absence, or the engine itself: the log has to say so
-        _end(run, _broken(run, error))
+        _end(run, _broken, error)
+        if isinstance(error, NOT_RECORDED):
+            raise
         return RunEnd(RunStatus.FAILURE, error, executor.failed)
-    except BaseException as error:  # neither an interrupt nor an error, such as asyncio's cancel: not for us to stop
-        _end(run, _broken(run, error))
+    except BaseException as error:  # sys.exit() outside of a step, what a library has instead of Exception
+        _end(run, _broken, error)
         raise
-    _end(run, _finished(run, executor.failed))
+    _end(run, _finished, executor.failed)
+    status = RunStatus.FAILURE if executor.failed else RunStatus.SUCCESS
+    told = run.interruption.told_lately() or status
     if executor.failed:
-        return RunEnd(RunStatus.FAILURE, executor.failed[0].error, executor.failed)
-    return RunEnd(RunStatus.SUCCESS)
+        return RunEnd(told, executor.failed[0].error, executor.failed)
+    ended = f"run {run.run_id} is {told}: somebody else ended it before its last step was done"
+    return RunEnd(told, ConflictError(ended) if told is not status else None)
+
+
+def end_interrupted(run: RunContext, interrupt: BaseException) -> None:
+    """Record the end of a run that was created, and that an interrupt ends."""
+    _end(run, _interrupted, interrupt)
+
+
+def _begin(run: RunContext) -> None:
+    count = len(run.plan.steps)
+    note = EngineEvent(text=f"executing {count} step{'' if count == 1 else 's'} in process {os.getpid()}")
+    run.recorder.record([RunStarted(host=clean(socket.gethostname()), process_id=os.getpid()), note])
 
 
 @contextmanager
@@ -89,10 +108,18 @@ def _captured_logging(run: RunContext, names: Sequence[str]) -> Iterator[None]:
             source.removeHandler(handler)
 
 
-def _end(run: RunContext, facts: list[Fact]) -> None:
+def _end(run: RunContext, ending: Callable[[RunContext, A], list[Fact]], how: A) -> None:
     """Record the end. Seal the shard: the run takes no more events, unless somebody reopens it."""
-    run.recorder.record(facts)
-    run.recorder.warn_of_loss()
+    with interrupts_wait():
+        *not_made, end = ending(run, how)
+        for fact in not_made:  # of more assets than an append may hold, in several
+            run.recorder.hold(fact)
+        run.recorder.record([end])
+        run.recorder.warn_of_loss()
+        _seal(run)
+
+
+def _seal(run: RunContext) -> None:
     try:
         run.instance.log.seal(run.run_id)  # False: somebody appended in between, and the shard stays open
     except FoldlogError as trouble:

@@ -16,7 +16,8 @@ class Sink(Protocol):
     def say(self, line: LogMessage, step_key: str | None = None) -> None: ...
 
 
-#: the run that this thread is at work for, and the step that it is in, if any, so that a line taken by the standard logging finds them
+#: the run that this thread is at work for, and the step that it is in, if any: where a line of the standard logging
+#: belongs
 step_here: ContextVar[tuple[Sink, str | None] | None] = ContextVar("foldlog_step", default=None)
 
 
