@@ -538,7 +538,11 @@ WRONG = {
         "there is no job 'nihgtly'; did you mean 'nightly'? (there are: nightly)",
         "`foldlog job list` lists them.",
     ),
-    "config file": ((*JOB, "--config", "conf.yml"), "there is no file conf.yml", "Correct the path of the run config."),
+    "config file": (
+        (*JOB, "--config", "kee.yaml"),
+        "there is no file kee.yaml; did you mean 'key.yaml'?",
+        "Correct the path of the run config.",
+    ),
     "no YAML": (
         (*JOB, "--config", "no.yaml"),
         "no.yaml:2:1: expected the node content, but found '<stream end>': this is no YAML",
