@@ -122,11 +122,13 @@ class AssetGraph:
         checks: Collection[AssetCheckKey] | None = None,
         **options: Any,
     ) -> JobDefinition:
-        """The job that makes the assets selected, and evaluates their checks (`checks`: only these).
+        """The job that makes the assets selected, and evaluates their checks (`checks`: only these; with
+        an empty selection, nothing else).
 
         Raises UsageError for partitions that differ, and for a part of what can only be made together.
         """
-        keys = self.select(selection)  # type: ignore[arg-type]
+        only_checks = bool(checks) and not isinstance(selection, str | AssetKey | AssetsDefinition) and not selection
+        keys = [] if only_checks else self.select(selection)  # type: ignore[arg-type]
         makings = list(self._makings(f"job {name!r}", keys, checks))
         partitions = _partitions(name, makings, options.pop("partitions_def", None))
         graph = _graph(name, makings)

@@ -127,8 +127,9 @@ def _open_input(step: Step, name: str, source: ConfigSource) -> Exception:
     where = (
         f"ops.{'.ops.'.join(source.path)}.inputs.{source.input_name}" if source.path else f"inputs.{source.input_name}"
     )
+    what = f"its input {name!r}" if source.path else f"its input {name!r}, the job's input {source.input_name!r}"
     return fault(
-        f"step {step.key}: nothing gives its input {name!r}",
+        f"step {step.key}: nothing gives {what}",
         f"Connect it to another op, give it a default, or write it into the run config: {where}.",
     )
 

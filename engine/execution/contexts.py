@@ -127,10 +127,7 @@ class StepExecutionContext:
     @cached_property
     def log(self) -> logging.Logger:
         """A logger whose lines are recorded in the run as the step's, from DEBUG on."""
-        logger = logging.Logger(f"step {self.step_key}", logging.DEBUG)  # `foldlog.` is not recorded
-        logger.addHandler(RunHandler(self._run.recorder, logging.DEBUG, step_key=self.step_key))
-        logger.propagate = False
-        return logger
+        return _logger(f"step {self.step_key}", RunHandler(self._run.recorder, logging.DEBUG, step_key=self.step_key))
 
     # -- partitions and assets ----------------------------------------------------------------------------------
 
@@ -234,6 +231,13 @@ class StepExecutionContext:
         return f"<StepExecutionContext {self.step_key} attempt {self.attempt} of run {self.run_id}>"
 
 
+def _logger(name: str, handler: logging.Handler) -> logging.Logger:
+    """A logger of nobody else's, whose lines go there only."""
+    logger = logging.Logger(name, logging.DEBUG)
+    logger.addHandler(handler)
+    return logger
+
+
 def _is_users(fact: object) -> bool:
     return isinstance(fact, Fact) and not type(fact).__module__.startswith("foldlog.")
 
@@ -246,7 +250,7 @@ class InitResourceContext:
         self.resource_key = key
         self.config = config
         self.resources = Resources(f"resource {key!r}", run.resources, required)
-        self.log = logging.getLogger(f"foldlog.resource.{key}")
+        self.log = _logger(f"resource {key}", RunHandler(run.recorder, logging.DEBUG))
 
     @property
     def run_id(self) -> str:

@@ -13,6 +13,7 @@ from ..definitions.names import check_tags, fault
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
 from ..definitions.shown import shown
+from ..definitions.steps import Step
 from ..errors import UserCodeError
 from ..events.event import Fact
 from ..events.key import AssetKey
@@ -152,8 +153,31 @@ def selected(job: JobDefinition, selection: Any) -> JobDefinition:
         raise fault(
             f"job {job.name!r} makes none of the assets selected", f"It makes {', '.join(map(str, job.asset_keys))}."
         )
-    narrowed = job.assets.job(job.name, keys, config=job.config, tags=job.tags, partitions_def=job.partitions_def)
-    return replace(narrowed, resource_defs=job.resource_defs, metadata=job.metadata, description=job.description)
+    makings = [step.node.making for step in job.steps.values() if step.node.making is not None]
+    checks = [one for making in makings for one in making.check_keys if one.asset_key in keys]
+    narrowed = job.assets.job(job.name, keys, checks=checks, tags=job.tags, partitions_def=job.partitions_def)
+    return replace(
+        narrowed,
+        steps={key: _as_in(job.steps[key], step) for key, step in narrowed.steps.items()},
+        config=_config_of(job, narrowed),
+        resource_defs=job.resource_defs,
+        metadata=job.metadata,
+        description=job.description,
+    )
+
+
+def _as_in(whole: Step, part: Step) -> Step:
+    """The step with what the job has added to it."""
+    return replace(part, hooks=whole.hooks, retry_policy=whole.retry_policy)
+
+
+def _config_of(job: JobDefinition, narrowed: JobDefinition) -> dict[str, Any]:
+    """The job's own run config, without that of nodes that are not there."""
+    ops = job.config.get("ops")
+    if not isinstance(ops, Mapping):
+        return dict(job.config)
+    absent = job.graph.nodes.keys() - narrowed.graph.nodes.keys()
+    return {**job.config, "ops": {name: part for name, part in ops.items() if name not in absent}}
 
 
 def _assets(job: JobDefinition) -> tuple[AssetKey, ...] | None:

@@ -27,7 +27,7 @@ from ..events.run import (
     RunStatus,
     RunSucceeded,
 )
-from ..reporting.lines import RunHandler
+from ..reporting.lines import RunHandler, step_here
 from ..reporting.planned import not_made
 from .boundary import described
 from .frontier import Outcome
@@ -99,9 +99,11 @@ def _captured_logging(run: RunContext, names: Sequence[str]) -> Iterator[None]:
     sources = [logging.getLogger(name or None) for name in names]
     for source in sources:
         source.addHandler(handler)
+    token = step_here.set((run.recorder, None))
     try:
         yield
     finally:
+        step_here.reset(token)
         for source in sources:
             source.removeHandler(handler)
 

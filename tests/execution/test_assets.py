@@ -434,3 +434,90 @@ def test_deps_may_say_how_partitions_map(memory: Instance) -> None:
         return 1
 
     assert materialize([with_dep], instance=memory).success
+
+
+class Factor(foldlog.Config):
+    by: int = 1
+
+
+def test_a_part_of_a_job_of_assets_keeps_what_the_job_says(memory: Instance) -> None:
+    called: list[str] = []
+
+    @success_hook
+    def noticed(context):
+        called.append(context.step_key)
+
+    @asset(name="k_one")
+    def one(context, config: Factor) -> int:
+        if context.attempt == 1:
+            raise OSError
+        return config.by
+
+    @asset(name="k_two")
+    def two(k_one: int, config: Factor) -> int:
+        return k_one * config.by
+
+    configured = {"ops": {"k_one": {"config": {"by": 2}}, "k_two": {"config": {"by": 3}}}}
+    found = Definitions(
+        assets=[one, two],
+        jobs=[
+            define_asset_job(
+                "keeping", "*", config=configured, hooks={noticed}, op_retry_policy=RetryPolicy(), tags={"a": "b"}
+            )
+        ],
+    ).get_job("keeping")
+    result = run(found, memory, asset_selection="k_one")
+    assert result.success, result.error
+    assert result.asset_value("k_one") == 2
+    assert called == ["k_one"]
+    result = run(found, memory, asset_selection=two)
+    assert result.success, result.error
+    assert result.asset_value("k_two") == 6
+    assert called == ["k_one", "k_two"]
+    with pytest.raises(foldlog.UsageError, match="k_one"):  # what the caller says is of this run, and must fit
+        run(found, memory, asset_selection=two, run_config={"ops": {"k_one": {"config": {"by": 2}}}})
+
+
+def test_a_part_of_a_job_of_assets_evaluates_no_more_checks(memory: Instance) -> None:
+    @asset(name="l_one")
+    def one() -> int:
+        return 1
+
+    @asset(name="l_two")
+    def two() -> int:
+        return 1
+
+    @foldlog.asset_check(asset="l_one", name="fine")
+    def fine() -> bool:
+        return True
+
+    graph = Definitions(assets=[one, two], asset_checks=[fine]).asset_graph
+    result = run(graph.job("unchecked", "*", checks=[]), memory, asset_selection="l_one")
+    assert result.step_outcomes == {"l_one": "SUCCESS"}
+
+
+def test_what_upstream_is_is_asked_once(fresh: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asset(name="up")
+    def up() -> int:
+        return 1
+
+    def below(name: str) -> Any:
+        @asset(name=name, ins={"given": AssetIn(key="up")})
+        def made_(given: int) -> int:
+            return given
+
+        return made_
+
+    materialize([up], instance=fresh)
+    asked: list[Any] = []
+    answer = fresh.get_latest_materialization_event
+
+    def asking(asset_key: Any, *, partition: str | None = None) -> Any:
+        asked.append(asset_key)
+        return answer(asset_key, partition=partition)
+
+    monkeypatch.setattr(fresh, "get_latest_materialization_event", asking)
+    result = materialize([up, below("one"), below("two")], instance=fresh, selection=["one", "two"])
+    assert asked == [AssetKey("up")]
+    one, two = facts(result, "ASSET_MATERIALIZATION")
+    assert one.input_positions == two.input_positions != {}
