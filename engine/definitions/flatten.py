@@ -150,7 +150,7 @@ def _step(
     making = node.making
     if making is not None:
         inputs = {**inputs, **dict(making.loaded(inputs))}
-    hooks = sorted(around.hooks | op.hooks, key=lambda hook: hook.name)
+    hooks = sorted(around.hooks | op.hooks, key=lambda hook: hook.place)
     return Step(
         key=".".join(path),
         path=path,
