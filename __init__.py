@@ -119,7 +119,7 @@ if TYPE_CHECKING:
     from .engine.config.ref import InstanceRef, InstanceType
     from .engine.coordination import QueuedRunCoordinator, RunCoordinator, RunLauncher, Scheduler
     from .engine.definitions import partitions
-    from .engine.definitions.asset_decorators import asset, asset_check, multi_asset
+    from .engine.definitions.asset_decorators import asset, asset_check
     from .engine.definitions.assets import AssetCheckSpec, AssetDep, AssetIn, AssetOut, AssetSpec
     from .engine.definitions.config_class import Config, Secret
     from .engine.definitions.definitions import Definitions, define_asset_job
@@ -127,6 +127,7 @@ if TYPE_CHECKING:
     from .engine.definitions.hook import failure_hook, success_hook
     from .engine.definitions.inout import DynamicOut, DynamicOutput, ExpectationResult, In, Nothing, Out, Output
     from .engine.definitions.job import job
+    from .engine.definitions.multi_asset import multi_asset
     from .engine.definitions.op import op
     from .engine.definitions.resource import resource
     from .engine.definitions.results import AssetCheckResult, MaterializeResult, ObserveResult
@@ -257,7 +258,7 @@ _HOME = {
     "job": ".engine.definitions.job",
     "materialize": ".engine.execute",
     "materialize_partitions": ".engine.execute",
-    "multi_asset": ".engine.definitions.asset_decorators",
+    "multi_asset": ".engine.definitions.multi_asset",
     "op": ".engine.definitions.op",
     "open_log": ".engine.open",
     "partitions": ".engine.definitions",

@@ -1,7 +1,7 @@
 """A backfill: an asset that has a partition a month, made for four years; one month fails, and is repeated.
 
     python -m foldlog.examples.backfill [URL]
-    foldlog asset materialize -f examples/backfill.py weather/month --partition 2012-01-01..2012-12-01
+    foldlog asset materialize -m foldlog.examples.backfill --select weather/month --partition 2012-01-01..2012-12-01
 
 Where no URL says which log, it is one in memory.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import foldlog
-from foldlog import Event, events, partitions
+from foldlog import partitions
 from foldlog.examples import weather
 
 MONTHS = partitions.MonthlyPartitionsDefinition("2012-01-01", "2016-01-01")
@@ -57,27 +57,21 @@ def wettest_month(months: dict[str, dict[str, float]]) -> str:
 definitions = foldlog.Definitions(assets=[month, wettest_month], resources={"delivery": delivery})
 
 
-def backfill(instance: foldlog.Instance, keys: Sequence[str], file: Path, title: str) -> None:
-    """Make these partitions, a run each. One that fails keeps no other from being made."""
-    backfill_id = instance.request_backfill(keys, asset_selection=[MONTH], title=title)
-    failed = []
-    for key in keys:
-        result = foldlog.materialize(
-            [month],
-            instance=instance,
-            partition_key=key,
-            resources={"delivery": delivery},
-            run_config={"resources": {"delivery": {"config": {"file": str(file)}}}},
-            tags={"foldlog/backfill": backfill_id},
-            raise_on_error=False,
-        )
-        fact = events.BackfillProgressed(backfill_id=backfill_id, run_ids=(result.run_id,), partitions=(key,))
-        instance.log.append("@instance", [Event.now(fact)])
-        if not result.success:
-            failed.append(key)
-            print(f"  {key}: {type(result.error).__name__}: {result.error}")
-    done = events.BackfillCompleted(backfill_id=backfill_id, failed_partitions=tuple(failed))
-    instance.log.append("@instance", [Event.now(done)])
+def backfill(instance: foldlog.Instance, keys: Sequence[str], file: Path, title: str) -> Sequence[str]:
+    """Make these partitions, a run each; those that failed. One that fails keeps no other from being made."""
+    result = foldlog.materialize_partitions(
+        [month],
+        keys,
+        instance=instance,
+        resources={"delivery": delivery},
+        run_config={"resources": {"delivery": {"config": {"file": str(file)}}}},
+        title=title,
+    )
+    for run in result.runs:
+        for error in run.errors.values():
+            print(f"  {run.partition}: {error}")
+    _tell(instance, result.backfill_id)
+    return result.failed_partitions
 
 
 def main(url: str | None = None) -> None:
@@ -86,24 +80,20 @@ def main(url: str | None = None) -> None:
         with TemporaryDirectory() as folder:
             spoiled = Path(folder) / "spoiled.csv"
             spoiled.write_text(MEASUREMENTS.read_text(encoding="utf-8").replace(GOOD, BAD), encoding="utf-8")
-            backfill(instance, MONTHS.get_partition_keys(), spoiled, "four years")
-        _tell(instance)
-        failed = [one.partition for one in instance.get_asset_partitions(MONTH, statuses=["FAILED"])]
+            failed = backfill(instance, MONTHS.get_partition_keys(), spoiled, "four years")
         backfill(instance, failed, MEASUREMENTS, "what failed")
-        _tell(instance)
         result = foldlog.execute_job(definitions.asset_job(WETTEST), instance=instance)
         print(f"the wettest month: {result.asset_value(WETTEST)}")
 
 
-def _tell(instance: foldlog.Instance) -> None:
-    """What the log knows of the last backfill, and of the asset."""
-    (record,) = instance.get_backfills(limit=1)
+def _tell(instance: foldlog.Instance, backfill_id: str) -> None:
+    """What the log knows of the backfill, and of all partitions of the asset."""
+    record = instance.get_backfill(backfill_id)
+    if record is None:
+        raise RuntimeError(f"the log knows no backfill {backfill_id}")
     states = Counter(instance.get_status_by_partition(MONTH, MONTHS.get_partition_keys()).values())
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items(), key=str))
-    print(
-        f"backfill of {record.title}: {record.status}, {record.runs} runs, {record.failed_partitions} failed; "
-        f"partitions now: {counts}"
-    )
+    print(f"{record.title}: {record.status}, {record.runs} of {record.partitions} executed; partitions now: {counts}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -69,8 +71,8 @@ def test_the_backfill_tells_what_it_did(tmp_path):
     rain = rain_by(7)
     assert lines == [
         "  2014-08-01: MalformedRow: line 12: temp_max is '35,6', which is no number",
-        "backfill of four years: COMPLETED, 48 runs, 1 failed; partitions now: 1 FAILED, 47 MATERIALIZED",
-        "backfill of what failed: COMPLETED, 1 runs, 0 failed; partitions now: 48 MATERIALIZED",
+        "four years: COMPLETED, 48 of 48 executed; partitions now: 1 FAILED, 47 MATERIALIZED",
+        "what failed: COMPLETED, 1 of 1 executed; partitions now: 48 MATERIALIZED",
         f"the wettest month: {max(rain, key=lambda month: rain[month])}-01",
     ]
     with foldlog.Instance.from_url(f"sqlite:///{tmp_path}/history") as instance:
@@ -97,16 +99,30 @@ def test_the_definitions_are_whole():
     assert [str(key) for key in backfill.definitions.asset_graph.specs] == [backfill.MONTH, backfill.WETTEST]
 
 
-@pytest.mark.parametrize("name", ["pipeline", "dynamic", "backfill"])
-def test_an_example_may_be_loaded_by_its_file(name, tmp_path):
+@pytest.mark.parametrize(("name", "jobs"), [("pipeline", ["ingest", "publish"]), ("dynamic", ["pieces"])])
+def test_an_example_may_be_loaded_by_its_file(name, jobs, tmp_path):
     """As a person does it in a checkout, whatever the folder of that is called."""
-    code = (
-        "import sys; from foldlog.engine.definitions.loading import load_module, members\n"
-        "from foldlog.engine.definitions.definitions import Definitions\n"
-        "from foldlog.engine.definitions.job import JobDefinition\n"
-        "found = load_module(file=sys.argv[1])\n"
-        "print(*members(found.module, (Definitions, JobDefinition)))"
+    document = json.loads(
+        "\n".join(said("-m", "foldlog", "job", "list", "-f", str(EXAMPLES / f"{name}.py"), "--json", cwd=tmp_path))
     )
-    assert said("-c", code, str(EXAMPLES / f"{name}.py"), cwd=tmp_path) == [
-        "pieces" if name == "dynamic" else "definitions"
-    ]
+    assert [one["name"] for one in document["jobs"]] == jobs
+
+
+def test_an_example_is_executed_by_its_file(tmp_path):
+    command = ("-m", "foldlog", "job", "execute", "-f", str(EXAMPLES / "dynamic.py"), "--no-progress")
+    (line,) = said(*command, cwd=tmp_path)
+    assert "of job pieces: SUCCESS, 6 steps" in line
+    with foldlog.Instance.from_url(f"sqlite:///{tmp_path}/history") as instance:
+        assert instance.get_runs_count(job_name="pieces", statuses=["SUCCESS"]) == 1
+
+
+def test_a_year_is_ingested_from_the_command_line(tmp_path):
+    """The pipeline works where a tour has been, as the tour did."""
+    deliveries = tmp_path / "demo-home/deliveries"
+    deliveries.mkdir(parents=True)
+    shutil.copy(EXAMPLES / "seattle-weather.csv", deliveries)
+    command = ("-m", "foldlog", "job", "execute", "ingest", "-m", "foldlog.examples.pipeline", "--no-progress")
+    (line,) = said(*command, "--partition", "2013", "--url", "sqlite:///demo-home/history", cwd=tmp_path)
+    assert "of job ingest: SUCCESS" in line
+    with (deliveries.parent / "raw/2013.csv").open() as rows:
+        assert len(rows.readlines()) == 1 + 365

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -39,6 +42,17 @@ def test_the_guide_to_definitions_runs(tmp_path, monkeypatch):
     found = blocks("docs/definitions.md", "python")
     assert len(found) > 20
     execute("docs/definitions.md", found)
+
+
+def test_the_commands_of_the_guide_run(tmp_path):
+    ((_, text),) = blocks("docs/definitions.md", "sh")
+    for line in text.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "foldlog"
+        command = [sys.executable, "-P", "-m", "foldlog", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        assert done.stdout
 
 
 def test_each_block_of_the_readme_runs_by_itself(tmp_path, monkeypatch):

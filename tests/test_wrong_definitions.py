@@ -300,7 +300,7 @@ def ins_of_no_parameter():
 
 
 @wrong(
-    "op 'clean': ins['rows']=<class 'int'> is no In",
+    "op 'clean': ins['rows'] is the class int, and no In",
     "Write ins={'rows': In(list)}.",
 )
 def ins_that_are_types():
@@ -324,7 +324,7 @@ def nothing_for_a_parameter():
 
 
 @wrong(
-    "op 'load': out=<class 'int'> is no Out",
+    "op 'load': out=the class int is no Out",
     "Write out=Out(int), or out={'big': Out(), 'small': Out()}.",
 )
 def out_as_a_type():
@@ -332,7 +332,7 @@ def out_as_a_type():
 
 
 @wrong(
-    "op 'load': out=<class 'foldlog.engine.definitions.inout.Out'> is no Out",
+    "op 'load': out=the class Out is no Out",
     "Write out=Out(int), or out={'big': Out(), 'small': Out()}.",
 )
 def out_that_was_not_made():
@@ -340,7 +340,7 @@ def out_that_was_not_made():
 
 
 @wrong(
-    "op 'load': the output 'big' is <class 'int'>, no Out",
+    "op 'load': the output 'big' is the class int, and no Out",
     "Write out={'rows': Out(list)}.",
 )
 def outs_that_are_types():
@@ -587,7 +587,7 @@ def a_pool_that_is_no_text():
 
 
 @wrong(
-    "op 'load': hooks holds load, which is no hook",
+    "op 'load': hooks holds the function load, which is no hook",
     "Make it with @success_hook or @failure_hook.",
 )
 def a_hook_that_is_a_function():
@@ -595,8 +595,7 @@ def a_hook_that_is_a_function():
 
 
 @wrong(
-    "op 'load': hooks=HookDefinition(name='tell', when='success', required_resource_keys=frozenset()) is no "
-    "set of hooks",
+    "op 'load': hooks=hook 'tell' is no set of hooks",
     "Write hooks={tell}.",
 )
 def a_hook_without_braces():
@@ -700,7 +699,7 @@ def a_configuration_as_input():
 
 
 @wrong(
-    "job 'etl': clean.rows is given load itself, which is not called",
+    "job 'etl': clean.rows is given op 'load', which is not called",
     "Call it there, and hand over what it gives.",
 )
 def an_op_that_was_not_called():
@@ -911,7 +910,7 @@ def collect_of_a_plain_output():
 
 
 @wrong(
-    "each.result.map(load.result): that is no function",
+    "each.result.map is given load.result, which is no function",
     "Give an op, a graph or a lambda of one parameter.",
 )
 def map_of_what_is_no_function():
@@ -1101,7 +1100,7 @@ def a_graph_output_that_it_does_not_return():
 
 
 @wrong(
-    "graph 'etl': out=<class 'int'> is no Out",
+    "graph 'etl': out=the class int is no Out",
     "Write out=Out(int), or out={'rows': Out()}.",
 )
 def a_graph_out_that_is_a_type():

@@ -12,21 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ..config.place import meant
-from .composition import (
-    CollectedHandle,
-    EachHandle,
-    GraphInputHandle,
-    OutputHandle,
-    PendingNode,
-    compose,
-    composing,
-    current,
-    shown,
-)
+from .composition import PendingNode, compose, composing, current
+from .handles import CollectedHandle, EachHandle, GraphInputHandle, OutputHandle
 from .hook import HookDefinition
 from .inout import NO_DEFAULT, RESULT, UNSTATED, In, Out
 from .names import check_output_name, check_text, fault, name_of
 from .retry import RetryPolicy
+from .shown import shown
 from .signature import CONFIG, CONTEXT, check_plain
 
 if TYPE_CHECKING:
@@ -230,7 +222,7 @@ def make_graph(
 def _stated(what: str, out: Any) -> dict[str, Out]:
     given = {RESULT: out} if isinstance(out, Out) else {} if out is None else out
     if not isinstance(given, Mapping) or not all(isinstance(one, Out) for one in given.values()):
-        raise fault(f"{what}: out={out!r:.80} is no Out", "Write out=Out(int), or out={'rows': Out()}.")
+        raise fault(f"{what}: out={shown(out)} is no Out", "Write out=Out(int), or out={'rows': Out()}.")
     return dict(given)
 
 

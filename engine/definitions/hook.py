@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from .names import check_keys, fault, name_of
+from .shown import shown
 
 When = Literal["success", "failure"]
 
@@ -72,13 +73,12 @@ def check_hooks(what: str, hooks: Iterable[HookDefinition] | None) -> frozenset[
     """The hooks as a set. Raises UsageError for what is none, and for two of one name."""
     if hooks is not None and (isinstance(hooks, str) or not isinstance(hooks, Iterable)):
         name = hooks.name if isinstance(hooks, HookDefinition) else "tell"
-        raise fault(f"{what}: hooks={hooks!r:.80} is no set of hooks", f"Write hooks={{{name}}}.")
+        raise fault(f"{what}: hooks={shown(hooks)} is no set of hooks", f"Write hooks={{{name}}}.")
     given = list(hooks or ())
     for one in given:
         if not isinstance(one, HookDefinition):
-            called = getattr(one, "__name__", None) or repr(one)
             raise fault(
-                f"{what}: hooks holds {called:.80}, which is no hook", "Make it with @success_hook or @failure_hook."
+                f"{what}: hooks holds {shown(one)}, which is no hook", "Make it with @success_hook or @failure_hook."
             )
     found = frozenset(given)
     if len({one.name for one in found}) != len(found):

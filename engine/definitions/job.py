@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from ..events.key import AssetKey
+from .flatten import flatten
 from .graph import GraphDefinition, make_graph
 from .hook import HookDefinition, check_hooks
 from .names import check_metadata, check_name, check_tags, check_text, fault
 from .resource import ResourceDefinition, check_resources
 from .retry import RetryPolicy, check_retry_policy
-from .steps import Step, flatten
+from .steps import Step
 
 if TYPE_CHECKING:
     from .asset_graph import AssetGraph

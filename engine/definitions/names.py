@@ -37,15 +37,19 @@ def check_output_name(what: str, name: object) -> str:
 
 def name_of(kind: str, name: str | None, fn: object, *, remedy: str = "Write a def, or say name='...'.") -> str:
     """The name that was given, or that of the function. Raises UsageError for a function that has none."""
+    own = function_name(kind, fn, remedy=remedy) if name is None or not callable(fn) else name
+    return check_name(kind, own)
+
+
+def function_name(kind: str, fn: object, *, remedy: str = "Write a def, or say name='...'.") -> str:
+    """What a function is called. Raises UsageError for one that has no name."""
     if not callable(fn):
         raise fault(f"{kind}: {fn!r:.80} is no function", f"Write @{kind} above a def.")
-    if name is not None:
-        return check_name(kind, name)
     own = getattr(fn, "__name__", None)
     if own is None or own == "<lambda>":
         called = "lambda" if own else type(fn).__name__
         raise fault(f"{kind}: it is made of a {called}, which has no name of its own", remedy)
-    return check_name(kind, own)
+    return str(own)
 
 
 def check_tags(what: str, tags: Mapping[str, Any] | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from .inout import RESULT, UNSTATED, In, Nothing, Out, Output
 from .names import check_keys, check_metadata, check_name, check_output_name, check_tags, check_text, fault, name_of
 from .results import MaterializeResult, ObserveResult
 from .retry import RetryPolicy, check_retry_policy
+from .shown import shown
 from .signature import Signature, read_signature
 from .typed_config import Config
 
@@ -187,7 +188,7 @@ def _ins(what: str, signature: Signature, stated: Mapping[str, In]) -> dict[str,
     for name, one in stated.items():
         check_name(f"{what}: input", name, "Give the input another name.")
         if not isinstance(one, In):
-            raise fault(f"{what}: ins[{name!r}]={one!r:.80} is no In", "Write ins={'rows': In(list)}.")
+            raise fault(f"{what}: ins[{name!r}] is {shown(one)}, and no In", "Write ins={'rows': In(list)}.")
         if name not in signature.inputs and not one.is_nothing:
             has = ", ".join(signature.inputs) or "none"
             raise fault(
@@ -218,13 +219,13 @@ def _outs(what: str, signature: Signature, stated: Out | Mapping[str, Out] | Non
         stated = {RESULT: stated or Out()}
     if not isinstance(stated, Mapping):
         raise fault(
-            f"{what}: out={stated!r:.80} is no Out", "Write out=Out(int), or out={'big': Out(), 'small': Out()}."
+            f"{what}: out={shown(stated)} is no Out", "Write out=Out(int), or out={'big': Out(), 'small': Out()}."
         )
     for name, one in stated.items():
         if by_name:
             check_output_name(what, name)
         if not isinstance(one, Out):
-            raise fault(f"{what}: the output {name!r} is {one!r:.80}, no Out", "Write out={'rows': Out(list)}.")
+            raise fault(f"{what}: the output {name!r} is {shown(one)}, and no Out", "Write out={'rows': Out(list)}.")
     returns = signature.returns
     types: tuple[Any, ...] = (UNSTATED,) * len(stated)
     if not signature.is_generator and returns is not UNSTATED:

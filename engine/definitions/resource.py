@@ -128,7 +128,7 @@ def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None
     from ..config.place import meant
 
     there = ", ".join(sorted(resources)) or "none"
-    needed = f", which {by} requires," if by else ""
+    needed = f", which {by} requires" if by else ""
     return fault(
         f"{what}: there is no resource {key!r}{needed}{meant(key, resources)} (there are: {there})",
         f"Give it, as resources={{{key!r}: ...}} of the Definitions, the job, or the call.",
@@ -140,17 +140,22 @@ def used_by(job: Any, steps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     runs have made."""
     for step in steps.values():
         by = f"step {step.key}"
-        for key in sorted(step.op.required_resource_keys):
-            yield key, by
-        for out in step.outs.values():
-            if _is_kept(out):
-                yield out.io_manager_key, by
+        yield from used_by_op(step.op, step.hooks, by)
         for given in step.inputs:
             for key in _loaded_by(job, steps, given):
                 yield key, by
-        for hook in step.hooks:
-            for key in sorted(hook.required_resource_keys):
-                yield key, f"hook {hook.name} of {by}"
+
+
+def used_by_op(op: Any, hooks: Iterable[Any], by: str) -> Iterator[tuple[str, str]]:
+    """The same of one op, `by` whom; not what loads its inputs."""
+    for key in sorted(op.required_resource_keys):
+        yield key, by
+    for out in op.outs.values():
+        if _is_kept(out):
+            yield out.io_manager_key, by
+    for hook in hooks:
+        for key in sorted(hook.required_resource_keys):
+            yield key, f"hook {hook.name} of {by}"
 
 
 def _loaded_by(job: Any, steps: Mapping[str, Any], given: Any) -> Iterator[str]:

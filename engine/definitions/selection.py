@@ -118,7 +118,7 @@ class _Graph:
         if term.attribute == "key" and len(term.parts) == 1:
             return self._exactly(term.parts[0], text)
         found = {key for key, item in self.items.items() if _fits(term, item)}
-        if not found:
+        if not found and self.items:
             known = {name for item in self.items.values() for name in _values(term, item)}
             self.unmatched.append(f"nothing has the {term}{meant(''.join(term.parts), sorted(known))}")
         return found

@@ -129,6 +129,12 @@ class ExecutionResult:
             metadata=out.metadata,
         )
         context = InputContext(name=output, run_id=run.run_id, step_key=step_key, upstream_output=upstream)
+        if out.io_manager_key not in run.resources:  # only what the steps executed need is made ready
+            raise fault(
+                f"run {run.run_id} executed no step that needs the resource {out.io_manager_key!r}, so it cannot load "
+                f"the output {output!r} of step {step_key}",
+                f"Ask the result of run {run_id}, which made it.",
+            )
         return io_manager(run, out.io_manager_key).load_input(context)
 
     def __repr__(self) -> str:
