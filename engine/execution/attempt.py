@@ -19,7 +19,7 @@ from ..definitions.retry import Failure, RetryRequested
 from ..errors import FoldlogError, UsageError, UserCodeError
 from ..events.asset import AssetMaterialization, AssetObservation
 from ..events.check import AssetCheckEvaluation
-from ..events.errorinfo import ErrorInfo, clean
+from ..events.errorinfo import clean
 from ..events.event import Fact
 from ..events.hook import HookCompleted, HookErrored, HookSkipped
 from ..events.key import AssetCheckKey, AssetKey
@@ -35,7 +35,7 @@ from ..events.step import (
     StepUpForRetry,
 )
 from ..reporting.lines import step_here
-from .boundary import described, shown, user_code_error_boundary
+from .boundary import described, error_info, shown, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
 from .frontier import Instance, Outcome
 from .run_context import RunContext, partition_of_check
@@ -97,7 +97,7 @@ class _Attempt:
             raise
         except BaseException as error:
             self._hold(
-                StepFailed(attempt=self._number, error=_info(error), source="INTERRUPT", duration_us=self._took())
+                StepFailed(attempt=self._number, error=error_info(error), source="INTERRUPT", duration_us=self._took())
             )
             raise
 
@@ -342,6 +342,8 @@ class _Attempt:
         making = self._instance.step.node.making
         known = making.definition.checks if making is not None else {}
         key = _check_key(self._instance.key, one, asset, list(known))
+        if key in self._checked:
+            raise UserCodeError(f"step {self._instance.key} said twice how the check {key} came out")
         partition = partition_of_check(self._run.job, key.asset_key, self._run.partition_key)
         target = self._run.target(key.asset_key, partition)
         self._hold_checked(
@@ -440,7 +442,7 @@ class _Attempt:
             with user_code_error_boundary(StepCodeError, lambda: f"hook {hook.name!r} of step {self._instance.key}"):
                 hook.fn(HookContext(self._context, hook, error))
         except FoldlogError as trouble:
-            return HookErrored(hook=hook.name, error=_info(_own(trouble)))
+            return HookErrored(hook=hook.name, error=error_info(_own(trouble)))
         return HookCompleted(hook=hook.name)
 
     def _took(self) -> int:
@@ -456,7 +458,7 @@ class _Attempt:
 
     def _hold_end(self, end: Callable[..., Fact], error: BaseException) -> None:
         """Hold the end of an attempt, if need be without metadata that cannot be stored: it must not hide the end."""
-        end = partial(end, attempt=self._number, error=_info(error))
+        end = partial(end, attempt=self._number, error=error_info(error))
         try:
             metadata = to_metadata(error.metadata) if isinstance(error, Failure) else {}
             self._run.recorder.hold(end(metadata=metadata), self._instance.key, check=bool(metadata))
@@ -466,7 +468,6 @@ class _Attempt:
 
 _END = object()
 _WRAPPED = (Output, MaterializeResult, AssetCheckResult, ObserveResult, ExpectationResult, AssetMaterialization)
-_info: Callable[[BaseException], ErrorInfo] = ErrorInfo.from_exception
 
 
 class StepCodeError(UserCodeError):
