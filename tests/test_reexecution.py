@@ -1055,7 +1055,10 @@ def random_job(dice: random.Random, trouble: Trouble) -> tuple[Any, dict[str, se
     """A job of 3 to 10 steps, some over a dynamic output; and what each step lies behind."""
     count = dice.randint(3, 10)
     names = [f"s{number}" for number in range(count)]
-    inputs = {name: dice.sample(names[:number], min(number, dice.choice([0, 1, 1, 1, 2, 3]))) for number, name in enumerate(names)}
+    inputs = {
+        name: dice.sample(names[:number], min(number, dice.choice([0, 1, 1, 1, 2, 3])))
+        for number, name in enumerate(names)
+    }
 
     def step(name: str) -> Any:
         @op(name=name)
