@@ -172,4 +172,12 @@ def reexecute_job(
 def _or_ephemeral(instance: Instance | None) -> Instance:
     from .instance import Instance
 
-    return instance if instance is not None else Instance.ephemeral()
+    if instance is None:
+        return Instance.ephemeral()
+    if not isinstance(instance, Instance):
+        from .errors import UsageError
+
+        error = UsageError(f"instance is a {type(instance).__name__}, no Instance")  # not shown: it may be a URL
+        error.remedy = "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get()."
+        raise error
+    return instance

@@ -147,7 +147,7 @@ def given_inputs(document: Any) -> set[tuple[tuple[str, ...], str]]:
                 found.update(((*path, name), one) for one in (inputs if isinstance(inputs, Mapping) else ()))
                 visit(part.get("ops"), (*path, name))
 
-    visit(document.get("ops"), ())
+    visit(document.get("ops") if isinstance(document, Mapping) else None, ())
     return found
 
 

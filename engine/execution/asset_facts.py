@@ -72,6 +72,8 @@ class AssetFacts:
         """The fact that a check was evaluated. Raises UserCodeError for one that the step does not declare."""
         known = self._making.definition.checks if self._making is not None else {}
         key = _check_key(self._key, one, asset, list(known))
+        if key in self._checked:
+            raise UserCodeError(f"step {self._key} said twice how the check {key} came out")
         partition = partition_of_check(self._run.job, key.asset_key, self._run.partition_key)
         position, run_id = self._run.target(key.asset_key, partition)
         self._checked[key] = one

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..definitions.hook import HookDefinition
 from ..definitions.retry import Failure, RetryRequested
 from ..errors import FoldlogError, UsageError, UserCodeError
-from ..events.errorinfo import ErrorInfo, clean
+from ..events.errorinfo import clean
 from ..events.event import Fact
 from ..events.hook import HookCompleted, HookErrored, HookSkipped
 from ..events.metadata import to_metadata
@@ -27,7 +27,7 @@ from ..events.step import (
     StepUpForRetry,
 )
 from ..reporting.lines import step_here
-from .boundary import described, user_code_error_boundary
+from .boundary import described, error_info, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
 from .frontier import Instance, Outcome
 from .outputs import StepOutputs
@@ -87,7 +87,7 @@ class _Attempt:
             raise
         except BaseException as error:
             self._hold(
-                StepFailed(attempt=self._number, error=_info(error), source="INTERRUPT", duration_us=self._took())
+                StepFailed(attempt=self._number, error=error_info(error), source="INTERRUPT", duration_us=self._took())
             )
             raise
 
@@ -163,7 +163,7 @@ class _Attempt:
             with user_code_error_boundary(StepCodeError, lambda: f"hook {hook.name!r} of step {self._instance.key}"):
                 hook.fn(HookContext(self._context, hook, error))
         except FoldlogError as trouble:
-            return HookErrored(hook=hook.name, error=_info(_own(trouble)))
+            return HookErrored(hook=hook.name, error=error_info(_own(trouble)))
         return HookCompleted(hook=hook.name)
 
     def _took(self) -> int:
@@ -174,7 +174,7 @@ class _Attempt:
 
     def _hold_end(self, end: Callable[..., Fact], error: BaseException) -> None:
         """Hold the end of an attempt, if need be without metadata that cannot be stored: it must not hide the end."""
-        end = partial(end, attempt=self._number, error=_info(error))
+        end = partial(end, attempt=self._number, error=error_info(error))
         try:
             metadata = to_metadata(error.metadata) if isinstance(error, Failure) else {}
             self._run.recorder.hold(end(metadata=metadata), self._instance.key, check=bool(metadata))
@@ -187,14 +187,6 @@ _END = object()
 
 class StepCodeError(UserCodeError):
     """The function of a step raised. Never seen outside: the step is recorded as failed with the user's own error."""
-
-
-def _info(error: BaseException) -> ErrorInfo:
-    """What is recorded of an error: its stack begins in the user's code, not with how foldlog came to call that."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(__package__):
-        trace = trace.tb_next
-    return ErrorInfo.from_exception(error if trace is None else error.with_traceback(trace))
 
 
 def _own(error: BaseException) -> BaseException:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from ..errors import FoldlogError, UserCodeError
+from ..events.errorinfo import ErrorInfo
+
+#: what is recorded of an error: its stack begins in the code that was called from here
+error_info = partial(ErrorInfo.from_exception, called_by="foldlog.engine.execution.")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..events.key import AssetLike
@@ -43,3 +43,9 @@ class Deployment(Protocol):
     def get_latest_materialization_event(
         self, asset_key: AssetLike, *, partition: str | None = None
     ) -> EventRecord | None: ...
+    def get_data_version_by_partition(
+        self, asset_key: AssetLike, partitions: Collection[str] | None = None, *, limit: int = ...
+    ) -> dict[str, str | None]: ...
+    def get_latest_storage_id_by_partition(
+        self, asset_key: AssetLike, *, partitions: Collection[str] | None = None, limit: int = ...
+    ) -> dict[str, int]: ...

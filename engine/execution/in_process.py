@@ -17,6 +17,7 @@ from ..events.log import EngineEvent
 from ..events.step import StepSkipped
 from ..reporting.planned import not_made
 from .attempt import Ended, attempt
+from .boundary import error_info
 from .frontier import Instance, Outcome
 from .run_context import RunContext
 
@@ -104,7 +105,7 @@ class InProcessExecutor:
             return
         skipped, reason = _WHY[outcome, executed]
         # In short: the step's own event has the stack, and this one is kept when the run is deleted.
-        info = ErrorInfo.from_exception(error, max_causes=0) if error is not None else None
+        info = error_info(error, max_causes=0) if error is not None else None
         told = ErrorInfo(class_name=info.class_name, message=info.message) if info is not None else None
         for fact in not_made(left, skipped=skipped, reason=reason, error=told):
             self._run.recorder.hold(fact, instance.key)

@@ -79,6 +79,7 @@ class StepOutputs:
                 )
             case AssetMaterialization() | AssetObservation():
                 self._hold_checked(one)
+                self._run.planned.take_in([one])
             case _:
                 raise UserCodeError(
                     f"step {self._instance.key} yielded {shown(one)}; wanted an Output, DynamicOutput, "
@@ -93,6 +94,7 @@ class StepOutputs:
             raise UserCodeError(
                 f"step {self._instance.key}: the output {name!r} is not among those that this run asked for"
             )
+        self._context.output_came(name, key)
         verdict = check_type(out.annotation, one.value)
         metadata = {**self._context.output_metadata(name, key), **to_metadata(one.metadata)}
         self._hold_checked(

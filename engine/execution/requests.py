@@ -18,6 +18,7 @@ from ..errors import UserCodeError
 from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
+from ..log.names import check_run_id
 from ..reporting.planned import Planned
 from ..reporting.recorder import Listener, Recorder
 from .creation import RunRequest, check_partition, create_run
@@ -124,7 +125,7 @@ def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datet
     return RunRequest(
         plan=plan,
         config=config,
-        run_id=wanted.run_id or str(uuid4()),
+        run_id=str(uuid4()) if wanted.run_id is None else check_run_id(wanted.run_id),
         tags=check_tags("run", wanted.tags),
         partition_key=wanted.partition_key,
         op_selection=_texts(wanted.op_selection),

@@ -16,10 +16,10 @@ from typing import Any
 from ..definitions.resource import ResourceDefinition
 from ..definitions.typed_config import Config
 from ..errors import FoldlogError, UserCodeError
-from ..events.errorinfo import ErrorInfo, clean
+from ..events.errorinfo import clean
 from ..events.log import EngineEvent
 from ..events.resource import ResourceInitFailed, ResourceInitStarted, ResourceInitSucceeded
-from .boundary import described, user_code_error_boundary
+from .boundary import described, error_info, user_code_error_boundary
 from .contexts import InitResourceContext
 from .interruption import RunInterrupted
 from .run_context import RunContext
@@ -60,7 +60,7 @@ def _make_all(
             run.resources[key] = _make(run, key, run.job.resource_defs[key], run.config.resources[key], begun)
         except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
             unready = _unready(key, error) if isinstance(error, FoldlogError) else error
-            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=ErrorInfo.from_exception(unready)))
+            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=error_info(unready)))
             raise unready from unready.__cause__
         durations[key] = int((time.monotonic() - since) * 1e6)
     return durations
@@ -112,7 +112,7 @@ def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, 
             _tear_down(run, key, generator)
         except (KeyboardInterrupt, RunInterrupted) as interrupt:
             text = f"resource {key!r} was being torn down when the run was interrupted"
-            run.recorder.hold(EngineEvent(text=text, error=ErrorInfo.from_exception(interrupt)))
+            run.recorder.hold(EngineEvent(text=text, error=error_info(interrupt)))
             interrupts.append(interrupt)
     if interrupts:
         raise interrupts[0]
@@ -126,5 +126,5 @@ def _tear_down(run: RunContext, key: str, generator: Generator[Any, None, None])
                 raise UserCodeError(f"resource {key!r}: its function yields more than once")
     except (FoldlogError, SystemExit) as error:
         text = clean(f"resource {key!r} was not torn down well: {described(error)}")
-        run.recorder.hold(EngineEvent(text=text, error=ErrorInfo.from_exception(error)))
+        run.recorder.hold(EngineEvent(text=text, error=error_info(error)))
         logger.warning("run %s: %s", run.run_id, text)

@@ -167,10 +167,12 @@ class Loader:
             return
         asset = making.definition.inputs[given.name]
         partitions = self._run.upstream_partitions(making.definition, asset)
-        if partitions is not None and len(partitions) != 1:
-            return  # of many partitions there is no one version
-        partition = partitions[0] if partitions else None
         text = asset.to_text()
+        if partitions is not None and len(partitions) != 1:
+            if (version := self._run.version_of_many(asset, partitions)) is not None:
+                self.input_versions[text] = version
+            return
+        partition = partitions[0] if partitions else None
         if (own := self._run.data_versions.get((asset, partition))) is not None:
             self.input_versions[text] = own
             return

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError
-from ..events.errorinfo import ErrorInfo, clean
+from ..events.errorinfo import clean
 from ..events.event import Fact
 from ..events.log import EngineEvent
 from ..events.run import (
@@ -29,7 +29,7 @@ from ..events.run import (
 )
 from ..reporting.lines import RunHandler, step_here
 from ..reporting.planned import not_made
-from .boundary import described
+from .boundary import described, error_info
 from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated, interrupts_wait
@@ -135,7 +135,7 @@ def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
     abandoned = sum(one is Outcome.ABANDONED for one in outcomes)
     behind = f"; {abandoned} behind them were not executed" if abandoned else ""
     text = f"{len(failed)} step{' has' if len(failed) == 1 else 's have'} failed: {', '.join(keys[:10])}{behind}"
-    first = ErrorInfo.from_exception(failed[0].error)
+    first = error_info(failed[0].error)
     return [
         *facts,
         EngineEvent(text=text),
@@ -147,12 +147,12 @@ def _broken(run: RunContext, error: BaseException) -> list[Fact]:
     unready = isinstance(error, ResourceUnready)
     reason = FailureReason.JOB_INITIALIZATION_FAILURE if unready else FailureReason.RUN_EXCEPTION
     facts = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
-    return [*facts, RunFailed(reason=reason, error=ErrorInfo.from_exception(error))]
+    return [*facts, RunFailed(reason=reason, error=error_info(error))]
 
 
 def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
     facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
-    info = ErrorInfo.from_exception(interrupt)
+    info = error_info(interrupt)
     told = run.interruption.told()
     if told is not None and told.is_finished:  # somebody has ended it; the first end stands, and this is a note
         return [*facts, EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]

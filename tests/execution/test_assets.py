@@ -521,3 +521,23 @@ def test_what_upstream_is_is_asked_once(fresh: Instance, monkeypatch: pytest.Mon
     assert asked == [AssetKey("up")]
     one, two = facts(result, "ASSET_MATERIALIZATION")
     assert one.input_positions == two.input_positions != {}
+
+
+def test_a_materialization_that_the_function_records_itself_counts(memory: Instance) -> None:
+    def own(name: str) -> foldlog.events.AssetMaterialization:
+        return foldlog.events.AssetMaterialization(asset_key=AssetKey(name), metadata={"by": "hand"})
+
+    @asset(name="y_yields")
+    def yields():
+        yield own("y_yields")
+        raise OSError("after it")
+
+    @asset(name="y_logs")
+    def logs(context) -> int:
+        context.log_event(own("y_logs"))
+        raise OSError("after it")
+
+    result = made([yields, logs], memory)
+    assert result.step_outcomes == {"y_yields": "FAILURE", "y_logs": "FAILURE"}
+    assert [one.metadata for one in facts(result, "ASSET_MATERIALIZATION")] == [{"by": "hand"}] * 2
+    assert facts(result, "ASSET_FAILED_TO_MATERIALIZE") == []

@@ -143,6 +143,11 @@ def _wrong(name: str) -> Any:
         yield Output(1)
         yield AssetCheckResult(check_name="c", passed=True)
 
+    def twice():
+        yield Output(1)
+        yield AssetCheckResult(check_name="a", passed=True)
+        yield AssetCheckResult(check_name="a", passed=False)
+
     return asset(name="wrongly", check_specs=two)(locals()[name])
 
 
@@ -150,6 +155,7 @@ def _wrong(name: str) -> Any:
     ("name", "message"),
     [
         ("silent", "did not say how the check wrongly:b came out"),
+        ("twice", "said twice how the check wrongly:a came out"),
         ("unclear", "may be of several checks"),
         ("unknown", "is of no check that it declares; there are: wrongly:a, wrongly:b"),
     ],

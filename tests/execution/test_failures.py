@@ -99,7 +99,8 @@ def test_what_lies_behind_a_failure_is_not_executed_and_the_rest_is(instance: In
     error = fact(result, "STEP_FAILURE").error
     assert error.class_name.endswith("Broken")
     assert error.message == "the file is gone"
-    assert any("in fails" in frame for frame in error.stack)
+    assert len(error.stack) == 1  # of the user's code, and not of what has called it
+    assert "in fails" in error.stack[0]
     assert error.cause.class_name == "OSError"
     assert error.cause.message == "no such disk"
     assert any("in read_file" in frame for frame in error.cause.stack)
@@ -249,6 +250,40 @@ def test_an_exception_that_cannot_be_printed_is_recorded(memory: Instance) -> No
     assert error.class_name.endswith("Mute")
     assert error.message == "<no message: str() raised RuntimeError>"
     assert fact(result, "RUN_FAILURE").reason == "STEP_FAILURE"
+
+
+def test_notes_and_groups_are_told(memory: Instance) -> None:
+    @op
+    def noted():
+        error = ValueError("wrong")
+        error.add_note("look at the header")
+        raise error
+
+    @op
+    def grouped():
+        raise ExceptionGroup("several", [ValueError("one"), KeyError("two")])
+
+    @job
+    def one():
+        noted()
+        grouped()
+
+    first, second = (one.error.message for one in facts(run(one, memory), "STEP_FAILURE"))
+    assert first == "wrong\nlook at the header"
+    assert second == "several (2 sub-exceptions)\n- ValueError: one\n- KeyError: 'two'"
+
+
+def test_a_failure_of_foldlogs_own_has_its_stack(memory: Instance) -> None:
+    @op
+    def nothing_comes() -> int: ...  # type: ignore[empty-body]
+
+    @job
+    def one():
+        nothing_comes()
+
+    error = fact(run(one, memory), "STEP_FAILURE").error
+    assert error.class_name.endswith("UserCodeError")
+    assert error.stack
 
 
 def test_failure_carries_metadata(instance: Instance) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 import pytest
 from watching import appends_of, fact, facts, notes, run, story
@@ -147,6 +148,41 @@ def test_the_shard_of_a_run_is_sealed_at_its_end(instance: Instance) -> None:
     found = instance.log.backend.find_shard(result.run_id)
     assert found is not None
     assert found.state is ShardState.SEALED
+
+
+@pytest.mark.parametrize("wrong", ["", "a/b", "@queue", "x" * 300, 5, "..", " a"])
+def test_what_is_no_run_id_is_refused(wrong: Any, memory: Instance) -> None:
+    before = memory.get_runs_count()
+    with pytest.raises(foldlog.UsageError, match=r"^run id "):
+        execute_job(small, instance=memory, run_id=wrong)
+    with pytest.raises(foldlog.UsageError, match=r"^run id "), memory.run("small", run_id=wrong):
+        pass
+    assert memory.get_runs_count() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"instance": "postgresql://me:secret@host/db"}, "instance is a str, no Instance"),
+        ({"run_config": [1]}, "the run config is .1., no mapping"),
+        ({"run_config": {"ops": 5}}, "ops: 5 was given; wanted a mapping"),
+        ({"run_config": {"op": {}}}, "no such section.*did you mean 'ops'"),
+        ({"run_config": {"ops": {"extract": {"conf": {}}}}}, "there is no key 'conf' here"),
+        ({"run_config": {"ops": {"double": {"inputs": {"rows": 1}}}}}, "another step gives this input"),
+        ({"tags": {"a": 1}}, "tag"),
+        ({"op_selection": []}, "empty list"),
+        ({"op_selection": "nope"}, "no op 'nope'"),
+        ({"resources": {"a b": 1}}, "resource 'a b'"),
+        ({"partition_key": "x"}, "has no partitions"),
+        ({"asset_selection": "x"}, "makes no assets"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_is_recorded(wrong: Any, message: str, memory: Instance) -> None:
+    before = memory.get_runs_count()
+    with pytest.raises(foldlog.UsageError, match=message) as caught:
+        execute_job(small, **{"instance": memory, **wrong})
+    assert "secret" not in str(caught.value)
+    assert memory.get_runs_count() == before
 
 
 @asset(code_version="1", group_name="raw", metadata={"owner": "growth"}, tags={"tier": "1"})

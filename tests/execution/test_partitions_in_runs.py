@@ -144,6 +144,38 @@ def test_a_month_is_made_of_its_days(fresh: Instance) -> None:
         materialize([daily, monthly], instance=fresh, partition_key="2026-02-01")  # one run, two cuts
 
 
+def test_the_version_of_many_partitions_changes_with_each_of_them(fresh: Instance) -> None:
+    versions = {"eu": "1", "us": "1"}
+
+    @asset(name="versioned", partitions_def=REGIONS)
+    def versioned(context) -> foldlog.Output:
+        return foldlog.Output(1, data_version=versions[context.partition_key])
+
+    @asset(name="of_versioned", code_version="1")
+    def of_versioned(versioned: dict[str, int]) -> int:
+        return len(versioned)
+
+    def make(*keys: str) -> Any:
+        for key in keys:
+            materialize([versioned], instance=fresh, partition_key=key)
+        result = materialize([versioned, of_versioned], instance=fresh, selection="of_versioned")
+        found = fact(result, "ASSET_MATERIALIZATION")
+        assert list(found.input_data_versions) == [AssetKey("versioned").to_text()]
+        return found.data_version
+
+    first = make("eu", "us")
+    assert make() == first == make("eu")  # made again, and the same came out
+    versions["us"] = "2"
+    assert make("us") != first
+    versions["us"] = "1"
+    assert make("us") == first
+    event = foldlog.events.AssetMaterialization(asset_key=AssetKey("versioned"), partition="us")
+    fresh.report_runless_asset_event(event)  # by somebody who knows no versions: each is another
+    unsaid = make()
+    fresh.report_runless_asset_event(event)
+    assert len({first, unsaid, make()}) == 3
+
+
 def test_a_day_is_made_of_its_month(memory: Instance) -> None:
     @asset(name="rates", partitions_def=MONTHS)
     def rates(context) -> str:

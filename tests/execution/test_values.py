@@ -132,6 +132,22 @@ def test_metadata_of_an_output_is_in_its_event(memory: Instance) -> None:
     assert fact(result, "STEP_OUTPUT", "adds").metadata == {"from": "context", "from_output": 2}
 
 
+def test_metadata_for_an_output_that_was_given_is_refused(memory: Instance) -> None:
+    @op(out=TWO)
+    def late(context):
+        context.add_output_metadata({"k": 1}, "b")
+        yield Output(1, "a")
+        with pytest.raises(UsageError, match="has given its output 'a' before"):
+            context.add_output_metadata({"k": 2}, "a")
+        with pytest.raises(UsageError, match="no output 'c'"):
+            context.add_output_metadata({"k": 2}, "c")
+        yield Output(2, "b")
+
+    result = run(only(late), memory)
+    assert result.success, result.error
+    assert [one.metadata for one in facts(result, "STEP_OUTPUT")] == [{}, {"k": 1}]
+
+
 @op
 def gives_none() -> None: ...
 
