@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import UsageError
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
 from .inout import IO_MANAGER, KEY_REMEDY, UNSTATED, In, Out
-from .names import check_metadata, check_name, check_tags, check_text, fault
+from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
 from .op import OpDefinition
 from .partitions import IdentityPartitionMapping, PartitionMapping, PartitionsDefinition, check_partitions
 from .shown import shown
@@ -122,6 +122,7 @@ class AssetSpec:
         set_(self, "deps", deps_of(what, self.deps))
         set_(self, "metadata", check_metadata(what, self.metadata))
         set_(self, "tags", check_tags(what, self.tags))
+        freeze(self)
         set_(self, "group_name", check_name(f"{what}: group", self.group_name, "Give the group another name."))
 
     @property
@@ -143,6 +144,7 @@ class AssetsDefinition:
     can_subset: bool = False
 
     def __post_init__(self) -> None:
+        freeze(self)
         for key, spec in self.specs.items():
             for dep in spec.deps:
                 if AssetDep.of(dep).key == key:

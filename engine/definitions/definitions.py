@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from ..config.place import meant
@@ -56,7 +58,12 @@ def define_asset_job(
         "partitions_def": partitions_def,
         "description": description,
     }
-    given = {key: value for key, value in options.items() if value is not None}
+    # The job is made later, by Definitions: what the caller does to these mappings until then must not matter.
+    given = {
+        key: deepcopy(value) if isinstance(value, dict) else value
+        for key, value in options.items()
+        if value is not None
+    }
     return UnresolvedAssetJob(name=check_name("job", name), selection=selection, options=given)
 
 
@@ -87,7 +94,7 @@ class Definitions:
     @property
     def jobs(self) -> Mapping[str, JobDefinition]:
         """The jobs by name."""
-        return self._jobs
+        return MappingProxyType(self._jobs)
 
     def get_job(self, name: str) -> JobDefinition:
         """The job of a name. Raises UsageError if there is none."""

@@ -16,7 +16,7 @@ from .composition import PendingNode, compose, composing, current
 from .handles import CollectedHandle, EachHandle, GraphInputHandle, OutputHandle
 from .hook import HookDefinition
 from .inout import NO_DEFAULT, RESULT, UNSTATED, In, Out
-from .names import check_output_name, check_text, fault, name_of
+from .names import check_output_name, check_text, fault, freeze, name_of
 from .retry import RetryPolicy
 from .shown import shown
 from .signature import CONFIG, CONTEXT, check_plain
@@ -81,6 +81,9 @@ class Node:
     making: Making | None = None  #: the assets and checks that it makes, if it does
     after: tuple[str, ...] = ()  #: nodes that must have succeeded before, though they give it nothing
 
+    def __post_init__(self) -> None:
+        freeze(self)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GraphDefinition:
@@ -95,6 +98,7 @@ class GraphDefinition:
     description: str | None = None
 
     def __post_init__(self) -> None:
+        freeze(self)
         for (name, input_name), source in self.dependencies.items():
             self._check(name, input_name, source)
         for output, source in self.results.items():

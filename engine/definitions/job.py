@@ -12,7 +12,7 @@ from ..events.key import AssetKey
 from .flatten import flatten
 from .graph import GraphDefinition, make_graph
 from .hook import HookDefinition, check_hooks
-from .names import check_metadata, check_name, check_tags, check_text, fault
+from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
 from .resource import ResourceDefinition, check_resources
 from .retry import RetryPolicy, check_retry_policy
 from .steps import Step
@@ -36,6 +36,9 @@ class JobDefinition:
     partitions_def: PartitionsDefinition | None = None
     description: str | None = None
     assets: AssetGraph | None = field(default=None, repr=False)  #: all assets that are known, if it makes some
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def of_graph(

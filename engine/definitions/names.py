@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from keyword import iskeyword
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EncodingError, UsageError
 from ..events.metadata import MetadataValue, to_metadata
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 TAG_KEY_LIMIT, TAG_VALUE_LIMIT = 250, 1000  #: characters
@@ -99,6 +104,13 @@ def check_keys(what: str, argument: str, given: Iterable[str] | None) -> frozens
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise fault(f"{what}: {argument}={given!r:.80} is no set of names", f"Write {argument}={{'name'}}.")
     return frozenset(check_name(f"{what}: {argument}", one, "Write names of letters, digits and '_'.") for one in given)
+
+
+def freeze(definition: DataclassInstance) -> None:
+    """Make the mappings of a frozen dataclass ones that cannot be changed either; in its `__post_init__`."""
+    for field in dataclasses.fields(definition):
+        if isinstance(value := getattr(definition, field.name), dict):
+            object.__setattr__(definition, field.name, MappingProxyType(value))
 
 
 def fault(problem: str, remedy: str) -> UsageError:

@@ -10,7 +10,17 @@ from typing import Any, TypeVar, overload
 from .composition import compose
 from .hook import HookDefinition, check_hooks
 from .inout import RESULT, UNSTATED, In, Nothing, Out, Output
-from .names import check_keys, check_metadata, check_name, check_output_name, check_tags, check_text, fault, name_of
+from .names import (
+    check_keys,
+    check_metadata,
+    check_name,
+    check_output_name,
+    check_tags,
+    check_text,
+    fault,
+    freeze,
+    name_of,
+)
 from .results import MaterializeResult, ObserveResult
 from .retry import RetryPolicy, check_retry_policy
 from .shown import shown
@@ -38,6 +48,9 @@ class OpDefinition:
     description: str | None = None
     pool: str | None = None  #: the concurrency pool whose slots its steps take
     signature: Signature = field(repr=False)
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """In a graph: a node, and a handle for each output. Elsewhere: what the function gives, for tests of it."""

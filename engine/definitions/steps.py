@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from .graph import Node
 from .hook import HookDefinition
 from .inout import In, Out
+from .names import freeze
 from .op import OpDefinition
 from .retry import RetryPolicy
 
@@ -92,6 +93,9 @@ class Step:
     retry_policy: RetryPolicy | None = None
     after: tuple[str, ...] = ()  #: keys of steps that must have succeeded before, though they give it nothing
     mapped_over: tuple[str, str] | None = None  #: step and dynamic output
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @property
     def outs(self) -> Mapping[str, Out]:

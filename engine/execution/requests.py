@@ -12,6 +12,7 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import check_tags, fault
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
+from ..definitions.shown import shown
 from ..definitions.steps import Step
 from ..errors import UserCodeError
 from ..events.event import Fact
@@ -108,7 +109,8 @@ def _context(
 def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datetime) -> RunRequest:
     """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
-        raise fault(f"{job!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
+        remedy = "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names."
+        raise fault(f"{shown(job)} cannot be executed", remedy)
     job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
     plan = plan_of(
         job,
@@ -135,7 +137,7 @@ def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datet
 
 def equipped(instance: Deployment, job: JobDefinition, resources: Mapping[str, Any]) -> JobDefinition:
     """The job with these resources in place of its own, and with the default IO manager if it has none."""
-    given = {**job.resource_defs, **check_resources("resources", resources)}
+    given = {**job.resource_defs, **check_resources("the call", resources)}
     if IO_MANAGER not in given:
         given[IO_MANAGER] = default_io_manager(instance)
     return replace(job, resource_defs=given)
