@@ -30,6 +30,13 @@ def append_batch(db: sqlite3.Connection, run: str, events: list[dict[str, Any]])
     db.execute("COMMIT")
 
 
+def append_rows(db: sqlite3.Connection, rows: list[tuple[str, str, int, bytes]]) -> None:
+    """One append of events that are bytes already."""
+    db.execute("BEGIN")
+    db.executemany(INSERT, rows)
+    db.execute("COMMIT")
+
+
 def read_run(db: sqlite3.Connection, run: str) -> int:
     """Read a run in pages of 1000 and touch each event; the rows counted."""
     count = last = 0

@@ -8,24 +8,29 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import msgspec
 
-from . import raw
+from . import jobs, raw
 from .contest import Outcome
-from .workloads import WORKLOADS
+from .workloads import WORKLOADS, Workload
 
 
-def run(names: Iterable[str], *, rounds: int, folder: Path | None = None) -> Iterator[Outcome]:
-    """The outcomes of the named workloads, each as soon as it is there. Files go into a folder of their own."""
+def run(names: Iterable[str], *, rounds: int, folder: Path | None = None, peer: str | None = None) -> Iterator[Outcome]:
+    """The outcomes of the named workloads, each as soon as it is there. Files go into a folder of their own.
+
+    `peer`: the Python of a virtual environment that has dagster, to execute jobs against.
+    """
+    workloads: dict[str, Workload] = {**WORKLOADS, "jobs": partial(jobs.jobs, peer=peer)}
     with tempfile.TemporaryDirectory(prefix="foldlog-bench-", dir=folder) as place:
         for name in names:
             home = Path(place) / name
             home.mkdir()
-            yield from WORKLOADS[name](home, rounds)
+            yield from workloads[name](home, rounds)
 
 
 def machine() -> dict[str, str]:

@@ -13,7 +13,7 @@ import msgpack
 from ..engine.events.asset import AssetMaterialization
 from ..engine.open import open_log
 from ..serdes import Codec
-from . import questions, raw, subject, upkeep
+from . import jobs, questions, raw, subject, upkeep
 from .contest import Outcome, Timing, contest, freeze, timed, wait_for_quiet
 from .processes import four_processes
 
@@ -223,6 +223,7 @@ WORKLOADS: dict[str, Workload] = {
     "serdes": serdes,
     "space": space,
     "startup": startup,
+    "jobs": jobs.jobs,
     "questions": questions.questions,
     "flat": questions.flat,
     "rebuild": upkeep.rebuild,

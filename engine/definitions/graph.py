@@ -6,25 +6,15 @@ that stay open may be filled by the run config. Cycles are refused with their pa
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config.place import meant
-from .composition import (
-    CollectedHandle,
-    EachHandle,
-    GraphInputHandle,
-    OutputHandle,
-    PendingNode,
-    compose,
-    composing,
-    current,
-)
+from .composition import PendingNode, compose, current
 from .hook import HookDefinition
-from .inout import NO_DEFAULT, RESULT, UNSTATED, In, Out
-from .names import check_name, check_text, fault
+from .inout import In, Out
+from .names import fault, freeze
 from .retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -71,14 +61,6 @@ class FanIn:
 
     sources: tuple[FromOutput | GraphInput, ...]
 
-    def __post_init__(self) -> None:
-        for one in self.sources:
-            if not isinstance(one, FromOutput | GraphInput):
-                raise fault(
-                    f"a list of handles holds {type(one).__name__.lower()} {one}",
-                    "Collect it by itself, or return it from an op; a list takes plain outputs.",
-                )
-
 
 Source: TypeAlias = FromOutput | Each | Collected | GraphInput | FanIn
 
@@ -95,6 +77,9 @@ class Node:
     making: Making | None = None  #: the assets and checks that it makes, if it does
     after: tuple[str, ...] = ()  #: nodes that must have succeeded before, though they give it nothing
 
+    def __post_init__(self) -> None:
+        freeze(self)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GraphDefinition:
@@ -109,6 +94,7 @@ class GraphDefinition:
     description: str | None = None
 
     def __post_init__(self) -> None:
+        freeze(self)
         for (name, input_name), source in self.dependencies.items():
             self._check(name, input_name, source)
         for output, source in self.results.items():
@@ -160,102 +146,11 @@ class GraphDefinition:
     def _check_output(self, what: str, source: FromOutput | Each | Collected) -> None:
         if source.node not in self.nodes:
             raise fault(
-                f"{what}: there is no node {source.node!r}{meant(source.node, self.nodes)}", "Correct the name."
+                f"{what} comes from {source.node}.{source.output}, and there is no node "
+                f"{source.node!r}{meant(source.node, self.nodes)}",
+                "Call it inside of this graph; what a call in another graph gave cannot be taken.",
             )
         if source.output not in (outs := self.nodes[source.node].definition.outs):
             raise fault(
                 f"{what}: {source.node} has no output {source.output!r}{meant(source.output, outs)}", "Correct it."
             )
-
-
-@overload
-def graph(fn: Callable[..., Any], /) -> GraphDefinition: ...
-@overload
-def graph(
-    *, name: str | None = None, out: Out | Mapping[str, Out] | None = None, description: str | None = None
-) -> Callable[[Callable[..., Any]], GraphDefinition]: ...
-def graph(
-    fn: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    out: Out | Mapping[str, Out] | None = None,
-    description: str | None = None,
-) -> Any:
-    """Make a graph of a function that calls ops and graphs. Its parameters are the graph's inputs; what it returns (one
-    handle, or a dict of handles by name) are its outputs.
-
-    The function is called once, now, with handles: it wires, it does not work. Raises UsageError for what cannot be.
-    """
-
-    def made(fn: Callable[..., Any]) -> GraphDefinition:
-        return make_graph("graph", fn, name=name, out=out, description=description)
-
-    return made if fn is None else made(fn)
-
-
-def make_graph(
-    kind: str,
-    fn: Callable[..., Any],
-    *,
-    name: str | None = None,
-    out: Out | Mapping[str, Out] | None = None,
-    description: str | None = None,
-) -> GraphDefinition:
-    """The graph that a function wires; `kind`: what the user calls it, for errors."""
-    name = check_name(kind, name if name is not None else getattr(fn, "__name__", None))
-    what = f"{kind} {name!r}"
-    ins = {one: _graph_in(what, parameter) for one, parameter in inspect.signature(fn).parameters.items()}
-    with composing(what) as composition:
-        returned = fn(**{one: GraphInputHandle(one) for one in ins})
-    results = dict(_results(what, returned))
-    stated = {RESULT: out} if isinstance(out, Out) else dict(out or {})
-    if unknown := set(stated) - set(results):
-        raise fault(
-            f"{what}: out has {sorted(unknown)[0]!r}, which it does not return", "Return a dict by those names."
-        )
-    if not composition.nodes:
-        raise fault(f"{what} calls no op", "Call at least one op or graph inside of it.")
-    return GraphDefinition(
-        name=name,
-        nodes=composition.nodes,
-        dependencies=composition.dependencies,
-        ins=ins,
-        outs={one: stated.get(one) or _out_of(composition.nodes, source) for one, source in results.items()},
-        results=results,
-        description=check_text(what, "description", description) or ((fn.__doc__ or "").strip().split("\n")[0] or None),
-    )
-
-
-def _graph_in(what: str, parameter: inspect.Parameter) -> In:
-    if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-        raise fault(f"{what}: the parameter {parameter} has no name to bind to", "Name each input.")
-    default = NO_DEFAULT if parameter.default is parameter.empty else parameter.default
-    return In(UNSTATED, default=default)
-
-
-def _results(what: str, returned: Any) -> Iterator[tuple[str, FromOutput | Collected]]:
-    if returned is None:
-        return
-    for name, handle in returned.items() if isinstance(returned, dict) else [(RESULT, returned)]:
-        match handle:
-            case OutputHandle(node, output):
-                yield check_name(f"{what}: output", name), FromOutput(node, output)
-            case CollectedHandle(node, output):
-                yield check_name(f"{what}: output", name), Collected(node, output)
-            case EachHandle(node, output):
-                raise fault(
-                    f"{what} returns what .map() gave as it is: {node}.{output}",
-                    "Return its .collect(), the list of all.",
-                )
-            case _:
-                raise fault(
-                    f"{what} returns {handle!r:.80}, which is not what a call in it gave",
-                    "Return one handle, or a dict of handles by name.",
-                )
-
-
-def _out_of(nodes: Mapping[str, Node], source: FromOutput | Collected) -> Out:
-    """What is declared of the output that a graph's own output is."""
-    inner = nodes[source.node].definition.outs[source.output]
-    return inner if isinstance(source, FromOutput) else Out(list)

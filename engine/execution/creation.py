@@ -21,7 +21,7 @@ from ..log.port import LIMITS, NEW
 from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
-from .run_context import PARTITION_TAG, all_dynamic
+from .run_context import PARTITION_TAG, all_dynamic, partition_of_check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,9 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
     except ConflictError as error:
         if type(error) is not ConflictError:
             raise
-        raise ConflictError(f"run {request.run_id} exists already: {error}") from error
+        taken = ConflictError(f"run {request.run_id} exists already")
+        taken.remedy = "Give another run id, or none; to execute it again, re-execute it."
+        raise taken from error
     return facts
 
 
@@ -122,7 +124,11 @@ def _planned(request: RunRequest) -> list[Fact]:
         partition = request.partition_key if making.definition.partitions_def is not None else None
         facts += [AssetMaterializationPlanned(asset_key=key, partition=partition) for key in making.asset_keys]
         facts += [
-            AssetCheckEvaluationPlanned(asset_key=key.asset_key, check_name=key.name, partition=partition)
+            AssetCheckEvaluationPlanned(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                partition=partition_of_check(request.plan.job, key.asset_key, request.partition_key),
+            )
             for key in making.check_keys
         ]
     return facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..events.key import AssetLike
@@ -11,7 +11,7 @@ from ..log.writer import EventWriter
 
 if TYPE_CHECKING:
     from ..artifacts import ComputeLogManager, LocalArtifactStorage
-    from ..views.records import Run
+    from ..views.records import AssetRecord, Run
 
 
 class Deployment(Protocol):
@@ -31,6 +31,22 @@ class Deployment(Protocol):
     def add_job_snapshot(self, job_name: str, document: Any) -> str: ...
     def add_plan_snapshot(self, document: Any, *, job_snapshot_id: str | None = None) -> str: ...
     def get_dynamic_partitions(self, name: str, *, limit: int = ..., cursor: str | None = None) -> Sequence[str]: ...
+    def request_backfill(
+        self,
+        partitions: Sequence[str],
+        *,
+        asset_selection: Iterable[AssetLike] = ...,
+        job_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        title: str | None = None,
+    ) -> str: ...
     def get_latest_materialization_event(
         self, asset_key: AssetLike, *, partition: str | None = None
     ) -> EventRecord | None: ...
+    def get_asset_records(self, asset_keys: Iterable[AssetLike] | None = None) -> list[AssetRecord]: ...
+    def get_data_version_by_partition(
+        self, asset_key: AssetLike, partitions: Collection[str] | None = None, *, limit: int = ...
+    ) -> dict[str, str | None]: ...
+    def get_latest_storage_id_by_partition(
+        self, asset_key: AssetLike, *, partitions: Collection[str] | None = None, limit: int = ...
+    ) -> dict[str, int]: ...

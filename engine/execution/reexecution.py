@@ -14,6 +14,7 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import fault
 from ..definitions.steps import Step
 from ..events.run import RunCreated, RunStatus
+from ..reporting.recorder import Listener
 from .deployment import Deployment
 from .history import Past, created, read_run, whole_past
 from .in_process import StepReport
@@ -50,6 +51,7 @@ def reexecute(
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Execute a job again; see `foldlog.reexecute_job`."""
     if again.from_failure and again.step_selection is not None:
@@ -69,7 +71,7 @@ def reexecute(
         )
     made = created(records)
     wanted = _wanted(job, run, again, made, whole_past(instance, run.run_id, records))
-    return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report)
+    return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
 def _wanted(job: JobDefinition, run: Run, again: Again, made: RunCreated | None, past: Past) -> Wanted:

@@ -16,40 +16,79 @@ from typing import Any
 from ..definitions.resource import ResourceDefinition
 from ..definitions.typed_config import Config
 from ..errors import FoldlogError, UserCodeError
-from ..events.errorinfo import ErrorInfo
+from ..events.errorinfo import clean
 from ..events.log import EngineEvent
 from ..events.resource import ResourceInitFailed, ResourceInitStarted, ResourceInitSucceeded
-from .boundary import user_code_error_boundary
+from .boundary import described, error_info, user_code_error_boundary
 from .contexts import InitResourceContext
 from .interruption import RunInterrupted
 from .run_context import RunContext
+from .types import hands_on_nothing
+from .values import io_manager
 
 logger = logging.getLogger("foldlog.execution")
 
 
+class ResourceUnready(UserCodeError):
+    """A resource could not be made ready, so no step was executed."""
+
+
 @contextmanager
 def ready_resources(run: RunContext) -> Iterator[None]:
-    """Inside, `run.resources` has all that the plan needs. Raises UserCodeError for one that cannot be made ready."""
+    """Inside, `run.resources` has all that the plan needs. Raises ResourceUnready for one that cannot be made."""
     keys = tuple(run.config.resources)
     begun: list[tuple[str, Generator[Any, None, None]]] = []
-    durations: dict[str, int] = {}
     try:
         if keys:
             run.recorder.hold(ResourceInitStarted(resource_keys=keys))
-        try:
-            for key, config in run.config.resources.items():
-                since = time.monotonic()
-                run.resources[key] = _make(run, key, run.job.resource_defs[key], config, begun)
-                durations[key] = int((time.monotonic() - since) * 1e6)
-        except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
-            info = ErrorInfo.from_exception(error)
-            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=info))
-            raise
+        if any(_is_of_users(run.job.resource_defs[key]) for key in keys):
+            run.recorder.release()  # it may take its time, and people should see what the run is at
+        durations = _make_all(run, keys, begun)
         if keys:
             run.recorder.hold(ResourceInitSucceeded(resource_keys=keys, durations_us=durations))
         yield
     finally:
         _tear_down_all(run, begun)
+
+
+def _make_all(
+    run: RunContext, keys: tuple[str, ...], begun: list[tuple[str, Generator[Any, None, None]]]
+) -> dict[str, int]:
+    """Make them, in their order; how long each took, in microseconds."""
+    durations: dict[str, int] = {}
+    io_managers = _io_manager_keys(run)
+    for key in keys:
+        since = time.monotonic()
+        try:
+            run.resources[key] = _make(run, key, run.job.resource_defs[key], run.config.resources[key], begun)
+            if key in io_managers:
+                io_manager(run, key)  # no step should work for an hour, and then have nowhere to put it
+        except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
+            unready = _unready(key, error) if isinstance(error, FoldlogError) else error
+            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=error_info(unready)))
+            raise unready from unready.__cause__
+        durations[key] = int((time.monotonic() - since) * 1e6)
+    return durations
+
+
+def _io_manager_keys(run: RunContext) -> set[str]:
+    """The resources that keep or load values of the run's steps."""
+    steps = run.plan.steps.values()
+    keep = {out.io_manager_key for step in steps for out in step.outs.values() if not hands_on_nothing(out.annotation)}
+    return keep | {key for step in steps for one in step.inputs if (key := one.definition.input_manager_key)}
+
+
+def _unready(key: str, error: FoldlogError) -> ResourceUnready:
+    """What foldlog itself raised in a resource's function says nothing of the resource."""
+    if isinstance(error, ResourceUnready):
+        return error
+    unready = ResourceUnready(f"resource {key!r} could not be made ready: {described(error)}")
+    unready.__cause__ = error
+    return unready
+
+
+def _is_of_users(definition: ResourceDefinition) -> bool:
+    return not str(getattr(definition.fn, "__module__", None)).startswith("foldlog.")
 
 
 def _make(
@@ -63,7 +102,7 @@ def _make(
     if definition.config_type is not None:
         given["config"] = config
     context = InitResourceContext(run, key, definition.required_resource_keys, config)
-    with user_code_error_boundary(msg_fn=lambda: f"resource {key!r} could not be made ready"):
+    with user_code_error_boundary(ResourceUnready, lambda: f"resource {key!r} could not be made ready"):
         made = definition.fn(context, **given) if definition.takes_context else definition.fn(**given)
         if not definition.is_generator:
             return made
@@ -71,7 +110,7 @@ def _make(
         try:
             value = next(made)
         except StopIteration:
-            raise UserCodeError(f"resource {key!r}: its function ended without a yield") from None
+            raise ResourceUnready(f"resource {key!r}: its function ended without a yield") from None
     return value
 
 
@@ -85,7 +124,7 @@ def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, 
             _tear_down(run, key, generator)
         except (KeyboardInterrupt, RunInterrupted) as interrupt:
             text = f"resource {key!r} was being torn down when the run was interrupted"
-            run.recorder.hold(EngineEvent(text=text, error=ErrorInfo.from_exception(interrupt)))
+            run.recorder.hold(EngineEvent(text=text, error=error_info(interrupt)))
             interrupts.append(interrupt)
     if interrupts:
         raise interrupts[0]
@@ -94,8 +133,10 @@ def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, 
 def _tear_down(run: RunContext, key: str, generator: Generator[Any, None, None]) -> None:
     try:
         with user_code_error_boundary(msg_fn=lambda: f"resource {key!r} could not be torn down"):
-            next(generator, None)
-            generator.close()
+            for _ in generator:
+                generator.close()
+                raise UserCodeError(f"resource {key!r}: its function yields more than once")
     except (FoldlogError, SystemExit) as error:
-        run.recorder.hold(EngineEvent(text=str(error), error=ErrorInfo.from_exception(error)))
-        logger.warning("run %s: %s", run.run_id, error)
+        text = clean(f"resource {key!r} was not torn down well: {described(error)}")
+        run.recorder.hold(EngineEvent(text=text, error=error_info(error)))
+        logger.warning("run %s: %s", run.run_id, text)

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from ..artifacts.io import InputContext, IOManager, OutputContext
-from ..definitions.inout import IO_MANAGER, NO_DEFAULT, UNSTATED, Out
+from ..definitions.inout import IO_MANAGER, NO_DEFAULT, UNSTATED, In, Out
 from ..definitions.names import fault
 from ..definitions.steps import AssetSource, CollectSource, ConfigSource, FanInSource, Step, StepInputDef
 from ..errors import UserCodeError
@@ -17,6 +17,7 @@ from .contexts import Resources, StepExecutionContext
 from .frontier import Instance, Ref
 from .run_context import RunContext
 from .types import PASSED, check_type, hands_on_nothing
+from .versions import version_read
 
 
 class Loader:
@@ -42,7 +43,11 @@ class Loader:
         return found
 
     def _value(self, given: StepInputDef) -> Any:
-        source = given.source
+        source, key = given.source, (self._instance.step.path, given.name)
+        if key in self._run.config.inputs:  # in place of steps that are not part of this run, or where none gives it
+            return self._run.config.inputs[key]
+        if not all(map(self._run.plan.gives, given.step_sources())):
+            return given.definition.default  # the plan made sure that there is one
         match source:
             case ConfigSource():
                 return self._configured(given, source)
@@ -58,12 +63,7 @@ class Loader:
                 return found
             case CollectSource():
                 return [self._load(given, ref) for ref in self._run.frontier.refs(self._instance, given)]
-        refs = self._run.frontier.refs(self._instance, given)
-        if refs:
-            return self._load(given, refs[0])
-        # The step that should give it is not part of this run: the plan made sure that something else does.
-        key = (self._instance.step.path, given.name)
-        return self._run.config.inputs.get(key, given.definition.default)
+        return self._load(given, self._run.frontier.refs(self._instance, given)[0])  # a step without it is not begun
 
     def _configured(self, given: StepInputDef, source: ConfigSource) -> Any:
         value = self._run.config.input(source)
@@ -90,6 +90,8 @@ class Loader:
         partitions = self._run.upstream_partitions(making.definition, asset)
         assets = self._run.job.assets
         spec = assets.spec_of(asset) if assets is not None else None
+        if partitions == ():
+            return _of_no_partitions(given.definition)
         maker = assets.maker.get(asset) if assets is not None else None
         if maker is not None and hands_on_nothing(maker.op.outs[maker.output_of(asset)].annotation):
             return None
@@ -166,18 +168,11 @@ class Loader:
             return
         asset = making.definition.inputs[given.name]
         partitions = self._run.upstream_partitions(making.definition, asset)
-        if partitions is not None and len(partitions) != 1:
-            return  # of many partitions there is no one version
-        partition = partitions[0] if partitions else None
-        text = asset.to_text()
-        if (own := self._run.data_versions.get((asset, partition))) is not None:
-            self.input_versions[text] = own
-            return
-        record = self._run.latest(asset, partition)
-        if record is not None:
-            self.input_versions[text] = record.event.fact.data_version or f"run {record.run_id}"
-            if record.position is not None:
-                self.input_positions[text] = record.position
+        read = version_read(self._run, asset, partitions)
+        if read.version is not None:
+            self.input_versions[asset.to_text()] = read.version
+        if read.position is not None:
+            self.input_positions[asset.to_text()] = read.position
 
 
 def io_manager(run: RunContext, key: str) -> IOManager:
@@ -213,6 +208,15 @@ def output_context(
     )
 
 
+def _of_no_partitions(definition: In) -> Any:
+    """The value of an asset of which no partition is wanted, as the day before the first: the input's default; without
+    one an empty dict, as of many partitions; or None, where its type takes that and no dict."""
+    if definition.has_default:
+        return definition.default
+    none_fits = check_type(definition.annotation, None).success
+    return None if none_fits and not check_type(definition.annotation, {}).success else {}
+
+
 def _hint(annotation: Any) -> Any:
     return Any if annotation is UNSTATED else annotation
 
@@ -225,7 +229,7 @@ class _LazyLog(logging.Logger):
     """The step's logger, made when somebody logs: few IO managers do."""
 
     def __init__(self, context: StepExecutionContext) -> None:
-        super().__init__("foldlog.io", logging.DEBUG)
+        super().__init__("io", logging.DEBUG)  # lines of `foldlog.` are not recorded
         self._context = context
 
     def handle(self, record: logging.LogRecord) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
-from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError, UserCodeError
-from ..events.errorinfo import ErrorInfo, clean
+from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError
+from ..events.errorinfo import clean
 from ..events.event import Fact
 from ..events.log import EngineEvent
 from ..events.run import (
@@ -27,14 +27,14 @@ from ..events.run import (
     RunStatus,
     RunSucceeded,
 )
-from ..reporting.lines import RunHandler
+from ..reporting.lines import RunHandler, step_here
 from ..reporting.planned import not_made
-from .boundary import described
+from .boundary import described, error_info
 from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated, interrupts_wait
 from .lost import at_work
-from .resources import ready_resources
+from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
@@ -104,9 +104,11 @@ def _captured_logging(run: RunContext, names: Sequence[str]) -> Iterator[None]:
     sources = [logging.getLogger(name or None) for name in names]
     for source in sources:
         source.addHandler(handler)
+    token = step_here.set((run.recorder, None))
     try:
         yield
     finally:
+        step_here.reset(token)
         for source in sources:
             source.removeHandler(handler)
 
@@ -131,14 +133,14 @@ def _seal(run: RunContext) -> None:
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
     outcomes = list(run.frontier.outcomes.values())
-    facts: list[Fact] = list(_left(run))
+    facts: list[Fact] = list(not_made(run.planned.left))  # none, if every step has told of its own
     if not failed:
         return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
     keys = tuple(one.step_key for one in failed)
     abandoned = sum(one is Outcome.ABANDONED for one in outcomes)
     behind = f"; {abandoned} behind them were not executed" if abandoned else ""
     text = f"{len(failed)} step{' has' if len(failed) == 1 else 's have'} failed: {', '.join(keys[:10])}{behind}"
-    first = ErrorInfo.from_exception(failed[0].error)
+    first = error_info(failed[0].error)
     return [
         *facts,
         EngineEvent(text=text),
@@ -147,42 +149,24 @@ def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
 
 
 def _broken(run: RunContext, error: BaseException) -> list[Fact]:
-    begun = bool(run.frontier.outcomes) or not isinstance(error, UserCodeError)
-    reason = FailureReason.RUN_EXCEPTION if begun else FailureReason.JOB_INITIALIZATION_FAILURE
+    unready = isinstance(error, ResourceUnready)
+    reason = FailureReason.JOB_INITIALIZATION_FAILURE if unready else FailureReason.RUN_EXCEPTION
     facts = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
-    return [*facts, RunFailed(reason=reason, error=ErrorInfo.from_exception(error))]
+    return [*facts, RunFailed(reason=reason, error=error_info(error))]
 
 
 def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
     facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
-    info = ErrorInfo.from_exception(interrupt)
+    info = error_info(interrupt)
     told = run.interruption.told()
     if told is not None and told.is_finished:  # somebody has ended it; the first end stands, and this is a note
         return [*facts, EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
     if told is RunStatus.CANCELING:
-        return [*facts, RunCanceled(reason=described(interrupt), error=info)]
+        return [*facts, RunCanceled(reason=clean(described(interrupt)), error=info)]
     if isinstance(interrupt, Terminated):
         return [*facts, RunFailed(reason=FailureReason.UNEXPECTED_TERMINATION, error=info)]
     return [
         RunCanceling(reason="the worker was interrupted"),
         *facts,
-        RunCanceled(reason=described(interrupt), error=info),
+        RunCanceled(reason=clean(described(interrupt)), error=info),
     ]
-
-
-def _left(run: RunContext) -> Iterator[Fact]:
-    """What was planned and not made, each with the reason."""
-    outcomes = {
-        asset: run.frontier.outcomes.get(key)
-        for key, step in run.plan.steps.items()
-        if step.node.making is not None
-        for asset in step.node.making.asset_keys
-    }
-    for made in run.planned.left:
-        match outcomes.get(made[0]):
-            case Outcome.SUCCESS | Outcome.SKIPPED:
-                yield from not_made([made], skipped=True)
-            case Outcome.ABANDONED:
-                yield from not_made([made], reason="UPSTREAM_FAILED_TO_MATERIALIZE")
-            case _:
-                yield from not_made([made], reason="FAILED_TO_MATERIALIZE")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -29,6 +29,9 @@ HELD_LIMIT = 1000  #: events that are held at most; more are recorded at once
 HELD_BYTES = 4 * 1024 * 1024  #: the same, of their bodies: an append has a limit, too
 
 
+Listener = Callable[[Event[Any]], None]  #: called with each event as it happens; what is held is not yet recorded
+
+
 class _Append(NamedTuple):
     """An append that is queued, and what it takes to queue it again."""
 
@@ -42,12 +45,15 @@ class _Append(NamedTuple):
 class Recorder:
     """Appends to one run, in the order of the calls. Thread-safe."""
 
-    def __init__(self, log: EventLog, writer: EventWriter, run_id: str, job_name: str) -> None:
+    def __init__(
+        self, log: EventLog, writer: EventWriter, run_id: str, job_name: str, listener: Listener | None = None
+    ) -> None:
         self.run_id = run_id
         self.job_name = job_name
         self.lost_lines = 0  #: log lines that could not be recorded
         self._log = log
         self._writer = writer
+        self._tell = listener or _nobody
         self._lock = threading.RLock()  #: so that what is queued, and counted, is so in one order
         self._held: list[Event[Any]] = []
         self._held_bytes = 0  #: of those that were checked
@@ -70,12 +76,13 @@ class Recorder:
         event = self.event(fact, step_key)
         size = sum(len(one.body) for one in self._log.prepare(self.run_id, [event]).records) if check else 0
         with self._lock:
-            if self._held_bytes + size > HELD_BYTES:
-                self.release()  # together they might be more than an append may hold
+            if self._held_bytes + size > HELD_BYTES:  # together they could be more than an append may be
+                self.release()
             self._held.append(event)
             self._held_bytes += size
             if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
                 self.release()
+        self._tell(event)
 
     def release(self) -> None:
         """Queue what is held, and do not wait for it."""
@@ -93,19 +100,23 @@ class Recorder:
         """
         with self._lock:
             waiting, self._unsettled = self._unsettled, []
+        events = [self.event(fact, step_key) for fact in facts]
         try:
             while waiting:  # before the next is queued: tried again behind it, they would change places
                 self._settle(waiting[0])
                 del waiting[0]
             with self._lock:
-                waiting.append(self._queue([self.event(fact, step_key) for fact in facts], expected))
-            return self._settle(waiting[0])
+                waiting.append(self._queue(events, expected))
+            receipt = self._settle(waiting[0])
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, UnavailableError):
                 del waiting[:1]  # refused for good
             with self._lock:
                 self._unsettled[:0] = waiting
             raise
+        for event in events:
+            self._tell(event)
+        return receipt
 
     def say(self, line: LogMessage, step_key: str | None = None) -> None:
         """Queue a line, behind what is held. Never raises: one that is not recorded is no reason to stop the work."""
@@ -115,6 +126,7 @@ class Recorder:
                 self.release()
                 self._writer.append(self.run_id, [event]).add_done_callback(self._count_loss)
                 self._queued += 1
+            self._tell(event)
         except Exception as trouble:
             self.lost_lines += 1
             logger.debug("run %s: a log line was not recorded: %s", self.run_id, trouble)
@@ -173,3 +185,7 @@ class Recorder:
 
 def _is_durable(future: Future[Receipt]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _nobody(event: Event[Any]) -> None:
+    """Nobody listens."""
