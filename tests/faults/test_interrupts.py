@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from foldlog import (
     ConflictError,
     Definitions,
     Event,
+    InMemoryIOManager,
     Instance,
     RetryPolicy,
     RunStatus,
@@ -57,10 +59,7 @@ def ctrl_c() -> None:
 def soon(number: int = signal.SIGINT, after_s: float = 0.2) -> None:
     """Have the main thread interrupted in a moment, whatever it waits for."""
 
-    def send() -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-
-    threading.Timer(after_s, send).start()
+    threading.Timer(after_s, signal.pthread_kill, (threading.main_thread().ident, number)).start()
 
 
 def told(instance: Instance, run_id: str = RUN) -> list[tuple[str, str | None]]:
@@ -453,3 +452,60 @@ def test_interrupts_wait_in_other_threads_changes_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [before]
+
+
+@pytest.mark.parametrize(("seed", "times"), [(1, 30), pytest.param(2, 400, marks=pytest.mark.long)])
+def test_at_any_moment(tmp_path: Path, seed: int, times: int) -> None:
+    """Many runs, each interrupted somewhere: none is left without its end, and nothing is recorded twice."""
+    dice = random.Random(seed)
+    chain = long_chain()
+    canceled = 0
+    with Instance.from_url(f"sqlite:///{tmp_path}/h?durability=process") as instance:
+        execute_job(chain, instance=instance)  # what is loaded on first use is loaded
+        for number in range(times):
+            timer = threading.Timer(dice.uniform(0, 0.06), ctrl_c_from_outside)
+            run_id = f"run-{number}"
+            try:
+                timer.start()
+                execute_job(chain, instance=instance, run_id=run_id)
+                timer.join()
+                time.sleep(0.05)
+            except KeyboardInterrupt:
+                canceled += 1
+            instance.writer.flush()
+            records = instance.log.read_shard(run_id).records
+            kinds = [(one.event.type, one.event.step_key) for one in records]
+            if not kinds:
+                continue  # before there was a run
+            assert kinds[-1][0] in ("RUN_SUCCESS", "RUN_CANCELED"), kinds
+            assert len([one for one in kinds if one[0] not in ("ENGINE_EVENT", "LOADED_INPUT")]) == len(
+                {one for one in kinds if one[0] not in ("ENGINE_EVENT", "LOADED_INPUT")}
+            ), kinds
+            begun = {key for kind, key in kinds if kind == "STEP_START"}
+            ended = {key for kind, key in kinds if kind in ("STEP_SUCCESS", "STEP_FAILURE")}
+            assert ended <= begun
+            assert len(begun - ended) <= 1
+        assert canceled > 5
+        assert instance.verify().ok
+
+
+def ctrl_c_from_outside() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def long_chain() -> Any:
+    @op
+    def begin() -> int:
+        return 0
+
+    @op
+    def add(n: int) -> int:
+        return n + 1
+
+    @job(resource_defs={"io_manager": InMemoryIOManager()})
+    def chain() -> None:
+        value = begin()
+        for number in range(30):
+            value = add.alias(f"add_{number}")(value)
+
+    return chain
