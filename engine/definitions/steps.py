@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from .graph import Collected, Each, FanIn, FromOutput, GraphDefinition, GraphInput, Node, Source
@@ -104,7 +105,7 @@ class Step:
     def outs(self) -> Mapping[str, Out]:
         return self.op.outs
 
-    @property
+    @cached_property
     def upstream(self) -> tuple[str, ...]:
         """Keys of the steps that it waits for."""
         given = (one.step_key for given in self.inputs for one in given.step_sources())
