@@ -97,6 +97,7 @@ __all__ = [
     "graph",
     "job",
     "materialize",
+    "materialize_partitions",
     "multi_asset",
     "op",
     "open_log",
@@ -118,7 +119,7 @@ if TYPE_CHECKING:
     from .engine.config.ref import InstanceRef, InstanceType
     from .engine.coordination import QueuedRunCoordinator, RunCoordinator, RunLauncher, Scheduler
     from .engine.definitions import partitions
-    from .engine.definitions.asset_decorators import asset, asset_check, multi_asset
+    from .engine.definitions.asset_decorators import asset, asset_check
     from .engine.definitions.assets import AssetCheckSpec, AssetDep, AssetIn, AssetOut, AssetSpec
     from .engine.definitions.config_class import Config, Secret
     from .engine.definitions.definitions import Definitions, define_asset_job
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from .engine.definitions.hook import failure_hook, success_hook
     from .engine.definitions.inout import DynamicOut, DynamicOutput, ExpectationResult, In, Nothing, Out, Output
     from .engine.definitions.job import job
+    from .engine.definitions.multi_asset import multi_asset
     from .engine.definitions.op import op
     from .engine.definitions.resource import resource
     from .engine.definitions.results import AssetCheckResult, MaterializeResult, ObserveResult
@@ -147,7 +149,7 @@ if TYPE_CHECKING:
     from .engine.events.asset import AssetKey
     from .engine.events.event import Event
     from .engine.events.run import RunStatus
-    from .engine.execute import execute_job, materialize, reexecute_job
+    from .engine.execute import execute_job, materialize, materialize_partitions, reexecute_job
     from .engine.execution.boundary import user_code_error_boundary
     from .engine.execution.contexts import HookContext, InitResourceContext, StepExecutionContext
     from .engine.execution.result import ExecutionResult
@@ -255,7 +257,8 @@ _HOME = {
     "graph": ".engine.definitions.graph",
     "job": ".engine.definitions.job",
     "materialize": ".engine.execute",
-    "multi_asset": ".engine.definitions.asset_decorators",
+    "materialize_partitions": ".engine.execute",
+    "multi_asset": ".engine.definitions.multi_asset",
     "op": ".engine.definitions.op",
     "open_log": ".engine.open",
     "partitions": ".engine.definitions",

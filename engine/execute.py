@@ -1,4 +1,5 @@
-"""The calls that execute jobs and assets, in this process: `execute_job`, `materialize`, `reexecute_job`.
+"""The calls that execute jobs and assets, in this process: `execute_job`, `materialize`,
+`materialize_partitions`, `reexecute_job`.
 
 Here an instance is made where none is given; what they do is in engine/execution.
 """
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from .definitions.asset_graph import Selection
     from .definitions.assets import AssetsDefinition, AssetSpec
     from .definitions.job import JobDefinition
+    from .execution.backfill import BackfillResult
     from .execution.in_process import StepReport
     from .execution.result import ExecutionResult
     from .instance import Instance
+    from .reporting.recorder import Listener
 
 
 def execute_job(
@@ -30,6 +33,7 @@ def execute_job(
     run_id: str | None = None,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Execute a job in this process, every event of it recorded; what came of it.
 
@@ -37,7 +41,8 @@ def execute_job(
     docs/definitions.md. `op_selection`: steps to execute, as `"*load"`, `["extract", "clean+"]`; `asset_selection`: the
     same of a job of assets. `resources`: in place of the job's own. `run_id`: a name of the caller's, else a new one.
     `raise_on_error`: raise what the first step failed with, when all is recorded; else see `result.error`.
-    `report`: called as steps begin and end.
+    `report`: called as steps begin and end, with key, `START`, `RETRY` or outcome, and seconds. `listener`: called with
+    each event of the run, log lines too, by the thread that records it.
 
     Raises UsageError, before anything is recorded, for a config, selection, partition or resource that does not fit;
     ConflictError if there is a run of that id. An interrupt (Ctrl-C) is recorded as a cancel, and passes on.
@@ -53,7 +58,9 @@ def execute_job(
         resources=resources or {},
         run_id=run_id,
     )
-    return execute(_or_ephemeral(instance), job, wanted, raise_on_error=raise_on_error, report=report)
+    return execute(
+        _or_ephemeral(instance), job, wanted, raise_on_error=raise_on_error, report=report, listener=listener
+    )
 
 
 def materialize(
@@ -68,6 +75,7 @@ def materialize(
     run_id: str | None = None,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Make assets in this process, with their checks. `assets`: all that are concerned, checks too; of these, those
     that `selection` names are made, and what lies upstream of them is loaded from what earlier runs have made.
@@ -86,7 +94,39 @@ def materialize(
         run_id=run_id,
         raise_on_error=raise_on_error,
         report=report,
+        listener=listener,
     )
+
+
+def materialize_partitions(
+    assets: Sequence[AssetsDefinition | AssetSpec],
+    partitions: Sequence[str],
+    *,
+    instance: Instance,
+    selection: Selection = "*",
+    resources: Mapping[str, Any] | None = None,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    title: str | None = None,
+    stop_on_failure: bool = False,
+) -> BackfillResult:
+    """Make many partitions of assets, a run each, in this order, recorded as a backfill; what came of each.
+
+    The result has `success`, `backfill_id`, `failed_partitions`, `runs` (each with `partition`, `run_id`, `status`,
+    `seconds`, `errors`) and `left`, the partitions that were not begun. A failed run keeps no other from being
+    executed, unless `stop_on_failure`. Its runs have the tag `foldlog/backfill`. An interrupt (Ctrl-C) is recorded as
+    a cancel of the run and of the backfill, and passes on; `instance.cancel_backfill` from elsewhere ends it after the
+    run that is under way. The other parameters as of `materialize`.
+
+    Raises UsageError, before anything is recorded, for a partition that there is not, and for what else does not fit.
+    """
+    from .definitions.definitions import ALL_ASSETS, Definitions
+    from .execution.backfill import run_backfill
+    from .execution.requests import Wanted
+
+    job = Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+    wanted = Wanted(run_config=run_config, tags=tags or {})
+    return run_backfill(instance, job, partitions, wanted, stop_on_failure=stop_on_failure, title=title)
 
 
 def reexecute_job(
@@ -103,6 +143,7 @@ def reexecute_job(
     assume_lost: bool = False,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Execute a job again: all of it, the steps of `step_selection`, or from where it failed.
 
@@ -125,10 +166,18 @@ def reexecute_job(
         run_id=run_id,
         assume_lost=assume_lost,
     )
-    return reexecute(instance, job, again, raise_on_error=raise_on_error, report=report)
+    return reexecute(instance, job, again, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
 def _or_ephemeral(instance: Instance | None) -> Instance:
     from .instance import Instance
 
-    return instance if instance is not None else Instance.ephemeral()
+    if instance is None:
+        return Instance.ephemeral()
+    if not isinstance(instance, Instance):
+        from .errors import UsageError
+
+        error = UsageError(f"instance is a {type(instance).__name__}, no Instance")  # not shown: it may be a URL
+        error.remedy = "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get()."
+        raise error
+    return instance

@@ -1,4 +1,4 @@
-"""The tour that `foldlog demo` gives: run the pipeline, look at what the log knows, lose the views, prove them.
+"""The tour that `foldlog demo` gives: execute the pipeline, look at what the log knows, lose the views, prove them.
 
 Everything shown is read from the log and its views; all numbers come from the measurements that lie beside this file.
 Not here: the pipeline (pipeline.py), the folder (home.py), the tables (engine/cli).
@@ -15,21 +15,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import foldlog
 
 from ..engine.cli.assets import print_assets
 from ..engine.cli.one_run import print_steps, print_trouble
 from ..engine.cli.progress import progress
 from ..engine.cli.runs import print_runs
-from ..engine.cli.show import say, table
+from ..engine.cli.show import Cell, say, table
 from ..engine.cli.verify import digests, print_verdict
+from ..engine.execution.result import ExecutionResult
 from ..engine.instance import Instance
 from . import pipeline
 from .home import TAG, Home, prepare
-from .weather import MalformedRow
 
-YEARS = range(2012, 2016)
-SOURCE = "seattle-weather.csv"
+YEARS = ("2012", "2013", "2014", "2015")
 GOOD, BAD = "2014/08/11,0.5,35.6,17.8,2.6,rain", '2014/08/11,0.5,"35,6",17.8,2.6,rain'
+
+
+class Told(NamedTuple):
+    """The ids of runs that the tour tells of."""
+
+    published: str
+    failed: str
 
 
 def tour(folder: Path, *, keep: bool = False) -> bool:
@@ -40,8 +49,7 @@ def tour(folder: Path, *, keep: bool = False) -> bool:
         say(f"{home.folder}{os.sep} was there from an earlier tour: {home.before}.")
     say(f"The tour works in {home.folder}{os.sep}; its log is {home.url}")
     with Instance.from_url(home.url) as instance:
-        done = _work(instance, home)
-        _look(instance, done)
+        _look(instance, home, _work(instance, home))
         before = digests(instance.verify())
     proved = _lose_and_prove(home, before)
     _farewell(home, time.monotonic() - began, proved)
@@ -51,53 +59,63 @@ def tour(folder: Path, *, keep: bool = False) -> bool:
 # -- the work ---------------------------------------------------------------------------------------------------------
 
 
-def _work(instance: Instance, home: Home) -> dict[str, str]:
+def _work(instance: Instance, home: Home) -> Told:
     """Six runs; the ids of two that are worth a look."""
-    delivery = _deliver(home.folder / "deliveries" / SOURCE)
-    tags = {TAG: "weather"}
-    _part(1, "A pipeline reports what it does")
+    deliveries = home.folder / "deliveries"
+    _deliver(deliveries)
+    _part(1, "A pipeline is executed")
     for year in YEARS:
-        pipeline.ingest(instance, delivery, year, home.folder, tags)
-    say(f"Ingested {delivery.name}, a run a year: {', '.join(map(str, YEARS))}.")
-    with _colleague(home.folder / "warehouse.db") as let_go:
-        published = pipeline.publish(
-            instance, YEARS, home.folder, tags, before_load=lambda attempt: let_go() if attempt > 1 else None
-        )
+        _execute(instance, home, "ingest", partition_key=year)
+    say(f"Ingested {pipeline.WHOLE}, a run a year: {', '.join(YEARS)}.")
+    with _colleague(home.folder / pipeline.DATABASE) as let_go:
+
+        def report(step: str, what: str, seconds: float) -> None:
+            if what == "RETRY":
+                let_go()
+
+        published = _execute(instance, home, "publish", report=report)
     say(f"Published days, months, records, a warehouse and a picture: {home.folder / 'seattle-weather.svg'}")
-    say("The warehouse was locked by another program, so the step `load` failed once and was tried again.")
-    corrected = _deliver_corrected(delivery)
-    run = _ingest_in_vain(instance, corrected, home, tags)
-    say(f"Then came {corrected.name}, saved by a spreadsheet that writes 35,6 for 35.6: that run failed.")
-    return {"published": published, "failed": run}
+    say("The warehouse was locked by another program, so the step that loads it failed once and was tried again.")
+    again = _deliver_again(deliveries, BAD)
+    failed = _execute(instance, home, "ingest", partition_key="2014")
+    if failed.success:
+        raise RuntimeError(f"{again} was taken although a row of it is malformed")
+    say(f"Then came {again.name}, saved by a spreadsheet that writes 35,6 for 35.6: that run failed.")
+    return Told(published.run_id, failed.run_id)
 
 
-def _deliver(path: Path) -> Path:
-    """The file of measurements, as if somebody had sent it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = resources.files(__package__).joinpath(SOURCE).read_text(encoding="utf-8")
-    path.write_text(text, encoding="utf-8")
-    return path
+def _execute(instance: Instance, home: Home, job: str, **options: Any) -> ExecutionResult:
+    """Execute a job of the pipeline in this process; a failure is told by the result, and recorded."""
+    return foldlog.execute_job(
+        pipeline.definitions.get_job(job),
+        instance=instance,
+        run_config={"resources": {"folder": {"config": {"path": str(home.folder)}}}},
+        tags={TAG: "weather"},
+        raise_on_error=False,
+        **options,
+    )
 
 
-def _deliver_corrected(delivery: Path) -> Path:
-    """A second delivery of 2014, with one row that a spreadsheet has spoiled: a decimal comma."""
-    header, *lines = delivery.read_text(encoding="utf-8").splitlines()
-    year = [BAD if line == GOOD else line for line in lines if line.startswith("2014/")]
-    if BAD not in year:
-        raise RuntimeError(f"{SOURCE} has no line {GOOD!r}")
-    path = delivery.with_name("seattle-2014-corrected.csv")
+def _deliver(deliveries: Path) -> None:
+    """The file of measurements, as if somebody had sent it; no other."""
+    shutil.rmtree(deliveries, ignore_errors=True)
+    deliveries.mkdir(parents=True)
+    (deliveries / pipeline.WHOLE).write_text(_measurements(), encoding="utf-8")
+
+
+def _deliver_again(deliveries: Path, row: str) -> Path:
+    """2014 once more, in a file of its own; `row` is how one of its days is written."""
+    header, *lines = _measurements().splitlines()
+    if GOOD not in lines:
+        raise RuntimeError(f"{pipeline.WHOLE} has no line {GOOD!r}")
+    year = [row if line == GOOD else line for line in lines if line.startswith("2014/")]
+    path = deliveries / "seattle-2014.csv"
     path.write_text("\n".join([header, *year]) + "\n", encoding="utf-8")
     return path
 
 
-def _ingest_in_vain(instance: Instance, delivery: Path, home: Home, tags: dict[str, str]) -> str:
-    """The id of the run, which fails."""
-    try:
-        pipeline.ingest(instance, delivery, 2014, home.folder, tags)
-    except MalformedRow:  # recorded by the run; a scheduler would go on with its other work
-        (record,) = instance.get_run_records(job_name="ingest", limit=1)
-        return record.run.run_id
-    raise RuntimeError(f"{delivery} was taken although a row of it is malformed")
+def _measurements() -> str:
+    return resources.files(__package__).joinpath(pipeline.WHOLE).read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -114,28 +132,60 @@ def _colleague(warehouse: Path) -> Iterator[Callable[[], None]]:
 # -- the look ---------------------------------------------------------------------------------------------------------
 
 
-def _look(instance: Instance, runs: dict[str, str]) -> None:
+def _look(instance: Instance, home: Home, told: Told) -> None:
     _part(2, "What ran")
     print_runs(instance.get_run_records(limit=6))
-    _part(3, f"The steps of the run that published, {runs['published'][:8]}")
-    print_steps(instance.get_run_steps(runs["published"]))
-    _part(4, f"Why run {runs['failed'][:8]} failed, from the log")
-    failures = instance.log.read_shard(runs["failed"], types=("STEP_FAILURE", "RUN_FAILURE")).records
+    _part(3, f"The steps of the run that published, {told.published[:8]}")
+    print_steps(instance.get_run_steps(told.published))
+    _part(4, f"Why run {told.failed[:8]} failed, from the log")
+    failures = instance.log.read_shard(told.failed, types=("STEP_FAILURE", "RUN_FAILURE")).records
     print_trouble(failures)
-    _part(5, "What there is now; what was made of 2014 before stays")
+    _mend(instance, home, told)
+    _part(6, "What there is now")
     print_assets(instance.get_asset_records())
+    say()
+    _print_partitions(instance)
     say()
     _print_records(instance)
 
 
+def _mend(instance: Instance, home: Home, told: Told) -> None:
+    """Have the delivery corrected, and go on where the run failed."""
+    _part(5, "The file is corrected; the run goes on where it failed")
+    path = _deliver_again(home.folder / "deliveries", GOOD)
+    job = pipeline.definitions.get_job("ingest")
+    result = foldlog.reexecute_job(job, told.failed, instance=instance, from_failure=True, raise_on_error=False)
+    if not result.success:
+        raise RuntimeError(f"{path} was refused although it is corrected") from result.error
+    print_steps(instance.get_run_steps(result.run_id))
+    (kept,) = set(job.steps) - set(result.step_outcomes)
+    say(f"Run {result.run_id[:8]} executed what had failed, and what lies behind it. What {kept} gave was loaded.")
+
+
+def _print_partitions(instance: Instance) -> None:
+    """The years of the asset that has some. The same rows have the same data version, whichever file they came in."""
+    say("The partitions of weather/raw:")
+    rows: list[list[Cell]] = []
+    for one in instance.get_asset_partitions(pipeline.RAW):
+        made = _latest(instance, pipeline.RAW, one.partition)
+        delivery = Path(made.metadata["delivery"].path).name
+        rows.append([one.partition, one.status, made.metadata["rows"], delivery, made.data_version])
+    table(("partition", "status", "rows#", "delivery", "data version"), rows)
+
+
 def _print_records(instance: Instance) -> None:
     """The record days, out of the metadata of the asset they are."""
-    made = instance.get_latest_materialization_event(pipeline.RECORDS)
-    if made is None:
-        raise RuntimeError(f"{pipeline.RECORDS} was not made")
-    days = made.event.fact.metadata["records"].records
+    days = _latest(instance, pipeline.RECORDS).metadata["records"].records
     say("The metadata of weather/records:")
     table(("record", "date", "value#"), [[day["record"], day["date"], f"{day['value']} {day['unit']}"] for day in days])
+
+
+def _latest(instance: Instance, asset: str, partition: str | None = None) -> Any:
+    """The fact that an asset, or a partition of it, was made the last time."""
+    made = instance.get_latest_materialization_event(asset, partition=partition)
+    if made is None:
+        raise RuntimeError(f"{asset} {partition or ''} was not made")
+    return made.event.fact
 
 
 # -- the proof --------------------------------------------------------------------------------------------------------
@@ -143,7 +193,7 @@ def _print_records(instance: Instance) -> None:
 
 def _lose_and_prove(home: Home, before: dict[str, str]) -> bool:
     """Delete the file of the views, fold it from the log again, and compare: with the log, and with what was there."""
-    _part(6, "Lose the views, and prove them")
+    _part(7, "Lose the views, and prove them")
     for path in home.history.glob("views.db*"):
         path.unlink()
     say(f"Deleted {home.history / 'views.db'}: every table shown above is gone. The log is all that is left.")

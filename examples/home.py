@@ -2,7 +2,8 @@
 
     HOME/history            the log and its views
          deliveries/ raw/   what came in, and what was kept of it
-         days.csv  warehouse.db  seattle-weather.svg
+         days.csv  months.csv  records.csv  warehouse.db  seattle-weather.svg
+         storage/           values that the pipeline keeps in no file of its own
          DEMO.txt           tells that the folder was made by the tour
 
 Not here: what is done in it (demo.py).
@@ -20,7 +21,10 @@ from ..engine.open import open_log
 
 MARK = "DEMO.txt"
 ABOUT = "Made by `foldlog demo`, which may delete it when it runs again. Nothing else should be kept here.\n"
-OWN = ("history", "deliveries", "raw", "days.csv", "warehouse.db", "seattle-weather.svg")
+OWN = (
+    *("history", "deliveries", "raw", "storage"),
+    *("days.csv", "months.csv", "records.csv", "warehouse.db", "seattle-weather.svg"),
+)
 TAG = "demo"  #: the tag that every run of the tour carries
 
 

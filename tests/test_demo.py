@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import foldlog
-from foldlog.examples import demo, home, pipeline, weather
+from foldlog.examples import demo, home, pipeline, tables, weather
 from foldlog.examples.picture import draw
 
 SOURCE = Path(demo.__file__).with_name("seattle-weather.csv")
@@ -114,6 +114,22 @@ def test_the_checks_find_what_they_look_for():
     assert weather.upside_down([*days, days[0]._replace(low_c=5.1)]) == [days[0]._replace(low_c=5.1)]
 
 
+def test_rows_come_back_as_they_were(tmp_path):
+    day = weather.Day(date(2013, 1, 1), 0.0, 5.0, -1.25, 2.0, "sun")
+    path = tmp_path / "new" / "days.csv"
+    for rows in ([day], weather.months([day]), weather.record_days([day])):
+        tables.write(path, rows)
+        back = tables.read(path)
+        assert back == rows
+        assert [type(value) for value in back[0]] == [type(value) for value in rows[0]]
+    with pytest.raises(ValueError, match="no rows for"):
+        tables.write(path, [])
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"no rows of this program have the columns \['a', 'b'\]"):
+        tables.read(path)
+    assert [one.name for one in path.parent.iterdir()] == ["days.csv"]
+
+
 def test_a_picture_needs_months():
     with pytest.raises(ValueError, match="no month"):
         draw([], [], place="Seattle")
@@ -130,6 +146,7 @@ def test_the_tour_tells_its_story(toured):
         "foldlog.examples.weather.MalformedRow: line 224: temp_max is '35,6', which is no number",
         "ValueError: could not convert string to float: '35,6'",
         "in read_days",
+        "What weather__delivery gave was loaded.",
         "identical: every view is what the log says",
         "The digests are those from before the views were deleted.",
         "runs --status FAILURE --url sqlite:///demo-home/history",
@@ -141,43 +158,71 @@ def test_the_tour_tells_its_story(toured):
 def test_the_runs_are_in_the_log(instance):
     runs = instance.get_run_records()
     assert [(run.run.job_name, run.run.status) for run in runs] == [
+        ("ingest", "SUCCESS"),
         ("ingest", "FAILURE"),
         ("publish", "SUCCESS"),
         *[("ingest", "SUCCESS")] * 4,
     ]
-    failed, published, *_ = runs
+    _, failed, published, *_ = runs
     assert failed.failure_class == "foldlog.examples.weather.MalformedRow"
     steps = {step.step_key: step for step in instance.get_run_steps(published.run.run_id)}
-    assert list(steps) == ["clean", "months", "records", "load", "report"]
-    assert (steps["load"].attempts, steps["load"].status) == (2, "SUCCESS")
-    assert steps["load"].error_class == "sqlite3.OperationalError"
+    assert set(steps) == set(pipeline.definitions.get_job("publish").steps)
+    assert {step.status for step in steps.values()} == {"SUCCESS"}
+    assert steps.pop("warehouse__months").attempts == 2
+    assert {step.attempts for step in steps.values()} == {1}
     (error,) = [one.event.fact.error for one in instance.logs(failed.run.run_id, types={"STEP_FAILURE"}).records]
     assert error.cause.class_name == "ValueError"
     assert any("read_days" in frame for frame in error.stack)
+    (retry,) = instance.logs(published.run.run_id, types={"STEP_UP_FOR_RETRY"}).records
+    assert retry.event.fact.error.class_name == "sqlite3.OperationalError"
+
+
+def test_the_run_went_on_where_it_failed(instance):
+    again, failed, *_ = instance.get_run_records()
+    assert again.run.parent_run_id == failed.run.run_id
+    assert again.run.tags["foldlog/partition"] == "2014"
+    behind = ["weather__raw", "weather__raw__no_missing_days", "weather__raw__low_not_above_high"]
+    assert [step.step_key for step in instance.get_run_steps(again.run.run_id)] == behind
+    before = {step.step_key: step.status for step in instance.get_run_steps(failed.run.run_id)}
+    assert before == {"weather__delivery": "SUCCESS", "weather__raw": "FAILURE"}
+    (loaded,) = instance.logs(again.run.run_id, types={"LOADED_INPUT"}).records[:1]
+    assert (loaded.event.fact.input_name, loaded.event.fact.upstream_step_key) == ("delivery", "weather__delivery")
 
 
 def test_the_assets_are_there(toured, instance):
     folder, _ = toured
     partitions = {one.partition: one.status for one in instance.get_asset_partitions(pipeline.RAW)}
-    assert partitions == {"2012": "MATERIALIZED", "2013": "MATERIALIZED", "2014": "FAILED", "2015": "MATERIALIZED"}
+    assert partitions == dict.fromkeys(demo.YEARS, "MATERIALIZED")
     rows = {}
     for year in partitions:
         made = instance.get_latest_materialization_event(pipeline.RAW, partition=year).event.fact
         rows[year] = made.metadata["rows"]
-        assert made.data_version
         assert (folder.parent / made.metadata["path"].path).exists()
     assert rows == {"2012": 366, "2013": 365, "2014": 365, "2015": 365}
-    days = instance.get_latest_materialization_event(pipeline.DAYS).event.fact.metadata
-    assert (days["rows"], days["corrected"], days["highest_c"], days["lowest_c"]) == (1461, 124, 35.6, -7.1)
-    months = instance.get_latest_materialization_event(pipeline.MONTHS).event.fact.metadata["months"]
-    assert len(months.records) == 48
-    checks = instance.get_asset_checks(pipeline.DAYS)
-    assert {one.check_name: one.status for one in checks} == {
-        "no_missing_days": "PASSED",
-        "low_not_above_high": "PASSED",
-    }
+    days = instance.get_latest_materialization_event(pipeline.DAYS).event.fact
+    metadata = days.metadata
+    assert (metadata["rows"], metadata["corrected"]) == (1461, 124)
+    assert (metadata["highest_c"], metadata["lowest_c"]) == (35.6, -7.1)
+    assert (days.code_version, days.input_data_versions) == ("2", {}), "of many partitions there is no one version"
+    months = instance.get_latest_materialization_event(pipeline.MONTHS).event.fact
+    assert len(months.metadata["months"].records) == 48
+    assert months.input_data_versions == {pipeline.DAYS: days.data_version}
+    for asset in (pipeline.RAW, pipeline.DAYS):
+        assert {one.check_name: one.status for one in instance.get_asset_checks(asset)} == {
+            "no_missing_days": "PASSED",
+            "low_not_above_high": "PASSED",
+        }
     with sqlite3.connect(folder / "warehouse.db") as warehouse:
         assert warehouse.execute("SELECT count(*), sum(days) FROM months").fetchone() == (48, 1461)
+
+
+def test_the_same_rows_have_the_same_data_version(instance):
+    made = instance.fetch_materializations(pipeline.RAW, limit=10).records
+    versions = [record.event.fact.data_version for record in made if record.event.fact.partition == "2014"]
+    assert len(versions) == 2
+    assert len(set(versions)) == 1, "2014 came in two files with the same rows"
+    with SOURCE.open(encoding="utf-8", newline="") as lines:
+        assert versions[0] == weather.data_version(weather.of_year(weather.read_days(lines), 2014))
 
 
 def test_the_picture_is_a_picture(toured, instance):
@@ -217,12 +262,12 @@ def test_a_second_tour_begins_anew_or_adds(tmp_path):
     assert "it was emptied (--keep adds to it instead)" in said[1]
     assert "its runs are kept, and new ones are added" in said[2]
     with foldlog.Instance.from_url(url) as instance:
-        assert instance.get_runs_count() == 12
+        assert instance.get_runs_count() == 14
         with instance.run("mine"):
             pass
     assert "which is none of the tour's; it would be deleted" in give(cwd=tmp_path, code=1)
     with foldlog.Instance.from_url(url) as instance:
-        assert instance.get_runs_count() == 13
+        assert instance.get_runs_count() == 15
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path):

@@ -29,6 +29,8 @@ _COLOURS = {"MATERIALIZED": "green", "PASSED": "green", "FAILED": "red", "MISSIN
 def command() -> None:
     """List assets, or show one with its metadata and partitions.
 
+    That is what the log knows; `foldlog asset` lists and makes the assets that code defines.
+
     Without a command, `list`: `foldlog assets --help` shows both, `foldlog assets list --help` the options. A key is
     written with slashes between its parts, as raw/orders.
     """

@@ -25,9 +25,9 @@ from .options import examples
 def command(home: Path, keep: bool) -> int:
     """Run a tour on real data: a weather pipeline and its log.
 
-    Four years of daily weather go through a pipeline that reports its runs, steps and assets. One step fails and is
-    tried again, one run fails for good. Then the views are thrown away, folded from the log once more, and proved to
-    be what they were. Takes some seconds; needs no network and no server.
+    Four years of daily weather go through a pipeline of assets. One step fails and is tried again; one run fails for
+    good, and when its file has been corrected, goes on where it failed. Then the views are thrown away, folded from
+    the log once more, and proved to be what they were. Takes some seconds; needs no network and no server.
 
     An earlier tour's folder is emptied first, unless --keep is given. A folder that something else has made is left
     alone. Ends with 0 only if the views were proved.

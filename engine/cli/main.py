@@ -26,6 +26,8 @@ COMMANDS = {
     "status": ("status", "Show what a log holds and how far its views are."),
     "runs": ("runs", "List runs, or show what happened in one."),
     "assets": ("assets", "List assets, or show one with its metadata and partitions."),
+    "job": ("job", "List the jobs that code defines, or execute one."),
+    "asset": ("asset", "List the assets that code defines, or make them."),
     "partitions": ("partitions", "List dynamic partitions, or the partitions of an asset."),
     "ticks": ("ticks", "List the ticks of schedules and sensors, the newest first."),
     "log": ("log", "Print the events of one run."),
@@ -50,7 +52,8 @@ For example:
 
 \b
 Exit codes: 0 done, 1 failed (the message says what to do),
-2 wrong usage, 3 verify, retry or doctor found something, 130 interrupted.
+2 wrong usage, 3 verify, retry or doctor found something, 130 interrupted,
+143 told to end.
 
 \b
 Begin with:

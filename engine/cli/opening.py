@@ -1,4 +1,4 @@
-"""Open the log or instance that a command works on, and never make one by mistake.
+"""Open the log or instance that a command works on, and never make one by mistake. Executing makes one by intent.
 
 A log is first opened for reading, which creates nothing. Only then is it opened for writing, for a reader that may
 write takes in what was committed and not yet ordered, and its answers hold every acknowledged event. Where this user
@@ -62,6 +62,23 @@ def existing_instance(target: Target, *, write: bool = False) -> Iterator[Instan
     with instance:
         _warn_of_waiting(instance)
         yield instance
+
+
+@contextmanager
+def executing_instance(target: Target) -> Iterator[Instance]:
+    """The instance that runs are recorded in; its log is made if there is none, for executing is writing."""
+    with _instance(target) as instance:
+        _warn_of_waiting(instance)
+        yield instance
+
+
+def log_exists(target: Target) -> bool:
+    """Whether there is a log at the URL; False too for a URL that is wrong, which opening tells."""
+    try:
+        _require(target)
+    except UsageError:
+        return False
+    return True
 
 
 def _warn_of_waiting(instance: Instance) -> None:

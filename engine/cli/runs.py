@@ -47,6 +47,8 @@ ORDERS = ("storage_id", "created", "updated", "started", "ended")
 def command() -> None:
     """List runs, or show what happened in one.
 
+    That is what the log knows; `foldlog job` lists and executes the jobs that code defines.
+
     Without a command, `list`: `foldlog runs --help` shows both, `foldlog runs list --help` the options.
     """
 

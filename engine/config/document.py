@@ -22,8 +22,16 @@ REMEDY = "Correct the line; docs/config.md has the whole file by example."
 TAG = "tag:yaml.org,2002:"
 
 
-def read(text: str, file: str) -> tuple[Any, Source]:
+def read(text: str, file: str, remedy: str = REMEDY) -> tuple[Any, Source]:
     """What the text says, and the line of each key. Raises UsageError, with line and column, for what is no YAML."""
+    try:
+        return _read(text, file)
+    except UsageError as error:
+        error.remedy = remedy
+        raise
+
+
+def _read(text: str, file: str) -> tuple[Any, Source]:
     source = Source(file, {})
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -39,9 +47,7 @@ def read(text: str, file: str) -> tuple[Any, Source]:
 
 
 def _no_yaml(problem: str) -> UsageError:
-    error = UsageError(f"{problem}: this is no YAML")
-    error.remedy = REMEDY
-    return error
+    return UsageError(f"{problem}: this is no YAML")
 
 
 class _Reading:

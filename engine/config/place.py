@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ..errors import UsageError
@@ -14,10 +15,20 @@ REMEDY: Final = "Correct the line; docs/config.md has the whole file by example.
 
 
 class Source(NamedTuple):
-    """A file that was read, and the line of each key in it, from 1."""
+    """A file that was read, or several, one over the other; and the line of each key in it, from 1."""
 
     file: str
     lines: dict[Path, int]
+    files: Mapping[Path, str] = MappingProxyType({})  #: of keys that are of another file
+
+    def over(self, under: Source) -> Source:
+        """Both together, where values of this one replace those of the other, mappings key by key."""
+        files = {path: under.files.get(path, under.file) for path in under.lines}
+        return Source(
+            self.file,
+            {**under.lines, **self.lines},
+            {path: file for path, file in files.items() if path not in self.lines},
+        )
 
 
 @dataclass(frozen=True)
@@ -40,19 +51,26 @@ class Place:
     @property
     def line(self) -> int | None:
         """Its line in the file; that of what it is inside, if it has none of its own."""
-        if self.source is None:
-            return None
-        for length in range(len(self.path), -1, -1):
-            if (line := self.source.lines.get(self.path[:length])) is not None:
-                return line
-        return None
+        known = self._known
+        return None if self.source is None or known is None else self.source.lines[known]
+
+    @property
+    def _known(self) -> Path | None:
+        """The path of what has a line: of this place, or of the nearest around it."""
+        lines = self.source.lines if self.source is not None else {}
+        return next(
+            (self.path[:length] for length in range(len(self.path), -1, -1) if self.path[:length] in lines), None
+        )
 
     @property
     def where(self) -> str:
         """`FILE:LINE`, `FILE`, or nothing, when it was read from no file."""
         if self.source is None:
             return ""
-        return self.source.file if self.line is None else f"{self.source.file}:{self.line}"
+        known = self._known
+        if known is None:
+            return self.source.file
+        return f"{self.source.files.get(known, self.source.file)}:{self.source.lines[known]}"
 
     @property
     def name(self) -> str:

@@ -79,9 +79,9 @@ def _schema(cls: type[Config], around: Around) -> dict[str, Field]:
     return schema
 
 
-def _refused(problem: str) -> UsageError:
+def _refused(problem: str, remedy: str = REMEDY) -> UsageError:
     error = UsageError(problem)
-    error.remedy = REMEDY
+    error.remedy = remedy
     return error
 
 
@@ -93,7 +93,7 @@ def _with_default(field: Field, default: Any, what: str) -> Field:
     try:
         check_value(field, default, Place(), Context())
     except UsageError as error:
-        raise _refused(f"{what}: its default does not fit: {error}") from None
+        raise _refused(f"{what}: its default does not fit: {error}", "Correct the default or the annotation.") from None
     return replace(field, default=default)
 
 

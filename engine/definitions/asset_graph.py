@@ -12,13 +12,14 @@ from functools import cached_property
 from typing import Any
 
 from ..config.place import meant
-from ..events.key import AssetCheckKey, AssetKey, AssetLike
-from .assets import AssetsDefinition, AssetSpec, Making, key_of
+from ..events.key import AssetCheckKey, AssetKey
+from .assets import AssetsDefinition, AssetSpec, Making
 from .graph import FromOutput, GraphDefinition, Node
 from .job import JobDefinition
 from .names import fault
 from .partitions import PartitionMapping, PartitionsDefinition, default_mapping
 from .selection import Selectable, select
+from .shown import shown
 
 Selection = str | AssetKey | AssetsDefinition | Sequence["str | AssetKey | AssetsDefinition"]
 
@@ -34,14 +35,19 @@ class AssetGraph:
     def of(cls, assets: Iterable[AssetsDefinition | AssetSpec], checks: Iterable[AssetsDefinition] = ()) -> AssetGraph:
         """Of all there are. Raises UsageError for what is no asset, for a key or a node that is there twice, for a
         check of what is not there, for a circle, and for partitions that nothing maps to each other."""
-        made, external = [], {}
+        made: list[AssetsDefinition] = []
+        external: dict[AssetKey, AssetSpec] = {}
         for one in (*assets, *checks):
             if isinstance(one, AssetSpec):
-                external[one.asset_key] = one
+                if external.setdefault(one.asset_key, one) is not one:
+                    raise fault(f"the asset {one.asset_key} is declared twice", "Take one AssetSpec away.")
             elif isinstance(one, AssetsDefinition):
                 made.append(one)
             else:
-                raise fault(f"{one!r:.80} is no asset", "Make it with @asset, @multi_asset, @asset_check or AssetSpec.")
+                raise fault(
+                    f"Definitions: assets holds {shown(one)}, which is no asset",
+                    "Make it with @asset, @multi_asset, @asset_check or AssetSpec; jobs belong into jobs=[...].",
+                )
         graph = cls(tuple(dict.fromkeys(made)), external)
         graph._check_unique()
         graph._check_circles()
@@ -116,17 +122,21 @@ class AssetGraph:
         checks: Collection[AssetCheckKey] | None = None,
         **options: Any,
     ) -> JobDefinition:
-        """The job that makes the assets selected, and evaluates their checks (`checks`: only these).
+        """The job that makes the assets selected, and evaluates their checks (`checks`: only these; with
+        an empty selection, nothing else).
 
         Raises UsageError for partitions that differ, and for a part of what can only be made together.
         """
-        keys = self.select(selection)  # type: ignore[arg-type]
-        makings = list(self._makings(keys, checks))
-        partitions = options.pop("partitions_def", None) or _partitions(name, makings)
+        only_checks = bool(checks) and not isinstance(selection, str | AssetKey | AssetsDefinition) and not selection
+        keys = [] if only_checks else self.select(selection)  # type: ignore[arg-type]
+        makings = list(self._makings(f"job {name!r}", keys, checks))
+        partitions = _partitions(name, makings, options.pop("partitions_def", None))
         graph = _graph(name, makings)
         return JobDefinition.of_graph(graph, name=name, partitions_def=partitions, assets=self, **options)
 
-    def _makings(self, keys: Sequence[AssetKey], checks: Collection[AssetCheckKey] | None) -> Iterator[Making]:
+    def _makings(
+        self, what: str, keys: Sequence[AssetKey], checks: Collection[AssetCheckKey] | None
+    ) -> Iterator[Making]:
         chosen = set(keys)
         for one in self.definitions:
             mine = tuple(key for key in one.specs if key in chosen)
@@ -138,7 +148,8 @@ class AssetGraph:
             if mine and len(mine) < len(one.specs) and not one.can_subset:
                 left = next(key for key in one.specs if key not in chosen)
                 raise fault(
-                    f"{one.node_name} makes {', '.join(map(str, one.specs))} together, and {left} is not selected",
+                    f"{what}: {one.node_name} makes {', '.join(map(str, one.specs))} together, and {left} is not "
+                    "selected",
                     "Select all of them, or declare it with can_subset=True.",
                 )
             yield Making(definition=one, asset_keys=mine, check_keys=looked_at)
@@ -151,8 +162,13 @@ class AssetGraph:
             for key in one.specs:
                 if key in keys:
                     raise fault(
-                        f"the asset {key} is made twice, by {keys[key].node_name} and {one.node_name}",
+                        f"the asset {key} is made twice, by {keys[key].made_by} and {one.made_by}",
                         "Give one another key.",
+                    )
+                if key in self.external:
+                    raise fault(
+                        f"the asset {key} is made by {one.made_by}, and declared by an AssetSpec as made elsewhere",
+                        "Take the AssetSpec away, or give one another key.",
                     )
                 keys[key] = one
             for check in one.checks:
@@ -162,7 +178,7 @@ class AssetGraph:
             if one.node_name in names:
                 raise fault(
                     f"two nodes are called {one.node_name!r}: {names[one.node_name].what} and {one.what}",
-                    "Give one another name.",
+                    "Give one another key or name.",
                 )
             names[one.node_name] = one
         known = {*keys, *self.external}
@@ -210,15 +226,21 @@ class AssetGraph:
 
 
 def _texts(selection: Any) -> Iterator[str]:
+    if not isinstance(selection, str | Iterable | AssetKey | AssetsDefinition):
+        raise fault(f"selection={selection!r:.80} selects no assets", "Write '*', 'raw/orders+', or a list of assets.")
     for one in [selection] if isinstance(selection, str | AssetKey | AssetsDefinition) else selection:
         if isinstance(one, AssetsDefinition):
             yield from (f'key:"{key.to_text()}"' for key in one.specs)
+        elif isinstance(one, str | AssetKey):
+            yield one if isinstance(one, str) else f'key:"{one.to_text()}"'
         else:
-            yield f'key:"{one.to_text()}"' if isinstance(one, AssetKey) else one
+            raise fault(f"selection holds {shown(one)}, which selects no assets", "Write a text, a key or an asset.")
 
 
-def _partitions(name: str, makings: Sequence[Making]) -> PartitionsDefinition | None:
-    found: dict[PartitionsDefinition, str] = {}
+def _partitions(
+    name: str, makings: Sequence[Making], stated: PartitionsDefinition | None
+) -> PartitionsDefinition | None:
+    found: dict[PartitionsDefinition, str] = {} if stated is None else {stated: "the job"}
     for one in makings:
         if one.definition.partitions_def is not None and one.asset_keys:
             found.setdefault(one.definition.partitions_def, str(one.asset_keys[0]))
@@ -260,8 +282,3 @@ def _graph(name: str, makings: Sequence[Making]) -> GraphDefinition:
             after=tuple(dict.fromkeys(after)) if one.asset_keys else (),
         )
     return GraphDefinition(name=name, nodes=nodes, dependencies=dependencies)
-
-
-def keys_of(assets: Iterable[AssetLike | AssetsDefinition]) -> list[AssetKey]:
-    """Keys, of whatever a user may write."""
-    return [key for one in assets for key in (one.keys if isinstance(one, AssetsDefinition) else (key_of(one),))]

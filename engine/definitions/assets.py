@@ -9,19 +9,22 @@ Not here: the decorators (asset_decorators.py), all assets of a program together
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import UsageError
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
-from ..events.metadata import to_metadata
-from .inout import IO_MANAGER, UNSTATED, In, Out
-from .names import check_name, check_tags, check_text, fault
+from .inout import IO_MANAGER, KEY_REMEDY, UNSTATED, In, Out
+from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
 from .op import OpDefinition
-from .partitions import PartitionMapping, PartitionsDefinition
+from .partitions import IdentityPartitionMapping, PartitionMapping, PartitionsDefinition, check_partitions
+from .shown import shown
 from .steps import AssetSource, ConfigSource, InputSource
 
 DEFAULT_GROUP = "default"
+KEYS = "Name an asset by its key, as 'raw/orders' or ['raw', 'orders'], or by its definition."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,10 @@ class AssetDep:
 
     key: AssetKey
     partition_mapping: PartitionMapping | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", key_of(self.key))
+        _check_mapping(f"AssetDep of {self.key}", self.partition_mapping)
 
     @classmethod
     def of(cls, given: AssetDep | AssetsDefinition | AssetSpec | AssetLike) -> AssetDep:
@@ -47,6 +54,10 @@ class AssetIn:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     input_manager_key: str | None = None  #: the resource that loads it, if not the one that keeps it
     partition_mapping: PartitionMapping | None = None
+
+    def __post_init__(self) -> None:
+        what = f"AssetIn of {self.key}" if self.key is not None else "AssetIn"
+        _check_mapping(what, self.partition_mapping)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,7 @@ class AssetCheckSpec:
     def __post_init__(self) -> None:
         check_name("asset check", self.name)
         object.__setattr__(self, "asset", key_of(self.asset))
+        object.__setattr__(self, "metadata", check_metadata(f"asset check {self.key}", self.metadata))
 
     @property
     def key(self) -> AssetCheckKey:
@@ -103,19 +115,15 @@ class AssetSpec:
         what = f"asset {key_of(self.key)}"
         check_text(what, "description", self.description)
         check_text(what, "code_version", self.code_version)
-        if self.partitions_def is not None and not isinstance(self.partitions_def, PartitionsDefinition):
-            raise fault(
-                f"{what}: partitions_def={self.partitions_def!r:.80} defines no partitions",
-                "Write DailyPartitionsDefinition('2026-01-01'), StaticPartitionsDefinition(['eu', 'us']) or another.",
-            )
-        if isinstance(self.deps, str | AssetKey):
-            raise fault(f"{what}: deps={self.deps!r} is one asset", f"Write deps=[{str(self.deps)!r}].")
+        check_partitions(what, self.partitions_def)
+        check_name(f"{what}: io_manager_key", self.io_manager_key, KEY_REMEDY)
         set_ = object.__setattr__
         set_(self, "key", key_of(self.key))
-        set_(self, "deps", tuple(AssetDep.of(one) for one in self.deps))
-        set_(self, "metadata", to_metadata(self.metadata))
+        set_(self, "deps", deps_of(what, self.deps))
+        set_(self, "metadata", check_metadata(what, self.metadata))
         set_(self, "tags", check_tags(what, self.tags))
-        set_(self, "group_name", check_name(f"{what}: group", self.group_name))
+        freeze(self)
+        set_(self, "group_name", check_name(f"{what}: group", self.group_name, "Give the group another name."))
 
     @property
     def asset_key(self) -> AssetKey:
@@ -136,10 +144,11 @@ class AssetsDefinition:
     can_subset: bool = False
 
     def __post_init__(self) -> None:
+        freeze(self)
         for key, spec in self.specs.items():
             for dep in spec.deps:
-                if AssetDep.of(dep).key == key and self.partitions_def is None:
-                    raise fault(f"asset {key} depends on itself: {key} -> {key}", "Take the dependency away.")
+                if AssetDep.of(dep).key == key:
+                    _check_own(key, AssetDep.of(dep), self.partitions_def)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function gives, for tests of it. Assets are put together by their keys, not by calls."""
@@ -161,7 +170,8 @@ class AssetsDefinition:
     def key(self) -> AssetKey:
         """The key of its only asset. Raises UsageError if there are several, or none."""
         if len(self.specs) != 1:
-            raise fault(f"{self.node_name} makes {len(self.specs)} assets", "Use .keys.")
+            made = ", ".join(map(str, self.specs)) or "no asset"
+            raise fault(f"{self.node_name} makes {made}, and one was meant", "Name it by its key, as 'raw/orders'.")
         return next(iter(self.specs))
 
     @property
@@ -172,6 +182,12 @@ class AssetsDefinition:
     def what(self) -> str:
         """What it is called in errors."""
         return f"asset {self.key}" if len(self.specs) == 1 else f"{self.node_name}"
+
+    @property
+    def made_by(self) -> str:
+        """Where its function is, for errors."""
+        name = getattr(self.op.fn, "__name__", self.node_name)
+        return f"{getattr(self.op.fn, '__module__', None) or '?'}.{name}"
 
     def upstream_of(self, key: AssetKey) -> list[AssetKey]:
         """What an asset of its own is made of: its declared dependencies; without any, every input."""
@@ -217,7 +233,40 @@ def key_of(given: Any) -> AssetKey:
         return given.key
     if isinstance(given, AssetSpec):
         return given.asset_key
-    return AssetKey.of(given)
+    if given is None or (callable(given) and not isinstance(given, AssetKey)):
+        raise fault(f"{shown(given)} is no asset", KEYS)
+    try:
+        return AssetKey.of(given)
+    except UsageError as error:
+        raise fault(str(error), KEYS) from None
+
+
+def deps_of(what: str, deps: Any) -> tuple[AssetDep, ...]:
+    """Dependencies, of whatever a user may write. Raises UsageError for one in place of a list."""
+    one = isinstance(deps, str | AssetKey | AssetDep | AssetsDefinition | AssetSpec)
+    if one or not isinstance(deps, Iterable):
+        name = str(AssetDep.of(deps).key) if one else "raw/orders"
+        raise fault(f"{what}: deps={shown(deps)} is no list of assets", f"Write deps=[{name!r}].")
+    return tuple(AssetDep.of(dep) for dep in deps)
+
+
+def _check_mapping(what: str, given: object) -> None:
+    if given is not None and not isinstance(given, PartitionMapping):
+        raise fault(
+            f"{what}: partition_mapping={given!r:.80} is no partition mapping",
+            "Write AllPartitionMapping(), TimeWindowPartitionMapping(start_offset=-1, end_offset=-1) or another.",
+        )
+
+
+def _check_own(key: AssetKey, dep: AssetDep, partitions: PartitionsDefinition | None) -> None:
+    """Raise UsageError for an asset that is made of itself, unless it is of other partitions."""
+    if partitions is None:
+        raise fault(f"asset {key} depends on itself: {key} -> {key}", "Take the dependency away.")
+    if dep.partition_mapping is None or isinstance(dep.partition_mapping, IdentityPartitionMapping):
+        raise fault(
+            f"asset {key} depends on itself: {key} -> {key}, the same partition of it",
+            "State the other partition: partition_mapping=TimeWindowPartitionMapping(start_offset=-1, end_offset=-1).",
+        )
 
 
 def key_with(prefix: str | Iterable[str] | None, given: AssetLike) -> AssetKey:
@@ -225,14 +274,14 @@ def key_with(prefix: str | Iterable[str] | None, given: AssetLike) -> AssetKey:
     key = key_of(given)
     if prefix is None:
         return key
+    if not isinstance(prefix, Iterable):
+        raise fault(f"{key}: key_prefix={prefix!r:.80} is no text", "Write key_prefix='raw', or ['raw', 'eu'].")
     before = (prefix,) if isinstance(prefix, str) else tuple(prefix)
-    return AssetKey((*before, *key.parts))
+    return key_of((*before, *key.parts))
 
 
 def node_name(key: AssetKey) -> str:
     """The name of an asset's node: its parts joined by `__`, other characters as `_`."""
-    import re
-
     name = re.sub(r"[^A-Za-z0-9_]", "_", "__".join(key.parts))[:100]
     return name if not name[0].isdigit() else f"_{name}"[:100]
 

@@ -7,96 +7,20 @@ Not here: the graph that comes of it (graph.py).
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from .handles import CollectedHandle, EachHandle, GraphInputHandle, MappedHandle, OutputHandle
 from .hook import HookDefinition, check_hooks
 from .names import check_name, check_tags, fault
-from .retry import RetryPolicy
+from .retry import RetryPolicy, check_retry_policy
+from .shown import shown
 
 if TYPE_CHECKING:
-    from .graph import Definition, Node, Source
-
-
-@dataclass(frozen=True)
-class OutputHandle:
-    """An output of a node, as a graph's function sees it. Hand it to other calls."""
-
-    node: str
-    output: str
-    is_dynamic: bool = False
-
-    def map(self, fn: Callable[[Any], Any]) -> Any:
-        """Of a dynamic output: `fn` is called once, with a handle that stands for each of its values; what it gives."""
-        if not self.is_dynamic:
-            raise fault(
-                f"{self.node}.{self.output} is no dynamic output, so there is nothing to map over",
-                "Declare it with out=DynamicOut(), and yield a DynamicOutput for each value.",
-            )
-        return _mapped(fn(MappedHandle(self.node, self.output)))
-
-    def collect(self) -> CollectedHandle:
-        """Of a dynamic output: a handle of the list of all its values."""
-        if not self.is_dynamic:
-            raise fault(
-                f"{self.node}.{self.output} is no dynamic output, so there is nothing to collect",
-                "Collect a dynamic output, or what .map() gave.",
-            )
-        return CollectedHandle(self.node, self.output)
-
-
-@dataclass(frozen=True)
-class MappedHandle:
-    """Each of the values of a dynamic output, inside of `.map`."""
-
-    node: str
-    output: str
-
-
-@dataclass(frozen=True)
-class EachHandle:
-    """What `.map` gave: an output of a node that there is one of for each value."""
-
-    node: str
-    output: str
-
-    def map(self, fn: Callable[[Any], Any]) -> Any:
-        """Go on with each: `fn` is called once, with this handle's value."""
-        return _mapped(fn(OutputHandle(self.node, self.output)))
-
-    def collect(self) -> CollectedHandle:
-        """A handle of the list of all, in the order in which the keys were yielded."""
-        return CollectedHandle(self.node, self.output)
-
-
-@dataclass(frozen=True)
-class CollectedHandle:
-    """The list of all values."""
-
-    node: str
-    output: str
-
-
-@dataclass(frozen=True)
-class GraphInputHandle:
-    """An input of the graph itself."""
-
-    name: str
-
-
-Handle = OutputHandle | MappedHandle | EachHandle | CollectedHandle | GraphInputHandle
-
-
-def _mapped(given: Any) -> Any:
-    if isinstance(given, OutputHandle):
-        return EachHandle(given.node, given.output)
-    if isinstance(given, tuple):
-        each = [_mapped(one) for one in given]
-        return type(given)(*each) if hasattr(given, "_fields") else tuple(each)
-    return given
+    from .graph import Definition, FromOutput, GraphInput, Node, Source
 
 
 class Composition:
@@ -105,6 +29,7 @@ class Composition:
     def __init__(self, what: str) -> None:
         self.what = what
         self.nodes: dict[str, Node] = {}
+        self._numbers: dict[str, int] = {}  #: of a definition that is used again
         self.dependencies: dict[tuple[str, str], Source] = {}
 
     def add(self, pending: PendingNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -125,16 +50,17 @@ class Composition:
         handles = [OutputHandle(name, output, out.is_dynamic) for output, out in definition.outs.items()]
         if not handles:
             return None
-        return handles[0] if len(handles) == 1 else namedtuple(f"{name}_outputs", definition.outs)(*handles)  # type: ignore[arg-type]
+        return handles[0] if len(handles) == 1 else namedtuple(f"{name}_outputs", definition.outs)(*handles)
 
     def _name(self, pending: PendingNode) -> str:
         if pending.name is not None:
             if pending.name in self.nodes:
                 raise fault(f"{self.what} has two nodes called {pending.name!r}", "Give one of them another alias.")
             return pending.name
-        name, number = pending.definition.name, 2
+        name = own = pending.definition.name
         while name in self.nodes:
-            name, number = f"{pending.definition.name}_{number}", number + 1
+            self._numbers[own] = self._numbers.get(own, 1) + 1
+            name = f"{own}_{self._numbers[own]}"
         return name
 
     def _bound(
@@ -143,8 +69,8 @@ class Composition:
         names = list(definition.ins)
         if len(args) > len(names):
             raise fault(
-                f"{what} is given {len(args)} values, and takes {len(names)} ({', '.join(names) or 'none'})",
-                "Context, configuration and resources are not handed over in a graph; only inputs are.",
+                f"{what} is given {len(args)} input{'s' * (len(args) > 1)}, and takes {', '.join(names) or 'none'}",
+                "Hand over inputs only: context, configuration and resources come by themselves.",
             )
         bound = dict(zip(names, args, strict=False))
         for name, given in kwargs.items():
@@ -167,12 +93,9 @@ class PendingNode:
 
     definition: Definition
     name: str | None = None
-    tags: Mapping[str, str] = ()  # type: ignore[assignment]
+    tags: Mapping[str, str] = field(default_factory=dict)
     hooks: frozenset[HookDefinition] = frozenset()
     retry_policy: RetryPolicy | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tags", dict(self.tags))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         composition = current()
@@ -184,7 +107,7 @@ class PendingNode:
         return composition.add(self, args, kwargs)
 
     def alias(self, name: str) -> PendingNode:
-        return replace(self, name=check_name("alias", name))
+        return replace(self, name=check_name("alias", name, "Give it another alias."))
 
     def tag(self, tags: Mapping[str, str]) -> PendingNode:
         return replace(self, tags={**self.tags, **check_tags(self.definition.name, tags)})
@@ -193,11 +116,7 @@ class PendingNode:
         return replace(self, hooks=self.hooks | check_hooks(self.definition.name, hooks))
 
     def with_retry_policy(self, policy: RetryPolicy) -> PendingNode:
-        if not isinstance(policy, RetryPolicy):
-            raise fault(
-                f"{self.definition.name}: {policy!r:.80} is no RetryPolicy", "Write RetryPolicy(max_retries=3)."
-            )
-        return replace(self, retry_policy=policy)
+        return replace(self, retry_policy=check_retry_policy(self.definition.name, "retry_policy", policy))
 
 
 _current: ContextVar[Composition | None] = ContextVar("foldlog_composition", default=None)
@@ -234,7 +153,7 @@ def source_of(what: str, given: Any) -> Source:
         case OutputHandle(node, output):
             raise fault(
                 f"{what} is given the dynamic output {node}.{output} as it is",
-                f"Write {node}().map(...) for a step each, or .collect() for the list of all.",
+                "Write .map(...) behind it for a step each, or .collect() for the list of all.",
             )
         case MappedHandle(node, output):
             return Each(node, output)
@@ -248,12 +167,37 @@ def source_of(what: str, given: Any) -> Source:
         case GraphInputHandle(name):
             return GraphInput(name)
         case list() | tuple() if given and not hasattr(given, "_fields"):
-            sources = tuple(source_of(f"{what}[{number}]", one) for number, one in enumerate(given))
-            return FanIn(sources)  # type: ignore[arg-type]  # a list within a list is refused by FanIn
-    problem = f"{what} is given {given!r:.80}, which is not what another call gave"
-    if hasattr(given, "_fields"):
-        problem = f"{what} is given all outputs of a node at once: {', '.join(given._fields)}"
-        raise fault(problem, f"Take one of them, as .{given._fields[0]}.")
+            return FanIn(tuple(_in_list(f"{what}[{number}]", one) for number, one in enumerate(given)))
+        case tuple() if given:
+            raise fault(
+                f"{what} is given all outputs of a node at once: {', '.join(getattr(given, '_fields', ()))}",
+                f"Take one of them, as .{getattr(given, '_fields', ('result',))[0]}.",
+            )
+        case list() | tuple():
+            raise fault(f"{what} is given an empty list", "Leave it out, and give the input a default of [].")
+        case None:
+            raise fault(
+                f"{what} is given None: nothing, or what a call gave that has no output",
+                "Give that op an output; to only wait for it, declare ins={'start': In(Nothing)} and an output there.",
+            )
+        case _ if callable(given):
+            raise fault(
+                f"{what} is given {shown(given)}, which is not called", "Call it there, and hand over what it gives."
+            )
     raise fault(
-        problem, "A plain value belongs into the run config (ops: NAME: inputs:), a default, or an op that returns it."
+        f"{what} is given {shown(given)}, which is not what another call gave",
+        "A plain value belongs into the run config (ops: NAME: inputs:), a default, or an op that returns it.",
     )
+
+
+def _in_list(what: str, given: Any) -> FromOutput | GraphInput:
+    from .graph import FromOutput, GraphInput
+
+    found = source_of(what, given)
+    if not isinstance(found, FromOutput | GraphInput):
+        many = "a list" if isinstance(given, list | tuple | CollectedHandle) else "each of many values"
+        raise fault(
+            f"{what} is itself {many}; a list holds one output of a step each",
+            "Hand it over as an input of its own, or return it from an op first.",
+        )
+    return found

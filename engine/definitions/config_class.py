@@ -37,7 +37,7 @@ class ConfigMeta(msgspec.StructMeta):
             raise UsageError(f"{name}: a Config is frozen and keyword-only; leave `frozen` and `kw_only` out")
         made = super().__new__(mcls, name, bases, namespace, **options)
         if texts := [text for text in namespace.get("__annotations__", {}).values() if isinstance(text, str)]:
-            _NAMED[made] = {name: made, **_named(texts, sys._getframe(1))}
+            _NAMED[made] = {name: made, **local_names(texts, sys._getframe(1))}
         return made
 
 
@@ -111,8 +111,8 @@ def _holds_mark(hint: Any) -> bool:
     )
 
 
-def _named(texts: list[str], frame: FrameType) -> dict[str, Any]:
-    """What the annotations name among the local names of the scopes around a class statement, the innermost first."""
+def local_names(texts: list[str], frame: FrameType) -> dict[str, Any]:
+    """What the annotations name among the local names of the scopes around a definition, the innermost first."""
     words = {word for text in texts for word in _WORD.findall(text)}
     found: dict[str, Any] = {}
     scope: FrameType | None = frame

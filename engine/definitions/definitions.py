@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from ..config.place import meant
@@ -14,7 +16,8 @@ from .hook import HookDefinition
 from .job import JobDefinition
 from .names import check_name, fault
 from .partitions import PartitionsDefinition
-from .resource import ResourceDefinition, check_resources, in_order, missing, used_by
+from .resource import ResourceDefinition, check_resources, in_order, missing, used_by, used_by_op
+from .shown import shown
 
 ALL_ASSETS = "__ASSET_JOB"  #: the job of assets that no job names
 
@@ -55,7 +58,12 @@ def define_asset_job(
         "partitions_def": partitions_def,
         "description": description,
     }
-    given = {key: value for key, value in options.items() if value is not None}
+    # The job is made later, by Definitions: what the caller does to these mappings until then must not matter.
+    given = {
+        key: deepcopy(value) if isinstance(value, dict) else value
+        for key, value in options.items()
+        if value is not None
+    }
     return UnresolvedAssetJob(name=check_name("job", name), selection=selection, options=given)
 
 
@@ -75,19 +83,18 @@ class Definitions:
         resources: Mapping[str, Any] | None = None,
     ) -> None:
         self.resources: Mapping[str, ResourceDefinition] = check_resources("Definitions", resources)
-        self.asset_graph = AssetGraph.of(assets, asset_checks)
+        self.asset_graph = AssetGraph.of(_several("assets", assets), _several("asset_checks", asset_checks))
         self._jobs: dict[str, JobDefinition] = {}
-        for one in jobs:
+        for one in _several("jobs", jobs):
             self._add(one)
         for job in self._jobs.values():
             self._check_resources(job)
-        if self.asset_graph.specs or self.asset_graph.checks:
-            self._check_asset_resources()
+        self._check_own_resources()
 
     @property
     def jobs(self) -> Mapping[str, JobDefinition]:
         """The jobs by name."""
-        return self._jobs
+        return MappingProxyType(self._jobs)
 
     def get_job(self, name: str) -> JobDefinition:
         """The job of a name. Raises UsageError if there is none."""
@@ -110,7 +117,8 @@ class Definitions:
             job = one.with_resources(self._with_default())
         else:
             raise fault(
-                f"Definitions: {one!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job()."
+                f"Definitions: jobs holds {shown(one)}, which is no job",
+                "Make it with @job, graph.to_job() or define_asset_job().",
             )
         if job.name in self._jobs:
             raise fault(f"Definitions: two jobs are called {job.name!r}", "Give one another name.")
@@ -120,20 +128,22 @@ class Definitions:
         return {**self.resources}
 
     def _check_resources(self, job: JobDefinition) -> None:
-        given = {**job.resource_defs, **{key: DEFAULT for key in DEFAULTS if key not in job.resource_defs}}
-        for key, by in used_by(job.steps.values()):
+        given = {**dict.fromkeys(DEFAULTS, DEFAULT), **job.resource_defs}
+        for key, by in used_by(job, job.steps):
             if key not in given:
                 raise missing(f"job {job.name!r}", key, given, by=by)
         in_order(f"job {job.name!r}", given, given)
 
-    def _check_asset_resources(self) -> None:
-        for one in self._makers():
-            for key in sorted(one.op.required_resource_keys):
-                if key not in self.resources and key not in DEFAULTS:
-                    raise missing("Definitions", key, self.resources, by=one.what)
-
-    def _makers(self) -> Iterator[AssetsDefinition]:
-        yield from self.asset_graph.definitions
+    def _check_own_resources(self) -> None:
+        given = {**dict.fromkeys(DEFAULTS, DEFAULT), **self.resources}
+        for one in self.asset_graph.definitions:
+            for key, by in used_by_op(one.op, sorted(one.op.hooks, key=lambda hook: hook.name), one.what):
+                if key not in given:
+                    raise missing("Definitions", key, given, by=by)
+            for name, one_in in one.op.ins.items():
+                if one_in.input_manager_key not in (None, *given):
+                    raise missing("Definitions", str(one_in.input_manager_key), given, by=f"{one.what}.{name}")
+        in_order("Definitions", given, self.resources)
 
     @cached_property
     def is_empty(self) -> bool:
@@ -142,6 +152,12 @@ class Definitions:
 
     def __repr__(self) -> str:
         return f"<Definitions {len(self._jobs)} jobs, {len(self.asset_graph.specs)} assets>"
+
+
+def _several(argument: str, given: Any) -> Iterable[Any]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise fault(f"Definitions: {argument}={shown(given)} is no list", f"Write {argument}=[...].")
+    return given
 
 
 DEFAULTS = ("io_manager",)  #: resources that execution provides where nobody does

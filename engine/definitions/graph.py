@@ -12,20 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ..config.place import meant
-from .composition import (
-    CollectedHandle,
-    EachHandle,
-    GraphInputHandle,
-    OutputHandle,
-    PendingNode,
-    compose,
-    composing,
-    current,
-)
+from .composition import PendingNode, compose, composing, current
+from .handles import CollectedHandle, EachHandle, GraphInputHandle, OutputHandle
 from .hook import HookDefinition
 from .inout import NO_DEFAULT, RESULT, UNSTATED, In, Out
-from .names import check_name, check_text, fault
+from .names import check_output_name, check_text, fault, freeze, name_of
 from .retry import RetryPolicy
+from .shown import shown
+from .signature import CONFIG, CONTEXT, check_plain
 
 if TYPE_CHECKING:
     from .assets import Making
@@ -71,14 +65,6 @@ class FanIn:
 
     sources: tuple[FromOutput | GraphInput, ...]
 
-    def __post_init__(self) -> None:
-        for one in self.sources:
-            if not isinstance(one, FromOutput | GraphInput):
-                raise fault(
-                    f"a list of handles holds {type(one).__name__.lower()} {one}",
-                    "Collect it by itself, or return it from an op; a list takes plain outputs.",
-                )
-
 
 Source: TypeAlias = FromOutput | Each | Collected | GraphInput | FanIn
 
@@ -95,6 +81,9 @@ class Node:
     making: Making | None = None  #: the assets and checks that it makes, if it does
     after: tuple[str, ...] = ()  #: nodes that must have succeeded before, though they give it nothing
 
+    def __post_init__(self) -> None:
+        freeze(self)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GraphDefinition:
@@ -109,6 +98,7 @@ class GraphDefinition:
     description: str | None = None
 
     def __post_init__(self) -> None:
+        freeze(self)
         for (name, input_name), source in self.dependencies.items():
             self._check(name, input_name, source)
         for output, source in self.results.items():
@@ -160,7 +150,9 @@ class GraphDefinition:
     def _check_output(self, what: str, source: FromOutput | Each | Collected) -> None:
         if source.node not in self.nodes:
             raise fault(
-                f"{what}: there is no node {source.node!r}{meant(source.node, self.nodes)}", "Correct the name."
+                f"{what} comes from {source.node}.{source.output}, and there is no node "
+                f"{source.node!r}{meant(source.node, self.nodes)}",
+                "Call it inside of this graph; what a call in another graph gave cannot be taken.",
             )
         if source.output not in (outs := self.nodes[source.node].definition.outs):
             raise fault(
@@ -203,16 +195,20 @@ def make_graph(
     description: str | None = None,
 ) -> GraphDefinition:
     """The graph that a function wires; `kind`: what the user calls it, for errors."""
-    name = check_name(kind, name if name is not None else getattr(fn, "__name__", None))
+    name = name_of(kind, name, fn)
     what = f"{kind} {name!r}"
+    check_plain(what, fn, "it only wires ops, which do the work")
+    if inspect.isgeneratorfunction(fn):
+        raise fault(f"{what} has a yield", "Return one handle, or a dict of handles by name.")
     ins = {one: _graph_in(what, parameter) for one, parameter in inspect.signature(fn).parameters.items()}
     with composing(what) as composition:
         returned = fn(**{one: GraphInputHandle(one) for one in ins})
     results = dict(_results(what, returned))
-    stated = {RESULT: out} if isinstance(out, Out) else dict(out or {})
+    stated = _stated(what, out)
     if unknown := set(stated) - set(results):
         raise fault(
-            f"{what}: out has {sorted(unknown)[0]!r}, which it does not return", "Return a dict by those names."
+            f"{what}: out has {sorted(unknown)[0]!r}, which it does not return (it returns: {', '.join(results)})",
+            "Return a dict by those names.",
         )
     if not composition.nodes:
         raise fault(f"{what} calls no op", "Call at least one op or graph inside of it.")
@@ -227,9 +223,21 @@ def make_graph(
     )
 
 
+def _stated(what: str, out: Any) -> dict[str, Out]:
+    given = {RESULT: out} if isinstance(out, Out) else {} if out is None else out
+    if not isinstance(given, Mapping) or not all(isinstance(one, Out) for one in given.values()):
+        raise fault(f"{what}: out={shown(out)} is no Out", "Write out=Out(int), or out={'rows': Out()}.")
+    return dict(given)
+
+
 def _graph_in(what: str, parameter: inspect.Parameter) -> In:
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
         raise fault(f"{what}: the parameter {parameter} has no name to bind to", "Name each input.")
+    if parameter.name in (CONTEXT, CONFIG):
+        raise fault(
+            f"{what}: it has a parameter `{parameter.name}`, and its function is called once, when it is defined",
+            f"Write `{parameter.name}` as a parameter of an op; those of a graph are its inputs.",
+        )
     default = NO_DEFAULT if parameter.default is parameter.empty else parameter.default
     return In(UNSTATED, default=default)
 
@@ -240,17 +248,26 @@ def _results(what: str, returned: Any) -> Iterator[tuple[str, FromOutput | Colle
     for name, handle in returned.items() if isinstance(returned, dict) else [(RESULT, returned)]:
         match handle:
             case OutputHandle(node, output):
-                yield check_name(f"{what}: output", name), FromOutput(node, output)
+                yield check_output_name(what, name), FromOutput(node, output)
             case CollectedHandle(node, output):
-                yield check_name(f"{what}: output", name), Collected(node, output)
+                yield check_output_name(what, name), Collected(node, output)
             case EachHandle(node, output):
                 raise fault(
                     f"{what} returns what .map() gave as it is: {node}.{output}",
                     "Return its .collect(), the list of all.",
                 )
+            case GraphInputHandle(one):
+                raise fault(
+                    f"{what} returns its input {one!r} as it is", "Whoever calls it has that; return what a call gave."
+                )
+            case tuple() if hasattr(handle, "_fields"):
+                raise fault(
+                    f"{what} returns all outputs of a node at once: {', '.join(handle._fields)}",
+                    "Return a dict of handles by name; ._asdict() makes one.",
+                )
             case _:
                 raise fault(
-                    f"{what} returns {handle!r:.80}, which is not what a call in it gave",
+                    f"{what} returns {shown(handle)}, which is not what a call in it gave",
                     "Return one handle, or a dict of handles by name.",
                 )
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from .names import check_keys, check_name, fault
+from .names import check_keys, fault, name_of
+from .shown import shown
 
 When = Literal["success", "failure"]
 
@@ -61,7 +62,7 @@ def failure_hook(
 
 def _hook(when: When, fn: Callable[..., Any] | None, name: str | None, keys: Iterable[str] | None) -> Any:
     def made(fn: Callable[..., Any]) -> HookDefinition:
-        called = check_name("hook", name if name is not None else getattr(fn, "__name__", None))
+        called = name_of(f"{when}_hook", name, fn)
         required = check_keys(f"hook {called!r}", "required_resource_keys", keys)
         return HookDefinition(name=called, when=when, fn=fn, required_resource_keys=required)
 
@@ -70,12 +71,16 @@ def _hook(when: When, fn: Callable[..., Any] | None, name: str | None, keys: Ite
 
 def check_hooks(what: str, hooks: Iterable[HookDefinition] | None) -> frozenset[HookDefinition]:
     """The hooks as a set. Raises UsageError for what is none, and for two of one name."""
-    found = frozenset(hooks or ())
-    for one in found:
+    if hooks is not None and (isinstance(hooks, str) or not isinstance(hooks, Iterable)):
+        name = hooks.name if isinstance(hooks, HookDefinition) else "tell"
+        raise fault(f"{what}: hooks={shown(hooks)} is no set of hooks", f"Write hooks={{{name}}}.")
+    given = list(hooks or ())
+    for one in given:
         if not isinstance(one, HookDefinition):
             raise fault(
-                f"{what}: hooks holds {one!r:.80}, which is no hook", "Make it with @success_hook or @failure_hook."
+                f"{what}: hooks holds {shown(one)}, which is no hook", "Make it with @success_hook or @failure_hook."
             )
+    found = frozenset(given)
     if len({one.name for one in found}) != len(found):
         raise fault(f"{what}: two of its hooks have one name", "Give each a name of its own.")
     return found

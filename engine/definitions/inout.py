@@ -12,6 +12,7 @@ from .names import check_name, check_text, fault
 MAPPING_KEY = re.compile(r"[A-Za-z0-9_.=+@-]{1,100}")  #: it stands in brackets in step keys, and in names of files
 RESULT = "result"  #: the name of an output that was given none
 IO_MANAGER = "io_manager"
+KEY_REMEDY = "Write the key of a resource."
 
 
 class _Marker:
@@ -43,9 +44,14 @@ class In:
     default: Any = field(default=NO_DEFAULT, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
-    input_manager_key: str | None = field(
-        default=None, kw_only=True
-    )  #: the resource that loads it, if not its output's
+    #: the resource that loads it, if not its output's
+    input_manager_key: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.input_manager_key is not None:
+            check_name("In: input_manager_key", self.input_manager_key, KEY_REMEDY)
+        check_text("In", "description", self.description)
+        object.__setattr__(self, "metadata", _for_manager("In", self.metadata))
 
     @property
     def has_default(self) -> bool:
@@ -70,8 +76,10 @@ class Out:
     is_dynamic = False
 
     def __post_init__(self) -> None:
-        check_name("Out: io_manager_key", self.io_manager_key)
+        check_name("Out: io_manager_key", self.io_manager_key, KEY_REMEDY)
         check_text("Out", "description", self.description)
+        check_text("Out", "code_version", self.code_version)
+        object.__setattr__(self, "metadata", _for_manager("Out", self.metadata))
 
     @property
     def is_nothing(self) -> bool:
@@ -80,6 +88,13 @@ class Out:
     def with_annotation(self, annotation: Any) -> Out:
         """The same, with this type if it states none."""
         return replace(self, annotation=annotation) if self.annotation is UNSTATED else self
+
+
+def _for_manager(what: str, metadata: Any) -> dict[str, Any]:
+    """What is told to an IO manager: any values, as they are, for none of it is stored."""
+    if not isinstance(metadata, Mapping):
+        raise fault(f"{what}: metadata={metadata!r:.80} is no mapping", "Write metadata={'table': 'orders'}.")
+    return dict(metadata)
 
 
 class DynamicOut(Out):

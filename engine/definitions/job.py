@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from ..events.key import AssetKey
-from ..events.metadata import to_metadata
+from .flatten import flatten
 from .graph import GraphDefinition, make_graph
 from .hook import HookDefinition, check_hooks
-from .names import check_name, check_tags, check_text, fault
+from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
 from .resource import ResourceDefinition, check_resources
-from .retry import RetryPolicy
-from .steps import Step, flatten
+from .retry import RetryPolicy, check_retry_policy
+from .steps import Step
 
 if TYPE_CHECKING:
     from .asset_graph import AssetGraph
@@ -35,6 +36,9 @@ class JobDefinition:
     partitions_def: PartitionsDefinition | None = None
     description: str | None = None
     assets: AssetGraph | None = field(default=None, repr=False)  #: all assets that are known, if it makes some
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def of_graph(
@@ -61,14 +65,26 @@ class JobDefinition:
         return cls(
             name=name,
             graph=graph,
-            steps=flatten(graph, hooks=check_hooks(what, hooks), retry_policy=op_retry_policy),
+            steps=flatten(
+                graph,
+                what,
+                hooks=check_hooks(what, hooks),
+                retry_policy=check_retry_policy(what, "op_retry_policy", op_retry_policy),
+            ),
             resource_defs=check_resources(what, resource_defs),
-            config=dict(config or {}),
+            config=deepcopy(dict(config or {})),
             tags=check_tags(what, tags),
-            metadata=to_metadata(metadata or {}),
-            partitions_def=partitions_def,
+            metadata=check_metadata(what, metadata),
+            partitions_def=_partitions(what, partitions_def),
             description=check_text(what, "description", description) or graph.description,
             assets=assets,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Not possible, as for an op or a graph. Raises UsageError."""
+        raise fault(
+            f"job {self.name!r} is called",
+            f"Execute it with foldlog.execute_job({self.name}); make a @graph of what is part of several jobs.",
         )
 
     def with_resources(self, resources: Mapping[str, Any]) -> Self:
@@ -83,6 +99,14 @@ class JobDefinition:
     @property
     def makes_assets(self) -> bool:
         return self.assets is not None
+
+
+def _partitions(what: str, given: PartitionsDefinition | None) -> PartitionsDefinition | None:
+    if given is None:  # most jobs need none of that package
+        return None
+    from .partitions import check_partitions
+
+    return check_partitions(what, given)
 
 
 @overload

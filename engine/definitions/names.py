@@ -1,29 +1,60 @@
-"""Names and tags of definitions: which there may be, and the error for those that may not."""
+"""Names, tags and metadata of definitions: which there may be, and the error for those that may not."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from keyword import iskeyword
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import EncodingError, UsageError
+from ..events.metadata import MetadataValue, to_metadata
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-RESERVED = frozenset({"context", "config", "self"})  #: what a parameter of a function means something else by
 TAG_KEY_LIMIT, TAG_VALUE_LIMIT = 250, 1000  #: characters
 
 
-def check_name(what: str, name: object) -> str:
+def check_name(what: str, name: object, remedy: str = "Give it another name with name=.") -> str:
     """The name. Raises UsageError unless it is letters, digits and `_`, up to 100, not beginning with a digit.
 
     Dots and brackets are kept for step keys: `etl.clean`, `work[a]`.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise fault(
-            f"{what} {name!r:.120}: a name is letters, digits and '_', at most 100, and begins with no digit",
-            "Give it another name with name=.",
-        )
+        raise fault(f"{what} {name!r:.120}: a name is 1 to 100 letters, digits and '_', no digit at its start", remedy)
     return name
+
+
+def check_output_name(what: str, name: object) -> str:
+    """The name of an output, which graphs write behind a dot: `split().big`. Raises UsageError if they cannot."""
+    found = check_name(f"{what}: output", name, "Give the output another name.")
+    if found.startswith("_") or iskeyword(found):
+        raise fault(
+            f"{what}: output {found!r}: a graph could not write .{found}: it is a word of Python, or begins with '_'",
+            "Give the output another name.",
+        )
+    return found
+
+
+def name_of(kind: str, name: str | None, fn: object, *, remedy: str = "Write a def, or say name='...'.") -> str:
+    """The name that was given, or that of the function. Raises UsageError for a function that has none."""
+    own = function_name(kind, fn, remedy=remedy) if name is None or not callable(fn) else name
+    return check_name(kind, own)
+
+
+def function_name(kind: str, fn: object, *, remedy: str = "Write a def, or say name='...'.") -> str:
+    """What a function is called. Raises UsageError for one that has no name."""
+    if not callable(fn):
+        raise fault(f"{kind}: {fn!r:.80} is no function", f"Write @{kind} above a def.")
+    own = getattr(fn, "__name__", None)
+    if own is None or own == "<lambda>":
+        called = "lambda" if own else type(fn).__name__
+        raise fault(f"{kind}: it is made of a {called}, which has no name of its own", remedy)
+    return str(own)
 
 
 def check_tags(what: str, tags: Mapping[str, Any] | None) -> dict[str, str]:
@@ -44,6 +75,21 @@ def check_tags(what: str, tags: Mapping[str, Any] | None) -> dict[str, str]:
     return dict(tags)
 
 
+def check_metadata(what: str, metadata: Mapping[str, Any] | None) -> dict[str, MetadataValue]:
+    """Metadata as facts take them. Raises UsageError, with the path, for what cannot be stored."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise fault(f"{what}: metadata={metadata!r:.80} is no mapping", "Write metadata={'owner': 'growth'}.")
+    for key in metadata:
+        if not isinstance(key, str):
+            raise fault(f"{what}: metadata={metadata!r:.80}: the key {key!r:.80} is no text", "Write it as text.")
+    try:
+        return to_metadata(metadata)
+    except EncodingError as error:
+        raise EncodingError(f"{what}: {error}") from None
+
+
 def check_text(what: str, argument: str, given: object) -> str | None:
     """The text, or None. Raises UsageError for anything else."""
     if given is not None and not isinstance(given, str):
@@ -57,7 +103,14 @@ def check_keys(what: str, argument: str, given: Iterable[str] | None) -> frozens
         return frozenset()
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise fault(f"{what}: {argument}={given!r:.80} is no set of names", f"Write {argument}={{'name'}}.")
-    return frozenset(check_name(f"{what}: {argument}", one) for one in given)
+    return frozenset(check_name(f"{what}: {argument}", one, "Write names of letters, digits and '_'.") for one in given)
+
+
+def freeze(definition: DataclassInstance) -> None:
+    """Make the mappings of a frozen dataclass ones that cannot be changed either; in its `__post_init__`."""
+    for field in dataclasses.fields(definition):
+        if isinstance(value := getattr(definition, field.name), dict):
+            object.__setattr__(definition, field.name, MappingProxyType(value))
 
 
 def fault(problem: str, remedy: str) -> UsageError:

@@ -7,12 +7,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
-from ..events.metadata import to_metadata
 from .composition import compose
 from .hook import HookDefinition, check_hooks
-from .inout import RESULT, UNSTATED, DynamicOutput, In, Nothing, Out, Output
-from .names import check_keys, check_name, check_tags, check_text, fault
-from .retry import RetryPolicy
+from .inout import RESULT, UNSTATED, In, Nothing, Out, Output
+from .names import (
+    check_keys,
+    check_metadata,
+    check_name,
+    check_output_name,
+    check_tags,
+    check_text,
+    fault,
+    freeze,
+    name_of,
+)
+from .results import MaterializeResult, ObserveResult
+from .retry import RetryPolicy, check_retry_policy
+from .shown import shown
 from .signature import Signature, read_signature
 from .typed_config import Config
 
@@ -37,6 +48,9 @@ class OpDefinition:
     description: str | None = None
     pool: str | None = None  #: the concurrency pool whose slots its steps take
     signature: Signature = field(repr=False)
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """In a graph: a node, and a handle for each output. Elsewhere: what the function gives, for tests of it."""
@@ -122,7 +136,7 @@ def op(
             fn,
             name=name,
             ins=ins,
-            outs=_outs_of(out),
+            outs=out,
             required_resource_keys=required_resource_keys,
             tags=tags,
             metadata=metadata,
@@ -142,7 +156,7 @@ def make_op(
     kind: str = "op",
     name: str | None = None,
     ins: Mapping[str, In] | None = None,
-    outs: Mapping[str, Out] | None = None,
+    outs: Out | Mapping[str, Out] | None = None,
     required_resource_keys: Iterable[str] | None = None,
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -153,32 +167,26 @@ def make_op(
     pool: str | None = None,
 ) -> OpDefinition:
     """The op of a function; `kind`: what the user calls it, for errors. `outs`: None: the one that is returned."""
-    name = check_name(kind, name if name is not None else getattr(fn, "__name__", None))
+    name = name_of(kind, name, fn)
     what = f"{kind} {name!r}"
     keys = check_keys(what, "required_resource_keys", required_resource_keys)
     signature = read_signature(what, fn, resources=keys)
-    if retry_policy is not None and not isinstance(retry_policy, RetryPolicy):
-        raise fault(f"{what}: retry_policy={retry_policy!r:.80} is no RetryPolicy", "Write RetryPolicy(max_retries=3).")
     return OpDefinition(
         name=name,
         fn=fn,
-        ins=_ins(what, signature, ins or {}),
-        outs=_outs(what, signature, outs),
+        ins=_ins(what, signature, {} if ins is None else ins),
+        outs=_outs(what, signature, outs, by_name=kind == "op"),
         config_type=signature.config_type,
         required_resource_keys=keys,
         tags=check_tags(what, tags),
-        metadata=to_metadata(metadata or {}),
+        metadata=check_metadata(what, metadata),
         code_version=check_text(what, "code_version", code_version),
-        retry_policy=retry_policy,
+        retry_policy=check_retry_policy(what, "retry_policy", retry_policy),
         hooks=check_hooks(what, hooks),
         description=check_text(what, "description", description) or _first_line(fn),
         pool=check_text(what, "pool", pool),
         signature=signature,
     )
-
-
-def _outs_of(out: Out | Mapping[str, Out] | None) -> Mapping[str, Out] | None:
-    return {RESULT: out} if isinstance(out, Out) else out
 
 
 def _first_line(fn: Callable[..., Any]) -> str | None:
@@ -188,10 +196,12 @@ def _first_line(fn: Callable[..., Any]) -> str | None:
 
 def _ins(what: str, signature: Signature, stated: Mapping[str, In]) -> dict[str, In]:
     """The inputs: the function's parameters, in their order, then those that hand on no value."""
+    if not isinstance(stated, Mapping):
+        raise fault(f"{what}: ins={stated!r:.80} is no mapping", "Write ins={'rows': In(list)}.")
     for name, one in stated.items():
-        check_name(f"{what}: input", name)
+        check_name(f"{what}: input", name, "Give the input another name.")
         if not isinstance(one, In):
-            raise fault(f"{what}: ins[{name!r}]={one!r:.80} is no In", "Write ins={'rows': In(list)}.")
+            raise fault(f"{what}: ins[{name!r}] is {shown(one)}, and no In", "Write ins={'rows': In(list)}.")
         if name not in signature.inputs and not one.is_nothing:
             has = ", ".join(signature.inputs) or "none"
             raise fault(
@@ -209,21 +219,26 @@ def _ins(what: str, signature: Signature, stated: Mapping[str, In]) -> dict[str,
         found[name] = In(
             parameter.annotation if given.annotation is UNSTATED else given.annotation,
             default=given.default if given.has_default else parameter.default,
-            description=check_text(what, "description", given.description),
-            metadata=to_metadata(given.metadata),
+            description=given.description,
+            metadata=given.metadata,
             input_manager_key=given.input_manager_key,
         )
     return found | {name: one for name, one in stated.items() if name not in found}
 
 
-def _outs(what: str, signature: Signature, stated: Mapping[str, Out] | None) -> dict[str, Out]:
-    """The outputs, with the types that the return annotation says."""
-    if stated is None:
-        stated = {RESULT: Out()}
+def _outs(what: str, signature: Signature, stated: Out | Mapping[str, Out] | None, *, by_name: bool) -> dict[str, Out]:
+    """The outputs, with the types that the return annotation says. `by_name`: graphs call them by their names."""
+    if stated is None or isinstance(stated, Out):
+        stated = {RESULT: stated or Out()}
+    if not isinstance(stated, Mapping):
+        raise fault(
+            f"{what}: out={shown(stated)} is no Out", "Write out=Out(int), or out={'big': Out(), 'small': Out()}."
+        )
     for name, one in stated.items():
-        check_name(f"{what}: output", name)
+        if by_name:
+            check_output_name(what, name)
         if not isinstance(one, Out):
-            raise fault(f"{what}: the output {name!r} is {one!r:.80}, no Out", "Write out={'rows': Out(list)}.")
+            raise fault(f"{what}: the output {name!r} is {shown(one)}, and no Out", "Write out={'rows': Out(list)}.")
     returns = signature.returns
     types: tuple[Any, ...] = (UNSTATED,) * len(stated)
     if not signature.is_generator and returns is not UNSTATED:
@@ -243,9 +258,9 @@ def _outs(what: str, signature: Signature, stated: Mapping[str, Out] | None) -> 
 
 
 def _says_nothing(annotation: Any) -> bool:
-    """Whether a return annotation tells of the wrapping only: `-> Output`."""
+    """Whether a return annotation tells of the wrapping only: `-> Output`, `-> MaterializeResult`."""
     origin = typing.get_origin(annotation) or annotation
-    return isinstance(origin, type) and issubclass(origin, Output | DynamicOutput)
+    return isinstance(origin, type) and issubclass(origin, Output | MaterializeResult | ObserveResult)
 
 
 __all__ = ["Nothing", "OpDefinition", "make_op", "op"]

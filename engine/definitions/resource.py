@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
-from .names import check_keys, check_name, check_text, fault
+from .names import check_keys, check_name, check_text, fault, name_of
 from .signature import read_signature
-from .typed_config import Config
+from .typed_config import Config, schema_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,7 +37,13 @@ class ResourceDefinition:
         """The same resource with this configuration; the run config may still replace it."""
         if self.config_type is None:
             raise fault(f"resource {self.name!r} takes no configuration", "Give its function a parameter `config`.")
-        return replace(self, config=config)
+        if not isinstance(config, Mapping | self.config_type):
+            keys = ", ".join(f"{key!r}: ..." for key in schema_of(self.config_type))
+            raise fault(
+                f"resource {self.name!r}: {config!r:.80} is no configuration",
+                f"Give a {self.config_type.__name__}, or a mapping as {{{keys}}}.",
+            )
+        return replace(self, config=deepcopy(config) if isinstance(config, Mapping) else config)
 
 
 @overload
@@ -59,7 +66,7 @@ def resource(
     """
 
     def made(fn: Callable[..., Any]) -> ResourceDefinition:
-        name = check_name("resource", getattr(fn, "__name__", None))
+        name = name_of("resource", None, fn, remedy="Write a def.")
         what = f"resource {name!r}"
         keys = check_keys(what, "required_resource_keys", required_resource_keys)
         signature = read_signature(what, fn, resources=keys)
@@ -87,7 +94,7 @@ def check_resources(what: str, resources: Mapping[str, Any] | None) -> dict[str,
     if resources is not None and not isinstance(resources, Mapping):
         raise fault(f"{what}: resources={resources!r:.80} is no mapping", "Write {'warehouse': warehouse}.")
     return {
-        check_name(f"{what}: resource", key): given
+        check_name(f"{what}: resource", key, "Give the resource another key."): given
         if isinstance(given, ResourceDefinition)
         else ResourceDefinition.of_value(given)
         for key, given in (resources or {}).items()
@@ -121,25 +128,52 @@ def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None
     from ..config.place import meant
 
     there = ", ".join(sorted(resources)) or "none"
-    needed = f", which {by} requires," if by else ""
+    needed = f", which {by} requires" if by else ""
     return fault(
         f"{what}: there is no resource {key!r}{needed}{meant(key, resources)} (there are: {there})",
         f"Give it, as resources={{{key!r}: ...}} of the Definitions, the job, or the call.",
     )
 
 
-def used_by(steps: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """(key, who requires it) of all that steps use, IO managers included."""
-    for step in steps:
+def used_by(job: Any, steps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, who requires it) of all that these steps of a job use: IO managers too, also those that keep what earlier
+    runs have made."""
+    for step in steps.values():
         by = f"step {step.key}"
-        for key in sorted(step.op.required_resource_keys):
-            yield key, by
-        for out in step.outs.values():
-            if not out.is_nothing and out.annotation not in (None, type(None)):
-                yield out.io_manager_key, by
+        yield from used_by_op(step.op, step.hooks, by)
         for given in step.inputs:
-            if given.definition.input_manager_key is not None:
-                yield given.definition.input_manager_key, by
-        for hook in step.hooks:
-            for key in sorted(hook.required_resource_keys):
-                yield key, f"hook {hook.name} of {by}"
+            for key in _loaded_by(job, steps, given):
+                yield key, by
+
+
+def used_by_op(op: Any, hooks: Iterable[Any], by: str) -> Iterator[tuple[str, str]]:
+    """The same of one op, `by` whom; not what loads its inputs."""
+    for key in sorted(op.required_resource_keys):
+        yield key, by
+    for out in op.outs.values():
+        if _is_kept(out):
+            yield out.io_manager_key, by
+    for hook in hooks:
+        for key in sorted(hook.required_resource_keys):
+            yield key, f"hook {hook.name} of {by}"
+
+
+def _loaded_by(job: Any, steps: Mapping[str, Any], given: Any) -> Iterator[str]:
+    """The IO managers that load an input, and keep no output of these steps."""
+    if given.definition.input_manager_key is not None:
+        yield given.definition.input_manager_key
+        return
+    if given.definition.is_nothing:
+        return
+    for source in given.step_sources():
+        if source.step_key not in steps and _is_kept(out := job.steps[source.step_key].outs[source.output]):
+            yield out.io_manager_key
+    asset = getattr(given.source, "asset", None)
+    if asset is not None and job.assets is not None and (spec := job.assets.spec_of(asset)) is not None:
+        maker = job.assets.maker.get(asset)
+        if maker is None or _is_kept(maker.op.outs[maker.output_of(asset)]):
+            yield spec.io_manager_key
+
+
+def _is_kept(out: Any) -> bool:
+    return not out.is_nothing and out.annotation not in (None, type(None))

@@ -25,7 +25,7 @@ class AssetCheckResult:
 
     def __post_init__(self) -> None:
         if type(self.passed).__name__ not in ("bool", "bool_"):  # numpy's, too; a text would be true
-            raise fault(f"AssetCheckResult: passed={self.passed!r:.80}", "Say True or False.")
+            raise fault(f"AssetCheckResult: passed={self.passed!r:.80} is not True or False", "Say which.")
         object.__setattr__(self, "passed", bool(self.passed))
         if self.severity not in ("ERROR", "WARN"):
             raise fault(f"AssetCheckResult: severity={self.severity!r} is not ERROR or WARN", "Write one of them.")

@@ -76,6 +76,13 @@ class RetryPolicy:
         }
 
 
+def check_retry_policy(what: str, argument: str, given: object) -> RetryPolicy | None:
+    """The policy, or None. Raises UsageError for anything else."""
+    if given is not None and not isinstance(given, RetryPolicy):
+        raise fault(f"{what}: {argument}={given!r:.80} is no RetryPolicy", "Write RetryPolicy(max_retries=3).")
+    return given
+
+
 class Failure(Exception):
     """Raise it in user code to fail a step with metadata: `raise Failure("3 rows too many", metadata={"rows": 3})`.
 
@@ -102,7 +109,8 @@ class RetryRequested(Exception):
         super().__init__(f"a retry was requested, up to {max_retries}")
         if type(max_retries) is not int or max_retries < 0:
             raise fault(f"RetryRequested: max_retries={max_retries!r} is no count", "Write 0 or more.")
-        if seconds_to_wait is not None and not 0 <= seconds_to_wait <= MAX_WAIT_S:
+        is_number = type(seconds_to_wait) in (int, float)
+        if seconds_to_wait is not None and not (is_number and 0 <= seconds_to_wait <= MAX_WAIT_S):
             raise fault(f"RetryRequested: seconds_to_wait={seconds_to_wait!r} is no pause", "Write 0 to 86400.")
         self.max_retries = max_retries
         self.seconds_to_wait = seconds_to_wait

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config.checking import Context, known_keys
-from ..config.place import Place, meant
-from .graph import GraphDefinition, Node
+from ..config.place import Place, Source, meant
 from .inout import NO_DEFAULT
 from .names import fault
-from .op import OpDefinition
+from .node_config import NodeConfigs, check_keys_of, section_of
 from .resource import ResourceDefinition, in_order, missing, used_by
 from .steps import ConfigSource, FanInSource, Step
 from .typed_config import Config, make_config
@@ -27,6 +26,14 @@ if TYPE_CHECKING:
 
 SECTIONS = ("ops", "resources", "inputs", "execution")
 REMEDY = "Correct the run config there."
+
+
+class ReadConfig(dict[str, Any]):
+    """A run config that was read from files: what is wrong in it is told with file and line."""
+
+    def __init__(self, document: Mapping[str, Any], source: Source) -> None:
+        super().__init__(document)
+        self.source = source
 
 
 @dataclass(frozen=True)
@@ -48,18 +55,18 @@ def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mappi
     document = merged(job.config, {} if given is None else given)
     if not isinstance(document, Mapping):
         raise fault(f"the run config is {given!r:.80}, no mapping", "Write {'ops': {...}, 'resources': {...}}.")
-    place = Place(remedy=REMEDY)
+    place = Place(source=given.source if isinstance(given, ReadConfig) else None, remedy=REMEDY)
     for section in document:
         if section not in SECTIONS:
-            raise place.at(section).fault(
-                f"there is no such section{meant(str(section), SECTIONS)}", f"Allowed here: {', '.join(SECTIONS)}."
-            )
-    nodes = _Nodes({step.path for step in steps.values()}, partial=len(steps) < len(job.steps))
-    nodes.graph(job.graph, (), _section(document, "ops", place), place.at("ops"))
-    for name, value in _section(document, "inputs", place).items():
+            inside = f"; did you mean ops.{section}?" if section in job.graph.nodes else meant(str(section), SECTIONS)
+            raise place.at(section).fault(f"there is no such section{inside}", f"Allowed here: {', '.join(SECTIONS)}.")
+    nodes = NodeConfigs(steps.values(), partial=len(steps) < len(job.steps))
+    nodes.graph(job.graph, (), section_of(document, "ops", place), place.at("ops"))
+    for name, value in section_of(document, "inputs", place).items():
         if name not in job.graph.ins:
             raise place.at("inputs", name).fault(
-                f"the job has no such input{meant(name, job.graph.ins)}", known_keys(job.graph.ins)
+                f"the job has no such input{meant(str(name), job.graph.ins)}",
+                known_keys(job.graph.ins) if job.graph.ins else "The job has no inputs: give those of its ops, there.",
             )
         nodes.inputs[(), name] = value
     config = RunConfig(nodes.ops, nodes.inputs, _resources(job, steps, document, place), document)
@@ -67,72 +74,10 @@ def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mappi
     return config
 
 
-def _section(document: Mapping[str, Any], name: str, place: Place) -> Mapping[str, Any]:
-    found = document.get(name)
-    if found is None:
-        return {}
-    if not isinstance(found, Mapping):
-        raise place.at(name).fault(f"{found!r:.80} was given; wanted a mapping")
-    return found
-
-
-class _Nodes:
-    """Takes in what is given of the nodes of a job; of those not chosen, it is checked and not required."""
-
-    def __init__(self, chosen: set[tuple[str, ...]], *, partial: bool) -> None:
-        self.ops: dict[tuple[str, ...], Config] = {}
-        self.inputs: dict[tuple[tuple[str, ...], str], Any] = {}
-        self._chosen = chosen
-        self._partial = partial  #: some steps are not chosen, so what they would give may be given here
-
-    def graph(self, graph: GraphDefinition, path: tuple[str, ...], given: Mapping[str, Any], place: Place) -> None:
-        for name in given:
-            if name not in graph.nodes:
-                raise place.at(name).fault(
-                    f"there is no op {name!r} here{meant(str(name), graph.nodes)}", known_keys(graph.nodes)
-                )
-        for name, node in graph.nodes.items():
-            here, at, part = (*path, name), place.at(name), _section(given, name, place)
-            if isinstance(node.definition, GraphDefinition):
-                _allow(part, ("ops", "inputs"), at)
-                self.graph(node.definition, here, _section(part, "ops", at), at.at("ops"))
-            else:
-                _allow(part, ("config", "inputs"), at)
-                self._op(node.definition, here, part.get("config"), at.at("config"))
-            for input_name, value in _section(part, "inputs", at).items():
-                self._input(graph, node, here, input_name, value, at.at("inputs", input_name))
-
-    def _input(
-        self, graph: GraphDefinition, node: Node, path: tuple[str, ...], name: str, value: Any, place: Place
-    ) -> None:
-        if name not in (ins := node.definition.ins):
-            raise place.fault(f"{node.name} has no such input{meant(name, ins)}", known_keys(ins))
-        if (node.name, name) in graph.dependencies and not self._partial:
-            raise place.fault("another step gives this input", "Take it away.")
-        self.inputs[path, name] = value
-
-    def _op(self, op: OpDefinition, path: tuple[str, ...], given: Any, place: Place) -> None:
-        if op.config_type is None:
-            if given:
-                raise place.fault(
-                    f"{op.name} takes no configuration", "Take it away, or give the op a parameter `config`."
-                )
-        elif path in self._chosen or given is not None:
-            self.ops[path] = make_config(op.config_type, given, place, Context())
-
-
-def _allow(part: Mapping[str, Any], allowed: tuple[str, ...], place: Place) -> None:
-    for key in part:
-        if key not in allowed:
-            raise place.at(key).fault(
-                f"there is no key {key!r} here{meant(str(key), allowed)}", f"Allowed here: {', '.join(allowed)}."
-            )
-
-
 def _resources(
     job: JobDefinition, steps: Mapping[str, Step], document: Mapping[str, Any], place: Place
 ) -> dict[str, Config | None]:
-    given = _section(document, "resources", place)
+    given = section_of(document, "resources", place)
     what = f"job {job.name!r}"
     for key in given:
         if key not in job.resource_defs:
@@ -140,17 +85,18 @@ def _resources(
                 f"the job has no such resource{meant(str(key), job.resource_defs)}", known_keys(job.resource_defs)
             )
     wanted: dict[str, None] = {}
-    for key, by in used_by(steps.values()):
+    for key, by in used_by(job, steps):
         if key not in job.resource_defs:
             raise missing(what, key, job.resource_defs, by=by)
         wanted[key] = None
+    needed = in_order(what, job.resource_defs, wanted)
     found: dict[str, Config | None] = {}
-    for key in in_order(what, job.resource_defs, wanted):
+    for key in (*needed, *(key for key in given if key not in needed)):  # what is not needed is checked too
         at = place.at("resources", key)
-        part = _section(given, key, place.at("resources"))
-        _allow(part, ("config",), at)
-        found[key] = _resource_config(job.resource_defs[key], part.get("config"), at.at("config"))
-    return found
+        part, definition = section_of(given, key, place.at("resources")), job.resource_defs[key]
+        check_keys_of(part, ("config",), at, definition.config_type)
+        found[key] = _resource_config(definition, part.get("config"), at.at("config"))
+    return {key: found[key] for key in needed}
 
 
 def _resource_config(definition: ResourceDefinition, given: Any, place: Place) -> Config | None:
@@ -181,15 +127,18 @@ def _open_input(step: Step, name: str, source: ConfigSource) -> Exception:
     where = (
         f"ops.{'.ops.'.join(source.path)}.inputs.{source.input_name}" if source.path else f"inputs.{source.input_name}"
     )
+    what = f"its input {name!r}" if source.path else f"its input {name!r}, the job's input {source.input_name!r}"
     return fault(
-        f"step {step.key}: nothing gives its input {name!r}",
+        f"step {step.key}: nothing gives {what}",
         f"Connect it to another op, give it a default, or write it into the run config: {where}.",
     )
 
 
-def given_inputs(document: Mapping[str, Any]) -> set[tuple[tuple[str, ...], str]]:
+def given_inputs(document: Any) -> set[tuple[tuple[str, ...], str]]:
     """(path, input) of every input that a run config gives; of one that is no mapping where it should be, none."""
     found: set[tuple[tuple[str, ...], str]] = set()
+    if not isinstance(document, Mapping):
+        return found
 
     def visit(ops: Any, path: tuple[str, ...]) -> None:
         for name, part in ops.items() if isinstance(ops, Mapping) else ():
@@ -198,7 +147,7 @@ def given_inputs(document: Mapping[str, Any]) -> set[tuple[tuple[str, ...], str]
                 found.update(((*path, name), one) for one in (inputs if isinstance(inputs, Mapping) else ()))
                 visit(part.get("ops"), (*path, name))
 
-    visit(document.get("ops"), ())
+    visit(document.get("ops") if isinstance(document, Mapping) else None, ())
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Final, assert_never
 from ..config.place import meant
 from ..errors import UsageError
 from .selection_syntax import Both, Either, Ends, Node, Not, Term, Walk, parse
+from .shown import shown
 
 LISTED: Final = 12  #: keys in a remedy, at most
 
@@ -47,6 +48,9 @@ def select(
     """
     texts = [expressions] if isinstance(expressions, str) else list(expressions)
     graph = _Graph(items, upstream, what, listing)
+    for text in texts:
+        if not isinstance(text, str):
+            raise graph.fault(f"the selection holds {shown(text)}, which is no text")
     selected: set[str] = set()
     for part, node in [part for text in texts for part in parse(text)]:
         selected |= graph.found(part, node)
@@ -118,7 +122,7 @@ class _Graph:
         if term.attribute == "key" and len(term.parts) == 1:
             return self._exactly(term.parts[0], text)
         found = {key for key, item in self.items.items() if _fits(term, item)}
-        if not found:
+        if not found and self.items:
             known = {name for item in self.items.values() for name in _values(term, item)}
             self.unmatched.append(f"nothing has the {term}{meant(''.join(term.parts), sorted(known))}")
         return found

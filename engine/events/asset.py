@@ -71,7 +71,9 @@ class AssetFailedToMaterialize(Fact):
     asset_key: AssetKey
     partition: str | None = None
     skipped: bool = False  #: not tried, rather than tried in vain
-    reason: str | None = None  #: `FAILED_TO_MATERIALIZE`, `UPSTREAM_FAILED_TO_MATERIALIZE`, `RUN_TERMINATED`, ...
+    #: `FAILED_TO_MATERIALIZE`, `UPSTREAM_FAILED_TO_MATERIALIZE`, `RUN_TERMINATED`, `SKIPPED_OPTIONAL` (its step gave
+    #: none), `UPSTREAM_SKIPPED`, ...
+    reason: str | None = None
     error: ErrorInfo | None = None
     metadata: dict[str, MetadataValue] = {}
     tags: dict[str, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from types import TracebackType
 
 import msgspec
 
@@ -29,22 +30,28 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError(f"more than {MAX_CHAIN} causes below an error")
 
     @classmethod
-    def from_exception(cls, error: BaseException, *, max_causes: int = MAX_CAUSES) -> ErrorInfo:
-        """What is worth keeping of `error`.
+    def from_exception(
+        cls, error: BaseException, *, max_causes: int = MAX_CAUSES, called_by: str | None = None
+    ) -> ErrorInfo:
+        """What is worth keeping of `error`. Its notes, and the exceptions of a group, follow its message.
+
+        `called_by`: the beginning of the names of modules whose frames are left out before the first of others: what
+        has called the code that is to blame.
 
         Follows `__cause__`, else `__context__` unless suppressed, to `max_causes` below `error` (at most 64); a circle
         ends where it closes. Frames beyond `MAX_FRAMES` and text beyond `MAX_TEXT` are cut, with a note in their
         place. Lone surrogates become `?`. Never raises, whatever the exception's `__str__` does.
         """
         *above, last = _chain(error, min(max_causes, MAX_CHAIN))
-        info = cls._of(last, None)
+        info = cls._of(last, None, called_by)
         for one in reversed(above):
-            info = cls._of(one, info)
+            info = cls._of(one, info, called_by)
         return info
 
     @classmethod
-    def _of(cls, error: BaseException, cause: ErrorInfo | None) -> ErrorInfo:
-        return cls(class_name=_class_name(error), message=_message(error), stack=_stack(error), cause=cause)
+    def _of(cls, error: BaseException, cause: ErrorInfo | None, called_by: str | None) -> ErrorInfo:
+        stack = _stack(_inner(error.__traceback__, called_by))
+        return cls(class_name=_class_name(error), message=_message(error), stack=stack, cause=cause)
 
     def causes(self) -> Iterator[ErrorInfo]:
         """This error, then its cause, and so on."""
@@ -76,14 +83,34 @@ def _class_name(error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     try:
-        return clean(str(error))
+        return clean("\n".join([str(error), *_more(error)]))
     except Exception as trouble:  # an exception of users may fail to print; that must not hide it
         return f"<no message: str() raised {type(trouble).__name__}>"
 
 
-def _stack(error: BaseException) -> tuple[str, ...]:
+def _more(error: BaseException) -> Iterator[str]:
+    """The notes of an exception, and those that it groups."""
+    yield from (str(note) for note in getattr(error, "__notes__", ()))
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions[:MAX_CAUSES]:
+            yield f"- {_class_name(one)}: {_message(one)}".replace("\n", "\n  ")
+        if len(error.exceptions) > MAX_CAUSES:
+            yield LEFT_OUT.format(len(error.exceptions) - MAX_CAUSES).rstrip()
+
+
+def _inner(stack: TracebackType | None, called_by: str | None) -> TracebackType | None:
+    """The stack from where the code begins that was called; all of it, if there is no other code."""
+    rest = stack
+    while called_by is not None and rest is not None:
+        if not str(rest.tb_frame.f_globals.get("__name__", "")).startswith(called_by):
+            return rest
+        rest = rest.tb_next
+    return stack
+
+
+def _stack(stack: TracebackType | None) -> tuple[str, ...]:
     try:
-        frames = [clean(frame) for frame in traceback.format_tb(error.__traceback__)]
+        frames = [clean(frame) for frame in traceback.format_tb(stack)]
     except Exception as trouble:  # source that cannot be read, a broken line cache
         return (f"<no stack: {type(trouble).__name__}>\n",)
     over = len(frames) - MAX_FRAMES

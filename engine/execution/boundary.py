@@ -5,8 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from ..errors import FoldlogError, UserCodeError
+from ..events.errorinfo import ErrorInfo
+
+#: what is recorded of an error: its stack begins in the code that was called from here
+error_info = partial(ErrorInfo.from_exception, called_by="foldlog.engine.execution.")
 
 
 @contextmanager
@@ -17,14 +22,15 @@ def user_code_error_boundary(
 ) -> Iterator[None]:
     """Around a call of code that users wrote. What it raises becomes an `error_cls` with that as its cause.
 
-    A FoldlogError passes as it is: its message already says where. So does what is no Exception, as an interrupt. The
-    message, of `msg_fn`, is followed by that of the error. `log_manager` is told, too, if given.
+    A FoldlogError passes as it is: its message already says where. So does what is no Exception, as an interrupt; but
+    sys.exit() ends the code that called it, not the program around it. The message, of `msg_fn`, is followed by that of
+    the error. `log_manager` is told, too, if given.
     """
     try:
         yield
     except FoldlogError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"{msg_fn()}: {described(error)}"
         if log_manager is not None:
             log_manager.error(message, exc_info=error)
@@ -39,3 +45,11 @@ def described(error: BaseException) -> str:
         text = f"<str() raised {type(trouble).__name__}>"
     first = text.strip().splitlines()[0] if text.strip() else ""
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def shown(value: object) -> str:
+    """The value as an error shows it: cut, and never an error of its own."""
+    try:
+        return f"{value!r:.80}"
+    except Exception as trouble:  # the same of its repr()
+        return f"<{type(value).__name__}: repr() raised {type(trouble).__name__}>"

@@ -51,6 +51,7 @@ class StepExecutionContext:
         self._run = run
         self._instance = instance
         self._output_metadata: dict[tuple[str, str | None], dict[str, MetadataValue]] = {}
+        self._came: set[tuple[str, str | None]] = set()
         self.attempt = attempt  #: 1 for the first try
 
     # -- where it is --------------------------------------------------------------------------------------------
@@ -127,10 +128,7 @@ class StepExecutionContext:
     @cached_property
     def log(self) -> logging.Logger:
         """A logger whose lines are recorded in the run as the step's, from DEBUG on."""
-        logger = logging.Logger(f"step {self.step_key}", logging.DEBUG)  # `foldlog.` is not recorded
-        logger.addHandler(RunHandler(self._run.recorder, logging.DEBUG, step_key=self.step_key))
-        logger.propagate = False
-        return logger
+        return _logger(f"step {self.step_key}", RunHandler(self._run.recorder, logging.DEBUG, step_key=self.step_key))
 
     # -- partitions and assets ----------------------------------------------------------------------------------
 
@@ -197,13 +195,20 @@ class StepExecutionContext:
     ) -> None:
         """Metadata for an output that is still to come; of an asset, for its materialization.
 
-        Raises UsageError for an output that there is not, EncodingError for a value that cannot be stored.
+        Raises UsageError for an output that there is not or that was given before, EncodingError for a value that
+        cannot be stored.
         """
         outs = self.op_def.outs
         name = output_name or (next(iter(outs)) if len(outs) == 1 else RESULT)
         if name not in outs:
             raise fault(f"step {self.step_key} has no output {name!r}", f"There are: {', '.join(outs) or 'none'}.")
+        if (name, mapping_key) in self._came:
+            raise fault(f"step {self.step_key} has given its output {name!r} before", "Add the metadata first.")
         self._output_metadata.setdefault((name, mapping_key), {}).update(to_metadata(metadata))
+
+    def output_came(self, name: str, mapping_key: str | None) -> None:
+        """Note that an output was given: what is added now would be lost."""
+        self._came.add((name, mapping_key))
 
     def output_metadata(self, output_name: str, mapping_key: str | None = None) -> dict[str, MetadataValue]:
         """What was added for an output."""
@@ -217,6 +222,7 @@ class StepExecutionContext:
         if isinstance(fact, AssetMaterialization | AssetObservation | EngineEvent) or _is_users(fact):
             self._run.recorder.hold(fact, self.step_key, check=True)
             self._run.recorder.release()
+            self._run.planned.take_in([fact])
             return
         raise fault(f"{type(fact).__name__} is no fact that a step may record", "Record what happened to assets.")
 
@@ -234,6 +240,13 @@ class StepExecutionContext:
         return f"<StepExecutionContext {self.step_key} attempt {self.attempt} of run {self.run_id}>"
 
 
+def _logger(name: str, handler: logging.Handler) -> logging.Logger:
+    """A logger of nobody else's, whose lines go there only."""
+    logger = logging.Logger(name, logging.DEBUG)
+    logger.addHandler(handler)
+    return logger
+
+
 def _is_users(fact: object) -> bool:
     return isinstance(fact, Fact) and not type(fact).__module__.startswith("foldlog.")
 
@@ -246,7 +259,7 @@ class InitResourceContext:
         self.resource_key = key
         self.config = config
         self.resources = Resources(f"resource {key!r}", run.resources, required)
-        self.log = logging.getLogger(f"foldlog.resource.{key}")
+        self.log = _logger(f"resource {key}", RunHandler(run.recorder, logging.DEBUG))
 
     @property
     def run_id(self) -> str:

@@ -11,17 +11,17 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import check_tags, fault
 from ..definitions.run_config import RunConfig
 from ..definitions.snapshot import job_document
-from ..errors import ConflictError
+from ..errors import ConflictError, UsageError
 from ..events.asset import AssetMaterializationPlanned
 from ..events.check import AssetCheckEvaluationPlanned
 from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunCreated
-from ..log.port import NEW
+from ..log.port import LIMITS, NEW
 from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
-from .run_context import PARTITION_TAG, all_dynamic
+from .run_context import PARTITION_TAG, all_dynamic, partition_of_check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +49,27 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
     """Record the run and what it plans, in one append; the facts. Raises ConflictError if there is a run of that id."""
     job_snapshot, plan_snapshot = _snapshots(instance, request.plan)
     facts: list[Fact] = [_created(request, job_snapshot, plan_snapshot), *_planned(request)]
+    if len(facts) > LIMITS.events:
+        raise fault(
+            f"job {request.plan.job.name!r} is to make {len(facts) - 1:,} assets and checks; "
+            f"a run takes {LIMITS.events - 1:,} at most",
+            "Select fewer, and make the rest in another run.",
+        )
     try:
         recorder.record(facts, expected=NEW)
+    except UsageError as error:
+        if type(error) is not UsageError:
+            raise
+        raise fault(
+            f"run {request.run_id} of job {request.plan.job.name!r} cannot be recorded: {error}",
+            "Keep large values of the run config in files, and give their place.",
+        ) from error
     except ConflictError as error:
         if type(error) is not ConflictError:
             raise
-        raise ConflictError(f"run {request.run_id} exists already: {error}") from error
+        taken = ConflictError(f"run {request.run_id} exists already")
+        taken.remedy = "Give another run id, or none; to execute it again, re-execute it."
+        raise taken from error
     return facts
 
 
@@ -109,7 +124,11 @@ def _planned(request: RunRequest) -> list[Fact]:
         partition = request.partition_key if making.definition.partitions_def is not None else None
         facts += [AssetMaterializationPlanned(asset_key=key, partition=partition) for key in making.asset_keys]
         facts += [
-            AssetCheckEvaluationPlanned(asset_key=key.asset_key, check_name=key.name, partition=partition)
+            AssetCheckEvaluationPlanned(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                partition=partition_of_check(request.plan.job, key.asset_key, request.partition_key),
+            )
             for key in making.check_keys
         ]
     return facts

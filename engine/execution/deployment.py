@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..events.key import AssetLike
@@ -31,6 +31,21 @@ class Deployment(Protocol):
     def add_job_snapshot(self, job_name: str, document: Any) -> str: ...
     def add_plan_snapshot(self, document: Any, *, job_snapshot_id: str | None = None) -> str: ...
     def get_dynamic_partitions(self, name: str, *, limit: int = ..., cursor: str | None = None) -> Sequence[str]: ...
+    def request_backfill(
+        self,
+        partitions: Sequence[str],
+        *,
+        asset_selection: Iterable[AssetLike] = ...,
+        job_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        title: str | None = None,
+    ) -> str: ...
     def get_latest_materialization_event(
         self, asset_key: AssetLike, *, partition: str | None = None
     ) -> EventRecord | None: ...
+    def get_data_version_by_partition(
+        self, asset_key: AssetLike, partitions: Collection[str] | None = None, *, limit: int = ...
+    ) -> dict[str, str | None]: ...
+    def get_latest_storage_id_by_partition(
+        self, asset_key: AssetLike, *, partitions: Collection[str] | None = None, limit: int = ...
+    ) -> dict[str, int]: ...

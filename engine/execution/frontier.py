@@ -84,7 +84,9 @@ class Frontier:
         self._barriers: dict[str, list[str]] = {}  #: mapped step to the keys of its instances
         self._mapped: dict[str, list[Step]] = {}  #: step with a dynamic output to the steps mapped over it
         self._ready: list[tuple[int, int, str]] = []
-        self._order: dict[str, int] = {}  #: of mapping keys, as they were yielded
+        self._order: dict[
+            tuple[tuple[str, str] | None, str], int
+        ] = {}  #: of the keys of a dynamic output, as they came
         self._skips: list[Skip] = []
         self._open: list[str] = []  #: units that wait for nothing more, and are still to be decided on
         self._begin()
@@ -137,16 +139,25 @@ class Frontier:
             if step.mapped_over is not None:
                 self._mapped.setdefault(step.mapped_over[0], []).append(step)
             else:
-                self._add(Instance(step), step.upstream)
+                self._add(Instance(step))
         # Of a dynamic output that an earlier run gave, the steps mapped over it may begin at once.
         for source in [key for key in self._mapped if key not in self._plan.steps]:
             self._expand(source)
         self._decide_ready()
 
-    def _add(self, instance: Instance, upstream: tuple[str, ...]) -> None:
+    def _add(self, instance: Instance) -> None:
         key = instance.key
         self._units[key] = instance
-        self._wait(key, [one for one in upstream if self._is_open(one)])
+        self._wait(key, [unit for unit, _ in self._before(instance) if self._is_open(unit)])
+
+    def _before(self, instance: Instance) -> Iterator[tuple[str, str]]:
+        """The units that it waits for, each with the key of its step: in its own lane, or, where it takes the list of
+        all that a mapped step gave, the barrier."""
+        for given in instance.step.inputs:
+            for one in given.step_sources():
+                in_lane = isinstance(one, StepOutputSource)
+                yield self._lane(instance, one.step_key) if in_lane else one.step_key, one.step_key
+        yield from ((one, one) for one in instance.step.after)
 
     def _is_open(self, key: str) -> bool:
         """Whether a unit is still to settle. One that is neither chosen nor known is replaced by a value given."""
@@ -161,16 +172,16 @@ class Frontier:
 
     def _expand(self, source: str) -> None:
         """The instances of the steps that are mapped over outputs of `source`."""
-        lanes = self._mapped.pop(source, [])
-        inside = {step.key for step in lanes}
-        for step in lanes:
+        for step in self._mapped.pop(source, []):
             keys = self._mapping_keys.get(step.mapped_over or ("", ""), ())
-            self._order.update({key: number for number, key in enumerate(keys)})
-            wanted = [key for key in keys if self._plan.wants(step, key)]
+            self._order.update({(step.mapped_over, key): number for number, key in enumerate(keys)})
+            wanted = dict.fromkeys(key for key in keys if self._plan.wants(step, key))
             for key in wanted:
-                upstream = tuple(f"{one}[{key}]" if one in inside else one for one in step.upstream if one != source)
-                self._add(Instance(step, key), upstream)
-            self._barriers[step.key] = [f"{step.key}[{key}]" for key in wanted]
+                self._add(Instance(step, key))
+            # Instances that an earlier run executed count, too: if only those of this run were skipped, not all were.
+            self._barriers[step.key] = [
+                f"{step.key}[{key}]" for key in keys if key in wanted or f"{step.key}[{key}]" in self.outcomes
+            ]
             self._wait(step.key, [one for one in self._barriers[step.key] if one not in self.outcomes])
 
     def _settled(self, first: str, outcome: Outcome) -> None:
@@ -212,15 +223,15 @@ class Frontier:
         return Outcome.SKIPPED if all(one is Outcome.SKIPPED for one in outcomes) else Outcome.SUCCESS
 
     def _push(self, instance: Instance) -> None:
-        number = self._order.get(instance.mapping_key or "", 0)
+        number = self._order.get((instance.step.mapped_over, instance.mapping_key or ""), 0)
         heapq.heappush(self._ready, (self._index[instance.step.key], number, instance.key))
 
     def _decide(self, instance: Instance) -> Skip | None:
         """Why a step is not executed; None if it is."""
-        for one in instance.step.upstream:
-            outcome = self.outcomes.get(self._lane(instance, one)) or self.outcomes.get(one)
+        for unit, step_key in self._before(instance):
+            outcome = self.outcomes.get(unit) or self.outcomes.get(step_key)
             if outcome in _BAD:
-                return Skip(instance, Outcome.ABANDONED, f"{one} failed")
+                return Skip(instance, Outcome.ABANDONED, f"{step_key} failed")
         for one in instance.step.after:
             if self.outcomes.get(one) is Outcome.SKIPPED:
                 return Skip(instance, Outcome.SKIPPED, f"{one} was skipped")

@@ -28,17 +28,30 @@ class Past:
 
     succeeded: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
-    begun: set[str] = field(default_factory=set)
+    meant: frozenset[str] | None = None  #: to be executed by the latest run; None: all of the job
+    meant_later: frozenset[str] = frozenset()  #: to be executed by any of them: of these, nothing earlier counts
     outputs: dict[Output, str] = field(default_factory=dict)  #: to the run that has the value
     mapping_keys: dict[Output, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def meant_steps(self) -> frozenset[str] | None:
+        """Steps that the latest run was to execute, mapped ones without their keys; None: all of the job."""
+        return None if self.meant is None else frozenset(key.partition("[")[0] for key in self.meant)
+
     def under(self, earlier: Past) -> Past:
-        """This past, with what only an earlier one tells. A step that was begun later is as it was left then."""
-        kept = {one for one in earlier.succeeded | earlier.skipped if one not in self.begun and one not in self.skipped}
+        """This past, with what an earlier one tells of steps that this one was not to execute. One that it was to
+        execute, and never came to, is not as earlier runs have left it: what it is made of has changed since."""
+        later = self.meant_later
+        kept = {
+            one
+            for one in earlier.succeeded | earlier.skipped
+            if one not in later and one.partition("[")[0] not in later
+        }
         return Past(
             self.succeeded | (earlier.succeeded & kept),
             self.skipped | (earlier.skipped & kept),
-            self.begun | earlier.begun,
+            self.meant,
+            later | earlier.meant_later,
             {**{key: run for key, run in earlier.outputs.items() if key[0] in kept}, **self.outputs},
             {**{key: keys for key, keys in earlier.mapping_keys.items() if key[0] in kept}, **self.mapping_keys},
         )
@@ -62,7 +75,6 @@ def past_of(run_id: str, records: Iterable[EventRecord]) -> Past:
         key, fact = record.event.step_key or "", record.event.fact
         match fact:
             case StepStarted() | StepRestarted():
-                past.begun.add(key)
                 past.succeeded.discard(key)
                 outputs[key] = {}  # what an earlier attempt gave is given again, or not at all
             case StepOutput(output_name=name, mapping_key=mapping_key):
@@ -73,6 +85,8 @@ def past_of(run_id: str, records: Iterable[EventRecord]) -> Past:
                 past.succeeded.discard(key)
             case StepSkipped():
                 past.skipped.add(key)
+            case RunCreated(step_keys=step_keys) if step_keys is not None:
+                past.meant = past.meant_later = frozenset(step_keys)
     for key in past.succeeded:
         for name, keys in outputs.get(key, {}).items():
             past.outputs[key, name] = run_id

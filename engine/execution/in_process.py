@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..events.errorinfo import ErrorInfo
 from ..events.log import EngineEvent
 from ..events.step import StepSkipped
+from ..reporting.planned import not_made
 from .attempt import Ended, attempt
+from .boundary import error_info
 from .frontier import Instance, Outcome
 from .run_context import RunContext
 
@@ -70,6 +73,7 @@ class InProcessExecutor:
             return
         if ended.outcome is Outcome.FAILURE and ended.error is not None:
             self.failed.append(Failed(instance.key, ended.error))
+        self._tell_not_made(instance, ended.outcome, error=ended.error)
         self._run.frontier.settle(instance, ended.outcome, ended.outputs)
         self._report(instance.key, ended.outcome, seconds)
 
@@ -85,7 +89,36 @@ class InProcessExecutor:
                 self._run.recorder.hold(StepSkipped(reason=skip.reason), key)
             else:
                 self._run.recorder.hold(EngineEvent(text=f"not executed: {skip.reason}"), key)
+            self._tell_not_made(skip.instance, skip.outcome, executed=False)
             self._report(key, skip.outcome, 0.0)
+
+    def _tell_not_made(
+        self, instance: Instance, outcome: Outcome, *, executed: bool = True, error: BaseException | None = None
+    ) -> None:
+        """Record which assets the step was to make and will not, as soon as that is certain."""
+        making = instance.step.node.making
+        if making is None or not making.asset_keys:
+            return
+        partition = self._run.partition_of(making.definition)
+        left = self._run.planned.left_of((key, partition) for key in making.asset_keys)
+        if not left:
+            return
+        skipped, reason = _WHY[outcome, executed]
+        # In short: the step's own event has the stack, and this one is kept when the run is deleted.
+        info = error_info(error, max_causes=0) if error is not None else None
+        told = ErrorInfo(class_name=info.class_name, message=info.message) if info is not None else None
+        for fact in not_made(left, skipped=skipped, reason=reason, error=told):
+            self._run.recorder.hold(fact, instance.key)
+            self._run.planned.take_in([fact])
+
+
+#: (outcome of a step, whether it was executed) to (skipped, reason) of an asset that it did not make
+_WHY = {
+    (Outcome.SUCCESS, True): (True, "SKIPPED_OPTIONAL"),
+    (Outcome.FAILURE, True): (False, "FAILED_TO_MATERIALIZE"),
+    (Outcome.SKIPPED, False): (True, "UPSTREAM_SKIPPED"),
+    (Outcome.ABANDONED, False): (False, "UPSTREAM_FAILED_TO_MATERIALIZE"),
+}
 
 
 def _no_report(key: str, what: str, seconds: float) -> None:

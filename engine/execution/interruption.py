@@ -6,15 +6,20 @@ to be asked for as long as nobody interferes.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
+from ..errors import UnavailableError
 from ..events.run import RunStatus
 from ..log.log import EventLog
 from ..reporting.recorder import Recorder
+
+logger = logging.getLogger("foldlog.execution")
 
 _TOLD = {
     "RUN_CANCELING": RunStatus.CANCELING,
@@ -22,6 +27,8 @@ _TOLD = {
     "RUN_FAILURE": RunStatus.FAILURE,
     "RUN_SUCCESS": RunStatus.SUCCESS,
 }
+
+_SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 class RunInterrupted(BaseException):
@@ -39,23 +46,64 @@ class Interruption:
         self._log = log
         self._recorder = recorder
         self._after = 0  #: seq up to which was looked
+        self._found: RunStatus | None = None
 
     def check(self) -> None:
         """Raise RunInterrupted if the run is to stop. Costs nothing as long as nobody else records."""
-        if self._recorder.has_company() and (status := self.told()) is not None:
+        if (status := self.told_lately()) is not None:
             raise RunInterrupted(f"the run is {status}")
 
     def told(self) -> RunStatus | None:
-        """What the run is by what others have recorded: CANCELING, or over; None if it may go on."""
-        found = None
+        """What the run is by what is recorded: CANCELING, or over; None if it may go on."""
         while records := self._log.read_shard(
             self._recorder.run_id, after_seq=self._after, types=list(_TOLD), limit=100
         ).records:
             self._after = records[-1].seq
             for record in records:
-                if found is None or not found.is_finished:  # the first end stands
-                    found = _TOLD[record.event.type]
-        return found
+                if self._found is None or not self._found.is_finished:  # the first end stands
+                    self._found = _TOLD[record.event.type]
+        return self._found
+
+    def told_lately(self) -> RunStatus | None:
+        """The same, if somebody else may have recorded since it was last looked at; else None."""
+        if not self._recorder.has_company():
+            return None
+        try:
+            return self.told()
+        except UnavailableError as trouble:  # no reason to stop: it is looked at again when the next step begins
+            self._recorder.expect_company()
+            logger.warning("run %s: whether it is to stop could not be read: %s", self._recorder.run_id, trouble)
+            return None
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Inside, the first SIGINT and the first SIGTERM wait until the end: for the moments in which an interrupt would
+    leave a run begun and not ended. A second one of a kind does not wait: who sends it wants out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers are the main thread's, and so are interrupts
+        return
+    before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    waiting: list[int] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        if number in waiting:
+            waiting.remove(number)
+            before[number](number, frame)
+        waiting.append(number)
+
+    for number in _SIGNALS:
+        if callable(handler := signal.getsignal(number)):
+            before[number] = handler
+    try:
+        for number in before:
+            signal.signal(number, wait)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in waiting[:1]:
+            before[number](number, None)
 
 
 @contextmanager

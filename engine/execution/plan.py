@@ -49,7 +49,8 @@ class ExecutionPlan:
 
     def document(self) -> dict[str, Any]:
         """As a snapshot keeps it: what re-execution needs to know, and people look at."""
-        return {"job": self.job.name, "steps": {key: _step_document(step) for key, step in self.steps.items()}}
+        steps = {key: _step_document(step) for key, step in self.steps.items()}
+        return {"job": self.job.name, "order": list(steps), "steps": steps}  # a stored mapping has no order
 
 
 def plan_of(

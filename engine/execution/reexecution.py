@@ -14,6 +14,7 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import fault
 from ..definitions.steps import Step
 from ..events.run import RunCreated, RunStatus
+from ..reporting.recorder import Listener
 from .deployment import Deployment
 from .history import Past, created, read_run, whole_past
 from .in_process import StepReport
@@ -50,6 +51,7 @@ def reexecute(
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Execute a job again; see `foldlog.reexecute_job`."""
     if again.from_failure and again.step_selection is not None:
@@ -69,7 +71,7 @@ def reexecute(
         )
     made = created(records)
     wanted = _wanted(job, run, again, made, whole_past(instance, run.run_id, records))
-    return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report)
+    return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
 def _wanted(job: JobDefinition, run: Run, again: Again, made: RunCreated | None, past: Past) -> Wanted:
@@ -125,21 +127,35 @@ def _part(job: JobDefinition, steps: Mapping[str, Step], again: Again, past: Pas
 
 
 def _failed(steps: Mapping[str, Step], past: Past) -> tuple[set[str], dict[str, frozenset[str]]]:
-    """The steps that did not end well, with all that lies behind; of mapped steps, the keys, where it is not all."""
+    """The steps that did not end well, with all that lies behind; of mapped steps, the keys, where it is not all.
+
+    Only what the parent was to execute: what its selection left out is no failure.
+    """
     chosen: set[str] = set()
     only: dict[str, frozenset[str]] = {}
+    meant = past.meant_steps
     for key, step in steps.items():
-        over = step.mapped_over
-        if over is None or over[0] in chosen or over not in past.mapping_keys:
-            if any(one in chosen for one in step.upstream) or not _ended_well(key, past) or over is not None:
+        if meant is not None and key not in meant:
+            continue
+        keys = _keys_of(step, past) if step.mapped_over is not None and step.mapped_over[0] not in chosen else None
+        if keys is None:
+            if any(one in chosen for one in step.upstream) or not _ended_well(key, past):
                 chosen.add(key)
             continue
-        again = {one for one in past.mapping_keys[over] if _lane_failed(steps, step, one, chosen, only, past)}
+        again = {one for one in keys if _lane_failed(steps, step, one, chosen, only, past)}
         if again:
             chosen.add(key)
-            if len(again) < len(past.mapping_keys[over]):
+            if len(again) < len(keys):
                 only[key] = frozenset(again)
     return chosen, only
+
+
+def _keys_of(step: Step, past: Past) -> tuple[str, ...] | None:
+    """The keys that a mapped step was executed for; None if that is not known."""
+    source, output = step.mapped_over or ("", "")
+    if source in past.skipped or source in past.succeeded:
+        return past.mapping_keys.get((source, output), ())  # one that gave no value told of no key
+    return None
 
 
 def _lane_failed(
@@ -173,21 +189,22 @@ def _known(steps: Mapping[str, Step], chosen: set[str], only: Mapping[str, froze
         return name not in chosen or (name in only and lane.rstrip("]") not in only[name])
 
     succeeded = {key for key in past.succeeded if counts(key)}
+    skipped = {key for key in past.skipped if counts(key)}
     mapping_keys = {output: keys for output, keys in past.mapping_keys.items() if counts(output[0])}
     for key, step in steps.items():
         if key in succeeded:  # one that gave no value told of no key
-            mapping_keys.update(
-                {
-                    (key, name): ()
-                    for name, out in step.outs.items()
-                    if out.is_dynamic and (key, name) not in mapping_keys
-                }
-            )
-        elif step.mapped_over is not None and key not in chosen and step.mapped_over in past.mapping_keys:
-            succeeded.add(key)  # all of its instances are known
+            for name, out in step.outs.items():
+                if out.is_dynamic:
+                    mapping_keys.setdefault((key, name), ())
+        elif step.mapped_over is not None and key not in chosen and (keys := _keys_of(step, past)) is not None:
+            lanes = [f"{key}[{one}]" for one in keys]
+            if step.mapped_over[0] in past.skipped or (lanes and all(one in past.skipped for one in lanes)):
+                skipped.add(key)
+            elif all(_ended_well(one, past) for one in lanes):
+                succeeded.add(key)
     return Known(
         outputs={output: run_id for output, run_id in past.outputs.items() if counts(output[0])},
         mapping_keys=mapping_keys,
         succeeded=frozenset(succeeded),
-        skipped=frozenset(key for key in past.skipped if counts(key)),
+        skipped=frozenset(skipped),
     )

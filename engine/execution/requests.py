@@ -12,20 +12,25 @@ from ..definitions.job import JobDefinition
 from ..definitions.names import check_tags, fault
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
+from ..definitions.shown import shown
+from ..definitions.steps import Step
+from ..errors import UserCodeError
+from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
+from ..log.names import check_run_id
 from ..reporting.planned import Planned
-from ..reporting.recorder import Recorder
+from ..reporting.recorder import Listener, Recorder
 from .creation import RunRequest, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
 from .in_process import StepReport
-from .interruption import Interruption
+from .interruption import Interruption, RunInterrupted, interrupts_wait
 from .keeping import default_io_manager
 from .plan import NOTHING_KNOWN, Known, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
-from .worker import work
+from .worker import end_interrupted, work
 
 IO_MANAGER = "io_manager"
 
@@ -56,19 +61,56 @@ def execute(
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
+    listener: Listener | None = None,
 ) -> ExecutionResult:
     """Check, create and execute a run; what came of it."""
-    run = begin(instance, job, wanted)
+    run = begin(instance, job, wanted, listener)
     end = work(run, report)
     if raise_on_error and end.status is not RunStatus.SUCCESS and end.error is not None:
+        if isinstance(end.error, SystemExit):  # it has ended a step; it is not to end the program as well
+            raise UserCodeError(f"run {run.run_id}: code of a step called sys.exit({end.error.code!r})") from end.error
         raise end.error
     return ExecutionResult(run, end)
 
 
-def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContext:
+def begin(instance: Deployment, job: JobDefinition, wanted: Wanted, listener: Listener | None = None) -> RunContext:
     """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
+    now = datetime.now(UTC)
+    request = checked(instance, job, wanted, now)
+    recorder = Recorder(instance.log, instance.writer, request.run_id, request.plan.job.name, listener)
+    run = None
+    try:
+        with interrupts_wait():  # one that came between would leave a run that nobody begins or ends
+            run = _context(instance, recorder, request, create_run(instance, recorder, request), now)
+    except (KeyboardInterrupt, RunInterrupted) as interrupt:
+        if run is not None:
+            end_interrupted(run, interrupt)
+        raise
+    return run
+
+
+def _context(
+    instance: Deployment, recorder: Recorder, request: RunRequest, facts: list[Fact], now: datetime
+) -> RunContext:
+    return RunContext(
+        instance=instance,
+        plan=request.plan,
+        run_id=request.run_id,
+        tags=request.all_tags,
+        config=request.config,
+        recorder=recorder,
+        frontier=Frontier(request.plan, request.run_id),
+        planned=Planned(facts),
+        interruption=Interruption(instance.log, recorder),
+        now=now,
+    )
+
+
+def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datetime) -> RunRequest:
+    """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
-        raise fault(f"{job!r:.80} is no job", "Make it with @job, graph.to_job() or define_asset_job().")
+        remedy = "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names."
+        raise fault(f"{shown(job)} cannot be executed", remedy)
     job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
     plan = plan_of(
         job,
@@ -79,12 +121,11 @@ def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContex
         given=given_inputs(merged(job.config, wanted.run_config or {})),
     )
     config = check_run_config(job, plan.steps, wanted.run_config)
-    now = datetime.now(UTC)
     check_partition(instance, job, wanted.partition_key, now)
-    request = RunRequest(
+    return RunRequest(
         plan=plan,
         config=config,
-        run_id=wanted.run_id or str(uuid4()),
+        run_id=str(uuid4()) if wanted.run_id is None else check_run_id(wanted.run_id),
         tags=check_tags("run", wanted.tags),
         partition_key=wanted.partition_key,
         op_selection=_texts(wanted.op_selection),
@@ -92,25 +133,11 @@ def begin(instance: Deployment, job: JobDefinition, wanted: Wanted) -> RunContex
         parent_run_id=wanted.parent_run_id,
         root_run_id=wanted.root_run_id,
     )
-    recorder = Recorder(instance.log, instance.writer, request.run_id, job.name)
-    facts = create_run(instance, recorder, request)
-    return RunContext(
-        instance=instance,
-        plan=plan,
-        run_id=request.run_id,
-        tags=request.all_tags,
-        config=config,
-        recorder=recorder,
-        frontier=Frontier(plan, request.run_id),
-        planned=Planned(facts),
-        interruption=Interruption(instance.log, recorder),
-        now=now,
-    )
 
 
 def equipped(instance: Deployment, job: JobDefinition, resources: Mapping[str, Any]) -> JobDefinition:
     """The job with these resources in place of its own, and with the default IO manager if it has none."""
-    given = {**job.resource_defs, **check_resources("resources", resources)}
+    given = {**job.resource_defs, **check_resources("the call", resources)}
     if IO_MANAGER not in given:
         given[IO_MANAGER] = default_io_manager(instance)
     return replace(job, resource_defs=given)
@@ -127,8 +154,31 @@ def selected(job: JobDefinition, selection: Any) -> JobDefinition:
         raise fault(
             f"job {job.name!r} makes none of the assets selected", f"It makes {', '.join(map(str, job.asset_keys))}."
         )
-    narrowed = job.assets.job(job.name, keys, config=job.config, tags=job.tags, partitions_def=job.partitions_def)
-    return replace(narrowed, resource_defs=job.resource_defs, metadata=job.metadata, description=job.description)
+    makings = [step.node.making for step in job.steps.values() if step.node.making is not None]
+    checks = [one for making in makings for one in making.check_keys if one.asset_key in keys]
+    narrowed = job.assets.job(job.name, keys, checks=checks, tags=job.tags, partitions_def=job.partitions_def)
+    return replace(
+        narrowed,
+        steps={key: _as_in(job.steps[key], step) for key, step in narrowed.steps.items()},
+        config=_config_of(job, narrowed),
+        resource_defs=job.resource_defs,
+        metadata=job.metadata,
+        description=job.description,
+    )
+
+
+def _as_in(whole: Step, part: Step) -> Step:
+    """The step with what the job has added to it."""
+    return replace(part, hooks=whole.hooks, retry_policy=whole.retry_policy)
+
+
+def _config_of(job: JobDefinition, narrowed: JobDefinition) -> dict[str, Any]:
+    """The job's own run config, without that of nodes that are not there."""
+    ops = job.config.get("ops")
+    if not isinstance(ops, Mapping):
+        return dict(job.config)
+    absent = job.graph.nodes.keys() - narrowed.graph.nodes.keys()
+    return {**job.config, "ops": {name: part for name, part in ops.items() if name not in absent}}
 
 
 def _assets(job: JobDefinition) -> tuple[AssetKey, ...] | None:

@@ -6,6 +6,7 @@ tear-down that raises is recorded, keeps no other from being torn down, and chan
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Generator, Iterator
@@ -14,41 +15,68 @@ from typing import Any
 
 from ..definitions.resource import ResourceDefinition
 from ..definitions.typed_config import Config
-from ..errors import UserCodeError
-from ..events.errorinfo import ErrorInfo
+from ..errors import FoldlogError, UserCodeError
+from ..events.errorinfo import clean
 from ..events.log import EngineEvent
 from ..events.resource import ResourceInitFailed, ResourceInitStarted, ResourceInitSucceeded
-from .boundary import user_code_error_boundary
+from .boundary import described, error_info, user_code_error_boundary
 from .contexts import InitResourceContext
+from .interruption import RunInterrupted
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
 
 
+class ResourceUnready(UserCodeError):
+    """A resource could not be made ready, so no step was executed."""
+
+
 @contextmanager
 def ready_resources(run: RunContext) -> Iterator[None]:
-    """Inside, `run.resources` has all that the plan needs. Raises UserCodeError for one that cannot be made ready."""
+    """Inside, `run.resources` has all that the plan needs. Raises ResourceUnready for one that cannot be made."""
     keys = tuple(run.config.resources)
     begun: list[tuple[str, Generator[Any, None, None]]] = []
-    durations: dict[str, int] = {}
     try:
         if keys:
             run.recorder.hold(ResourceInitStarted(resource_keys=keys))
-        try:
-            for key, config in run.config.resources.items():
-                since = time.monotonic()
-                run.resources[key] = _make(run, key, run.job.resource_defs[key], config, begun)
-                durations[key] = int((time.monotonic() - since) * 1e6)
-        except UserCodeError as error:
-            info = ErrorInfo.from_exception(error)
-            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=info))
-            raise
+        if any(_is_of_users(run.job.resource_defs[key]) for key in keys):
+            run.recorder.release()  # it may take its time, and people should see what the run is at
+        durations = _make_all(run, keys, begun)
         if keys:
             run.recorder.hold(ResourceInitSucceeded(resource_keys=keys, durations_us=durations))
         yield
     finally:
-        for key, generator in reversed(begun):
-            _tear_down(run, key, generator)
+        _tear_down_all(run, begun)
+
+
+def _make_all(
+    run: RunContext, keys: tuple[str, ...], begun: list[tuple[str, Generator[Any, None, None]]]
+) -> dict[str, int]:
+    """Make them, in their order; how long each took, in microseconds."""
+    durations: dict[str, int] = {}
+    for key in keys:
+        since = time.monotonic()
+        try:
+            run.resources[key] = _make(run, key, run.job.resource_defs[key], run.config.resources[key], begun)
+        except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
+            unready = _unready(key, error) if isinstance(error, FoldlogError) else error
+            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=error_info(unready)))
+            raise unready from unready.__cause__
+        durations[key] = int((time.monotonic() - since) * 1e6)
+    return durations
+
+
+def _unready(key: str, error: FoldlogError) -> ResourceUnready:
+    """What foldlog itself raised in a resource's function says nothing of the resource."""
+    if isinstance(error, ResourceUnready):
+        return error
+    unready = ResourceUnready(f"resource {key!r} could not be made ready: {described(error)}")
+    unready.__cause__ = error
+    return unready
+
+
+def _is_of_users(definition: ResourceDefinition) -> bool:
+    return not definition.fn.__module__.startswith("foldlog.")
 
 
 def _make(
@@ -62,24 +90,41 @@ def _make(
     if definition.config_type is not None:
         given["config"] = config
     context = InitResourceContext(run, key, definition.required_resource_keys, config)
-    with user_code_error_boundary(msg_fn=lambda: f"resource {key!r} could not be made ready"):
+    with user_code_error_boundary(ResourceUnready, lambda: f"resource {key!r} could not be made ready"):
         made = definition.fn(context, **given) if definition.takes_context else definition.fn(**given)
         if not definition.is_generator:
             return made
+        begun.append((key, made))  # before it begins: an interrupt may come right behind its yield
         try:
             value = next(made)
         except StopIteration:
-            raise UserCodeError(f"resource {key!r}: its function ended without a yield") from None
-    begun.append((key, made))
+            raise ResourceUnready(f"resource {key!r}: its function ended without a yield") from None
     return value
+
+
+def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, None]]]) -> None:
+    """The last one first. An interrupt ends the tear-down that it comes into, and passes on when all had their turn."""
+    interrupts: list[BaseException] = []
+    for key, generator in reversed(begun):
+        if inspect.getgeneratorstate(generator) != inspect.GEN_SUSPENDED:
+            continue  # its set-up failed
+        try:
+            _tear_down(run, key, generator)
+        except (KeyboardInterrupt, RunInterrupted) as interrupt:
+            text = f"resource {key!r} was being torn down when the run was interrupted"
+            run.recorder.hold(EngineEvent(text=text, error=error_info(interrupt)))
+            interrupts.append(interrupt)
+    if interrupts:
+        raise interrupts[0]
 
 
 def _tear_down(run: RunContext, key: str, generator: Generator[Any, None, None]) -> None:
     try:
         with user_code_error_boundary(msg_fn=lambda: f"resource {key!r} could not be torn down"):
-            next(generator, None)
-    except UserCodeError as error:
-        run.recorder.hold(EngineEvent(text=str(error), error=ErrorInfo.from_exception(error)))
-        logger.warning("run %s: %s", run.run_id, error)
-    finally:
-        generator.close()
+            for _ in generator:
+                generator.close()
+                raise UserCodeError(f"resource {key!r}: its function yields more than once")
+    except (FoldlogError, SystemExit) as error:
+        text = clean(f"resource {key!r} was not torn down well: {described(error)}")
+        run.recorder.hold(EngineEvent(text=text, error=error_info(error)))
+        logger.warning("run %s: %s", run.run_id, text)

@@ -55,6 +55,11 @@ class ExecutionResult:
         return tuple(one.step_key for one in self._end.failed)
 
     @property
+    def step_errors(self) -> Mapping[str, BaseException]:
+        """What each step that failed for good failed with, in the order in which they did."""
+        return {one.step_key: one.error for one in self._end.failed}
+
+    @property
     def step_outcomes(self) -> Mapping[str, str]:
         """SUCCESS, FAILURE, SKIPPED or ABANDONED, by step key; of mapped steps, with the key of each."""
         mapped = {key for key, step in self._run.plan.steps.items() if step.mapped_over is not None}
@@ -73,7 +78,7 @@ class ExecutionResult:
             yield from (one for one in records if step_key is None or one.event.step_key == step_key)
 
     def output_for_node(self, node: str, output_name: str = RESULT) -> Any:
-        """The value of an output of a step; of a dynamic one, a dict from key to value.
+        """The value of an output of a step; of a dynamic one, and of a mapped step, a dict from key to value.
 
         Raises UsageError for a step or an output that there is not, and for one that did not come.
         """
@@ -85,6 +90,10 @@ class ExecutionResult:
         if step.outs[output_name].is_dynamic:
             keys = self._run.frontier.mapping_keys(node, output_name)
             return {key: self._load(node, output_name, key) for key in keys}
+        if step.mapped_over is not None and node == template:
+            lanes = {key: f"{node}[{key}]" for key in self._run.frontier.mapping_keys(*step.mapped_over)}
+            came = {key: lane for key, lane in lanes.items() if self._run.frontier.has(lane, output_name) is not None}
+            return {key: self._load(lane, output_name, None) for key, lane in came.items()}
         return self._load(node, output_name, None)
 
     def asset_value(self, asset_key: AssetLike) -> Any:
@@ -120,6 +129,12 @@ class ExecutionResult:
             metadata=out.metadata,
         )
         context = InputContext(name=output, run_id=run.run_id, step_key=step_key, upstream_output=upstream)
+        if out.io_manager_key not in run.resources:  # only what the steps executed need is made ready
+            raise fault(
+                f"run {run.run_id} executed no step that needs the resource {out.io_manager_key!r}, so it cannot load "
+                f"the output {output!r} of step {step_key}",
+                f"Ask the result of run {run_id}, which made it.",
+            )
         return io_manager(run, out.io_manager_key).load_input(context)
 
     def __repr__(self) -> str:

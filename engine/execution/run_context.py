@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -87,6 +87,21 @@ class RunContext:
             self._latest[key] = self.instance.get_latest_materialization_event(asset, partition=partition)
         return self._latest[key]
 
+    def version_of_many(self, asset: AssetKey, partitions: Sequence[str]) -> str | None:
+        """One data version for several partitions of an asset: it is another as soon as one of them has another. None
+        if none of them was made."""
+        versions: dict[str, str] = {}
+        for start in range(0, len(partitions), ALL_LIMIT):
+            some = partitions[start : start + ALL_LIMIT]
+            found = self.instance.get_data_version_by_partition(asset, some, limit=len(some))
+            unsaid = [key for key, version in found.items() if version is None]
+            versions |= {key: version for key, version in found.items() if version is not None}
+            if unsaid:
+                places = self.instance.get_latest_storage_id_by_partition(asset, partitions=unsaid, limit=len(unsaid))
+                versions |= {key: f"position {position}" for key, position in places.items()}
+        versions |= {key: self.data_versions[asset, key] for key in partitions if (asset, key) in self.data_versions}
+        return _digest(f"{key}={versions[key]}" for key in sorted(versions)) if versions else None
+
     def target(self, asset: AssetKey, partition: str | None) -> tuple[int | None, str | None]:
         """Position and run of the materialization that a check of an asset looks at. What this run itself has made has
         no position yet."""
@@ -104,10 +119,20 @@ class RunContext:
 
         Without a code version nobody knows whether the same inputs give the same; then each run makes another.
         """
-        digest = blake2b(digest_size=16)
-        for part in (code_version or f"run {self.run_id}", *(f"{key}={inputs[key]}" for key in sorted(inputs))):
-            digest.update(f"{len(part)}:{part};".encode())
-        return digest.hexdigest()
+        return _digest([code_version or f"run {self.run_id}", *(f"{key}={inputs[key]}" for key in sorted(inputs))])
+
+
+def _digest(parts: Iterable[str]) -> str:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(f"{len(part)}:{part};".encode())
+    return digest.hexdigest()
+
+
+def partition_of_check(job: JobDefinition, asset: AssetKey, partition_key: str | None) -> str | None:
+    """The partition that a check of an asset looks at in a run of `partition_key`; None if the asset has none."""
+    partitioned = job.assets is not None and job.assets.partitions_of(asset) is not None
+    return partition_key if partitioned else None
 
 
 def all_dynamic(instance: Deployment, name: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..definitions.inout import UNSTATED, Nothing
 from ..events.step import TypeCheck
+from .boundary import shown
 
 PASSED = TypeCheck(success=True)
 Kinds = tuple[type, ...] | None  #: None: anything
@@ -32,7 +33,7 @@ def check_type(annotation: Any, value: Any) -> TypeCheck:
     if kinds is None or isinstance(value, kinds):
         return PASSED
     wanted = " or ".join(kind.__name__ for kind in kinds)
-    given = "None" if value is None else f"a {type(value).__name__}: {value!r:.80}"
+    given = "None" if value is None else f"a {type(value).__name__}: {shown(value)}"
     return TypeCheck(success=False, description=f"{given} was given; wanted {wanted}")
 
 

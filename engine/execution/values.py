@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from ..artifacts.io import InputContext, IOManager, OutputContext
-from ..definitions.inout import IO_MANAGER, NO_DEFAULT, UNSTATED, Out
+from ..definitions.inout import IO_MANAGER, NO_DEFAULT, UNSTATED, In, Out
 from ..definitions.names import fault
 from ..definitions.steps import AssetSource, CollectSource, ConfigSource, FanInSource, Step, StepInputDef
 from ..errors import UserCodeError
@@ -90,6 +90,8 @@ class Loader:
         partitions = self._run.upstream_partitions(making.definition, asset)
         assets = self._run.job.assets
         spec = assets.spec_of(asset) if assets is not None else None
+        if partitions == ():
+            return _of_no_partitions(given.definition)
         maker = assets.maker.get(asset) if assets is not None else None
         if maker is not None and hands_on_nothing(maker.op.outs[maker.output_of(asset)].annotation):
             return None
@@ -166,10 +168,12 @@ class Loader:
             return
         asset = making.definition.inputs[given.name]
         partitions = self._run.upstream_partitions(making.definition, asset)
-        if partitions is not None and len(partitions) != 1:
-            return  # of many partitions there is no one version
-        partition = partitions[0] if partitions else None
         text = asset.to_text()
+        if partitions is not None and len(partitions) != 1:
+            if (version := self._run.version_of_many(asset, partitions)) is not None:
+                self.input_versions[text] = version
+            return
+        partition = partitions[0] if partitions else None
         if (own := self._run.data_versions.get((asset, partition))) is not None:
             self.input_versions[text] = own
             return
@@ -213,6 +217,15 @@ def output_context(
     )
 
 
+def _of_no_partitions(definition: In) -> Any:
+    """The value of an asset of which no partition is wanted, as the day before the first: the input's default; without
+    one an empty dict, as of many partitions; or None, where its type takes that and no dict."""
+    if definition.has_default:
+        return definition.default
+    none_fits = check_type(definition.annotation, None).success
+    return None if none_fits and not check_type(definition.annotation, {}).success else {}
+
+
 def _hint(annotation: Any) -> Any:
     return Any if annotation is UNSTATED else annotation
 
@@ -225,7 +238,7 @@ class _LazyLog(logging.Logger):
     """The step's logger, made when somebody logs: few IO managers do."""
 
     def __init__(self, context: StepExecutionContext) -> None:
-        super().__init__("foldlog.io", logging.DEBUG)
+        super().__init__("io", logging.DEBUG)  # lines of `foldlog.` are not recorded
         self._context = context
 
     def handle(self, record: logging.LogRecord) -> None:

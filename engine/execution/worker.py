@@ -1,7 +1,8 @@
 """The worker of a run: begins it, has its plan executed, and records how it ended.
 
 Promises: a run that was begun is ended in the log, whatever ends it short of a kill: by success, failure, or cancel.
-The end is one append: what was planned and not made, then the status. An interrupt is recorded, and then goes on.
+The end is one append: what was planned and not made (of very many assets, in several), then the status. An interrupt
+is recorded, and then goes on.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ..errors import FoldlogError, UserCodeError
-from ..events.errorinfo import ErrorInfo, clean
+from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError
+from ..events.errorinfo import clean
 from ..events.event import Fact
 from ..events.log import EngineEvent
 from ..events.run import (
@@ -26,16 +27,19 @@ from ..events.run import (
     RunStatus,
     RunSucceeded,
 )
-from ..reporting.lines import RunHandler
+from ..reporting.lines import RunHandler, step_here
 from ..reporting.planned import not_made
-from .boundary import described
+from .boundary import described, error_info
 from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
-from .interruption import RunInterrupted, Terminated
-from .resources import ready_resources
+from .interruption import RunInterrupted, Terminated, interrupts_wait
+from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
+A = TypeVar("A")
+
+NOT_RECORDED = (UnavailableError, ShardPurged)  #: the log takes no more events; that is no failure of a step
 
 
 class RunEnd(NamedTuple):
@@ -49,25 +53,43 @@ class RunEnd(NamedTuple):
 def work(run: RunContext, report: StepReport | None = None, *, captured: Sequence[str] = ("",)) -> RunEnd:
     """Execute the run. `captured`: loggers whose lines are recorded, by name; `""` is the root logger.
 
-    Interrupts (KeyboardInterrupt, RunInterrupted) are recorded, and raised again.
+    Interrupts (KeyboardInterrupt, RunInterrupted) are recorded, and raised again. Raises UnavailableError and
+    ShardPurged if the log takes no more events: then it may lack the end of the run.
     """
     executor = InProcessExecutor(run, report)
-    count = len(run.plan.steps)
-    note = EngineEvent(text=f"executing {count} step{'' if count == 1 else 's'} in process {os.getpid()}")
-    run.recorder.record([RunStarted(host=clean(socket.gethostname()), process_id=os.getpid()), note])
     try:
+        _begin(run)
         with _captured_logging(run, captured), ready_resources(run):
             executor.execute()
     except (KeyboardInterrupt, RunInterrupted) as interrupt:
-        _end(run, _interrupted(run, interrupt))
+        end_interrupted(run, interrupt)
         raise
     except Exception as error:  # of a resource, an IO manager's absence, or the engine itself: the log has to say so
-        _end(run, _broken(run, error))
+        _end(run, _broken, error)
+        if isinstance(error, NOT_RECORDED):
+            raise
         return RunEnd(RunStatus.FAILURE, error, executor.failed)
-    _end(run, _finished(run, executor.failed))
+    except BaseException as error:  # sys.exit() outside of a step, what a library has instead of Exception
+        _end(run, _broken, error)
+        raise
+    _end(run, _finished, executor.failed)
+    status = RunStatus.FAILURE if executor.failed else RunStatus.SUCCESS
+    told = run.interruption.told_lately() or status
     if executor.failed:
-        return RunEnd(RunStatus.FAILURE, executor.failed[0].error, executor.failed)
-    return RunEnd(RunStatus.SUCCESS)
+        return RunEnd(told, executor.failed[0].error, executor.failed)
+    ended = f"run {run.run_id} is {told}: somebody else ended it before its last step was done"
+    return RunEnd(told, ConflictError(ended) if told is not status else None)
+
+
+def end_interrupted(run: RunContext, interrupt: BaseException) -> None:
+    """Record the end of a run that was created, and that an interrupt ends."""
+    _end(run, _interrupted, interrupt)
+
+
+def _begin(run: RunContext) -> None:
+    count = len(run.plan.steps)
+    note = EngineEvent(text=f"executing {count} step{'' if count == 1 else 's'} in process {os.getpid()}")
+    run.recorder.record([RunStarted(host=clean(socket.gethostname()), process_id=os.getpid()), note])
 
 
 @contextmanager
@@ -77,17 +99,27 @@ def _captured_logging(run: RunContext, names: Sequence[str]) -> Iterator[None]:
     sources = [logging.getLogger(name or None) for name in names]
     for source in sources:
         source.addHandler(handler)
+    token = step_here.set((run.recorder, None))
     try:
         yield
     finally:
+        step_here.reset(token)
         for source in sources:
             source.removeHandler(handler)
 
 
-def _end(run: RunContext, facts: list[Fact]) -> None:
+def _end(run: RunContext, ending: Callable[[RunContext, A], list[Fact]], how: A) -> None:
     """Record the end. Seal the shard: the run takes no more events, unless somebody reopens it."""
-    run.recorder.record(facts)
-    run.recorder.warn_of_loss()
+    with interrupts_wait():
+        *not_made, end = ending(run, how)
+        for fact in not_made:  # of more assets than an append may hold, in several
+            run.recorder.hold(fact)
+        run.recorder.record([end])
+        run.recorder.warn_of_loss()
+        _seal(run)
+
+
+def _seal(run: RunContext) -> None:
     try:
         run.instance.log.seal(run.run_id)  # False: somebody appended in between, and the shard stays open
     except FoldlogError as trouble:
@@ -96,14 +128,14 @@ def _end(run: RunContext, facts: list[Fact]) -> None:
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
     outcomes = list(run.frontier.outcomes.values())
-    facts: list[Fact] = list(_left(run))
+    facts: list[Fact] = list(not_made(run.planned.left))  # none, if every step has told of its own
     if not failed:
         return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
     keys = tuple(one.step_key for one in failed)
     abandoned = sum(one is Outcome.ABANDONED for one in outcomes)
     behind = f"; {abandoned} behind them were not executed" if abandoned else ""
     text = f"{len(failed)} step{' has' if len(failed) == 1 else 's have'} failed: {', '.join(keys[:10])}{behind}"
-    first = ErrorInfo.from_exception(failed[0].error)
+    first = error_info(failed[0].error)
     return [
         *facts,
         EngineEvent(text=text),
@@ -111,43 +143,25 @@ def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
     ]
 
 
-def _broken(run: RunContext, error: Exception) -> list[Fact]:
-    begun = bool(run.frontier.outcomes) or not isinstance(error, UserCodeError)
-    reason = FailureReason.RUN_EXCEPTION if begun else FailureReason.JOB_INITIALIZATION_FAILURE
+def _broken(run: RunContext, error: BaseException) -> list[Fact]:
+    unready = isinstance(error, ResourceUnready)
+    reason = FailureReason.JOB_INITIALIZATION_FAILURE if unready else FailureReason.RUN_EXCEPTION
     facts = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
-    return [*facts, RunFailed(reason=reason, error=ErrorInfo.from_exception(error))]
+    return [*facts, RunFailed(reason=reason, error=error_info(error))]
 
 
 def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
     facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
-    info = ErrorInfo.from_exception(interrupt)
+    info = error_info(interrupt)
     told = run.interruption.told()
     if told is not None and told.is_finished:  # somebody has ended it; the first end stands, and this is a note
         return [*facts, EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
     if told is RunStatus.CANCELING:
-        return [*facts, RunCanceled(reason=described(interrupt), error=info)]
+        return [*facts, RunCanceled(reason=clean(described(interrupt)), error=info)]
     if isinstance(interrupt, Terminated):
         return [*facts, RunFailed(reason=FailureReason.UNEXPECTED_TERMINATION, error=info)]
     return [
         RunCanceling(reason="the worker was interrupted"),
         *facts,
-        RunCanceled(reason=described(interrupt), error=info),
+        RunCanceled(reason=clean(described(interrupt)), error=info),
     ]
-
-
-def _left(run: RunContext) -> Iterator[Fact]:
-    """What was planned and not made, each with the reason."""
-    outcomes = {
-        asset: run.frontier.outcomes.get(key)
-        for key, step in run.plan.steps.items()
-        if step.node.making is not None
-        for asset in step.node.making.asset_keys
-    }
-    for made in run.planned.left:
-        match outcomes.get(made[0]):
-            case Outcome.SUCCESS | Outcome.SKIPPED:
-                yield from not_made([made], skipped=True)
-            case Outcome.ABANDONED:
-                yield from not_made([made], reason="UPSTREAM_FAILED_TO_MATERIALIZE")
-            case _:
-                yield from not_made([made], reason="FAILED_TO_MATERIALIZE")

@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..events.asset import AssetWiped
 from ..events.event import Event, Fact, Topic
 from ..events.key import AssetKey, AssetLike
-from ..log.names import is_system_shard
+from ..log.names import check_run_id, is_system_shard
 from ..log.port import Receipt
 from .base import check_name, keys_of, tags_of, texts
 from .runs import RunQuestions
@@ -60,7 +60,7 @@ class Reporting(RunQuestions):
             asset_selection=None if plan is None else tuple(keys_of("plan", plan)),
             code_location=code_location,
         )
-        return RunReporter(self.log, self.writer, created, run_id or str(uuid4()))
+        return RunReporter(self.log, self.writer, created, str(uuid4()) if run_id is None else check_run_id(run_id))
 
     def report_runless_asset_event(self, fact: Fact, *, key: UUID | None = None) -> Receipt:
         """Record what happened to an asset outside of any run: a materialization, an observation, a wipe.

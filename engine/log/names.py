@@ -28,6 +28,20 @@ def check_shard_name(name: str) -> None:
     _SEEN.add(name)
 
 
+def check_run_id(run_id: str) -> str:
+    """The id of a new run. Raises UsageError for what names no shard, or one of the system."""
+    try:
+        check_shard_name(run_id)
+        if not is_system_shard(run_id):
+            return run_id
+        reason = f"run id {run_id!r:.80} begins with {SYSTEM}, as shards do that are no run's"
+    except UsageError as trouble:
+        reason = str(trouble).replace("shard name", "run id", 1)
+    error = UsageError(reason)
+    error.remedy = "Give another, or none for a new one."
+    raise error
+
+
 def _fault(name: str) -> str | None:
     if not isinstance(name, str):
         return "is not text"

@@ -16,12 +16,14 @@ class Sink(Protocol):
     def say(self, line: LogMessage, step_key: str | None = None) -> None: ...
 
 
-#: the run and the step that this thread is in, so that a line taken by the standard logging finds them
-step_here: ContextVar[tuple[Sink, str] | None] = ContextVar("foldlog_step", default=None)
+#: the run that this thread is at work for, and the step that it is in, if any: where a line of the standard logging
+#: belongs
+step_here: ContextVar[tuple[Sink, str | None] | None] = ContextVar("foldlog_step", default=None)
 
 
 class RunHandler(logging.Handler):
-    """Hands the lines of a standard logger to a run, but for foldlog's own: recording one must not make another.
+    """Hands the lines of a standard logger to a run, but for foldlog's own: recording one must not make another. And
+    but for those of a thread that is at work for another run.
 
     `step_key`: the step that all its lines are of; by default the one that the thread is in.
     """
@@ -34,6 +36,9 @@ class RunHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "foldlog" or record.name.startswith("foldlog."):
             return
+        here = step_here.get() if self._step_key is None else None
+        if here is not None and here[0] is not self._run:
+            return  # this thread is at work for another run, which records the line
         try:
             error = record.exc_info[1] if record.exc_info else None
             line = LogMessage(
@@ -45,8 +50,4 @@ class RunHandler(logging.Handler):
         except Exception:  # a message whose arguments do not fit it
             self.handleError(record)
             return
-        self._run.say(line, self._step_key or self._step())
-
-    def _step(self) -> str | None:
-        here = step_here.get()
-        return here[1] if here is not None and here[0] is self._run else None
+        self._run.say(line, self._step_key if here is None else here[1])

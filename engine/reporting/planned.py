@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from ..events.asset import AssetFailedToMaterialize, AssetMaterialization, AssetMaterializationPlanned
+from ..events.errorinfo import ErrorInfo
 from ..events.event import Fact
 from ..events.key import AssetKey
 
@@ -30,6 +31,11 @@ class Planned:
                 elif isinstance(fact, AssetMaterialization | AssetFailedToMaterialize):
                     self._left.pop((fact.asset_key, fact.partition), None)
 
+    def left_of(self, made: Iterable[Made]) -> list[Made]:
+        """Of these, what is left."""
+        with self._lock:
+            return [one for one in made if one in self._left]
+
     @property
     def left(self) -> list[Made]:
         """What was planned, and neither made nor given up."""
@@ -37,7 +43,9 @@ class Planned:
             return list(self._left)
 
 
-def not_made(left: Iterable[Made], *, skipped: bool = False, reason: str | None = None) -> Iterator[Fact]:
+def not_made(
+    left: Iterable[Made], *, skipped: bool = False, reason: str | None = None, error: ErrorInfo | None = None
+) -> Iterator[Fact]:
     """The facts that these were not made."""
     for key, partition in left:
-        yield AssetFailedToMaterialize(asset_key=key, partition=partition, skipped=skipped, reason=reason)
+        yield AssetFailedToMaterialize(asset_key=key, partition=partition, skipped=skipped, reason=reason, error=error)

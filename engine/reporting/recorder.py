@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -24,9 +24,12 @@ from ..log.writer import EventWriter
 
 logger = logging.getLogger("foldlog.reporting")
 
-RETRY_PAUSES_S = (0.1, 0.5, 2.0)  #: between tries while the store gives no answer, each with the same key
+RETRY_PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0)  #: between tries while the store gives no answer, each with the same key
 HELD_LIMIT = 1000  #: events that are held at most; more are recorded at once
 HELD_BYTES = 4 * 1024 * 1024  #: the same, of their bodies: an append has a limit, too
+
+
+Listener = Callable[[Event[Any]], None]  #: called with each event as it happens; what is held is not yet recorded
 
 
 class _Append(NamedTuple):
@@ -42,12 +45,15 @@ class _Append(NamedTuple):
 class Recorder:
     """Appends to one run, in the order of the calls. Thread-safe."""
 
-    def __init__(self, log: EventLog, writer: EventWriter, run_id: str, job_name: str) -> None:
+    def __init__(
+        self, log: EventLog, writer: EventWriter, run_id: str, job_name: str, listener: Listener | None = None
+    ) -> None:
         self.run_id = run_id
         self.job_name = job_name
         self.lost_lines = 0  #: log lines that could not be recorded
         self._log = log
         self._writer = writer
+        self._tell = listener or _nobody
         self._lock = threading.RLock()  #: so that what is queued, and counted, is so in one order
         self._held: list[Event[Any]] = []
         self._held_bytes = 0  #: of those that were checked
@@ -70,29 +76,47 @@ class Recorder:
         event = self.event(fact, step_key)
         size = sum(len(one.body) for one in self._log.prepare(self.run_id, [event]).records) if check else 0
         with self._lock:
+            if self._held_bytes + size > HELD_BYTES:  # together they could be more than an append may be
+                self.release()
             self._held.append(event)
             self._held_bytes += size
             if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
                 self.release()
+        self._tell(event)
 
     def release(self) -> None:
         """Queue what is held, and do not wait for it."""
         with self._lock:
             if self._held:
+                while self._unsettled and _is_durable(self._unsettled[0].future):
+                    del self._unsettled[0]  # a step may give very much, and waits for nothing until its end
                 self._unsettled.append(self._queue([], ANY))
 
     def record(self, facts: Iterable[Fact], *, step_key: str | None = None, expected: Expected = ANY) -> Receipt:
         """Append what is held and these facts, all or none, and wait until they are durable.
 
-        Raises what the append raises, and what an earlier one with held events raised that nobody waited for.
+        Raises what the append raises, and what an earlier one with held events raised that nobody waited for. What the
+        store gave no answer to is not given up: the next call begins with it.
         """
         with self._lock:
-            unsettled, self._unsettled = self._unsettled, []
-        for append in unsettled:  # before the next is queued: tried again behind it, they would change places
-            self._settle(append)
-        with self._lock:
-            append = self._queue([self.event(fact, step_key) for fact in facts], expected)
-        return self._settle(append)
+            waiting, self._unsettled = self._unsettled, []
+        events = [self.event(fact, step_key) for fact in facts]
+        try:
+            while waiting:  # before the next is queued: tried again behind it, they would change places
+                self._settle(waiting[0])
+                del waiting[0]
+            with self._lock:
+                waiting.append(self._queue(events, expected))
+            receipt = self._settle(waiting[0])
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, UnavailableError):
+                del waiting[:1]  # refused for good
+            with self._lock:
+                self._unsettled[:0] = waiting
+            raise
+        for event in events:
+            self._tell(event)
+        return receipt
 
     def say(self, line: LogMessage, step_key: str | None = None) -> None:
         """Queue a line, behind what is held. Never raises: one that is not recorded is no reason to stop the work."""
@@ -102,6 +126,7 @@ class Recorder:
                 self.release()
                 self._writer.append(self.run_id, [event]).add_done_callback(self._count_loss)
                 self._queued += 1
+            self._tell(event)
         except Exception as trouble:
             self.lost_lines += 1
             logger.debug("run %s: a log line was not recorded: %s", self.run_id, trouble)
@@ -110,6 +135,10 @@ class Recorder:
         """Whether somebody else may have recorded in the run since the last call; found by the seqs of receipts."""
         found, self._company = self._company, False
         return found
+
+    def expect_company(self) -> None:
+        """Have the next `has_company` say that somebody may have."""
+        self._company = True
 
     def warn_of_loss(self) -> None:
         """Say how many lines are missing, if any are."""
@@ -126,7 +155,7 @@ class Recorder:
 
     def _settle(self, append: _Append) -> Receipt:
         """Wait until it is durable; while the store gives no answer, try again."""
-        future = append.future
+        future, again = append.future, False
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
                 receipt = future.result()
@@ -136,8 +165,14 @@ class Recorder:
                     raise
                 time.sleep(pause_s)
                 # It may have landed: with the same key, and before `expected` is looked at, it is recorded once.
-                future = self._writer.append(self.run_id, append.events, expected=append.expected, key=append.key)
+                future, again = (
+                    self._writer.append(self.run_id, append.events, expected=append.expected, key=append.key),
+                    True,
+                )
         ahead = receipt.last_seq - append.total
+        if again:  # lines queued behind it may be before it now: its place tells nothing, and looking costs little
+            self._company = True
+            return receipt
         self._company = self._company or (self._seq_ahead is not None and ahead != self._seq_ahead)
         self._seq_ahead = ahead
         return receipt
@@ -145,3 +180,12 @@ class Recorder:
     def _count_loss(self, future: Future[Receipt]) -> None:
         if future.cancelled() or future.exception() is not None:
             self.lost_lines += 1
+            self._company = True  # from now on the count of what was queued is too high by one
+
+
+def _is_durable(future: Future[Receipt]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _nobody(event: Event[Any]) -> None:
+    """Nobody listens."""

@@ -42,7 +42,7 @@ class StepReporter(Reporter):
         self._retry_on = retry_on
         self._wait_s = wait_s
         self._since = 0.0
-        self._token: Token[tuple[Sink, str] | None] | None = None
+        self._token: Token[tuple[Sink, str | None] | None] | None = None
 
     def __enter__(self) -> Self:
         if self.state != "new":

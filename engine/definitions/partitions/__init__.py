@@ -3,7 +3,7 @@
 Pure: nothing here knows a log or an instance. By example: docs/partitions.md.
 """
 
-from .base import DynamicKeys, PartitionKeyRange, PartitionsDefinition
+from .base import DynamicKeys, PartitionKeyRange, PartitionsDefinition, check_partitions
 from .cadences import (
     DailyPartitionsDefinition,
     HourlyPartitionsDefinition,
@@ -49,5 +49,6 @@ __all__ = [
     "TimeWindowPartitionMapping",
     "TimeWindowPartitionsDefinition",
     "WeeklyPartitionsDefinition",
+    "check_partitions",
     "default_mapping",
 ]

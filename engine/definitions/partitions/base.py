@@ -112,6 +112,16 @@ def in_utc(when: datetime, name: str) -> datetime:
     return when.astimezone(UTC)
 
 
+def check_partitions(what: str, given: object) -> PartitionsDefinition | None:
+    """The definition, or None. Raises UsageError for anything else."""
+    if given is not None and not isinstance(given, PartitionsDefinition):
+        raise fault(
+            f"{what}: partitions_def={given!r:.80} defines no partitions",
+            "Write DailyPartitionsDefinition('2026-01-01'), StaticPartitionsDefinition(['eu', 'us']) or another.",
+        )
+    return given
+
+
 def fault(problem: str, remedy: str) -> UsageError:
     """The error that something is wrong, with what to do about it."""
     error = UsageError(problem)
