@@ -123,7 +123,7 @@ if TYPE_CHECKING:
     from .engine.definitions.assets import AssetCheckSpec, AssetDep, AssetIn, AssetOut, AssetSpec
     from .engine.definitions.config_class import Config, Secret
     from .engine.definitions.definitions import Definitions, define_asset_job
-    from .engine.definitions.graph import graph
+    from .engine.definitions.graph_decorator import graph
     from .engine.definitions.hook import failure_hook, success_hook
     from .engine.definitions.inout import DynamicOut, DynamicOutput, ExpectationResult, In, Nothing, Out, Output
     from .engine.definitions.job import job
@@ -254,7 +254,7 @@ _HOME = {
     "events": ".engine",
     "execute_job": ".engine.execute",
     "failure_hook": ".engine.definitions.hook",
-    "graph": ".engine.definitions.graph",
+    "graph": ".engine.definitions.graph_decorator",
     "job": ".engine.definitions.job",
     "materialize": ".engine.execute",
     "materialize_partitions": ".engine.execute",

@@ -406,7 +406,7 @@ def an_input_of_a_graph_that_nothing_gives():
 
 
 @wrong(
-    "step double: nothing gives its input 'number'",
+    "step double: nothing gives its input 'number', the job's input 'source'",
     "Connect it to another op, give it a default, or write it into the run config: inputs.source.",
 )
 def an_input_of_a_job_that_nothing_gives():

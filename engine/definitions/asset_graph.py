@@ -13,10 +13,11 @@ from typing import Any
 
 from ..config.place import meant
 from ..events.key import AssetCheckKey, AssetKey
+from .asset_job import graph_of, partitions_of
 from .assets import AssetsDefinition, AssetSpec, Making
-from .graph import FromOutput, GraphDefinition, Node
 from .job import JobDefinition
 from .names import fault
+from .ordering import in_order
 from .partitions import PartitionMapping, PartitionsDefinition, default_mapping
 from .selection import Selectable, select
 from .shown import shown
@@ -50,7 +51,7 @@ class AssetGraph:
                 )
         graph = cls(tuple(dict.fromkeys(made)), external)
         graph._check_unique()
-        graph._check_circles()
+        in_order(graph.upstream, "assets depend on each other")
         graph._check_mappings()
         return graph
 
@@ -130,8 +131,8 @@ class AssetGraph:
         only_checks = bool(checks) and not isinstance(selection, str | AssetKey | AssetsDefinition) and not selection
         keys = [] if only_checks else self.select(selection)  # type: ignore[arg-type]
         makings = list(self._makings(f"job {name!r}", keys, checks))
-        partitions = _partitions(name, makings, options.pop("partitions_def", None))
-        graph = _graph(name, makings)
+        partitions = partitions_of(name, makings, options.pop("partitions_def", None))
+        graph = graph_of(name, makings)
         return JobDefinition.of_graph(graph, name=name, partitions_def=partitions, assets=self, **options)
 
     def _makings(
@@ -190,29 +191,6 @@ class AssetGraph:
                     "Correct the key, or add the asset.",
                 )
 
-    def _check_circles(self) -> None:
-        state: dict[AssetKey, int] = {}
-        for root in self.upstream:
-            path: dict[AssetKey, None] = {}
-            stack = [(root, iter(self.upstream[root]))] if root not in state else []
-            path[root] = None
-            while stack:
-                key, rest = stack[-1]
-                above = next((one for one in rest if one not in state), None)
-                if above is None:
-                    state[key] = 1
-                    path.pop(key, None)
-                    stack.pop()
-                elif above in path:
-                    names = [*list(path)[list(path).index(above) :], above]
-                    circle = " -> ".join(str(one) for one in reversed(names))
-                    raise fault(
-                        f"assets depend on each other in a circle: {circle}", "Take one of these dependencies away."
-                    )
-                else:
-                    path[above] = None
-                    stack.append((above, iter(self.upstream[above])))
-
     def _check_mappings(self) -> None:
         for one in self.definitions:
             for up in dict.fromkeys(one.inputs.values()):
@@ -235,50 +213,3 @@ def _texts(selection: Any) -> Iterator[str]:
             yield one if isinstance(one, str) else f'key:"{one.to_text()}"'
         else:
             raise fault(f"selection holds {shown(one)}, which selects no assets", "Write a text, a key or an asset.")
-
-
-def _partitions(
-    name: str, makings: Sequence[Making], stated: PartitionsDefinition | None
-) -> PartitionsDefinition | None:
-    found: dict[PartitionsDefinition, str] = {} if stated is None else {stated: "the job"}
-    for one in makings:
-        if one.definition.partitions_def is not None and one.asset_keys:
-            found.setdefault(one.definition.partitions_def, str(one.asset_keys[0]))
-    if len(found) > 1:
-        (first, a), (second, b), *_ = found.items()
-        raise fault(
-            f"job {name!r}: {a} is partitioned by {first.describe()}, {b} by {second.describe()}",
-            "A run is of one partition: make them by jobs of their own.",
-        )
-    return next(iter(found), None)
-
-
-def _graph(name: str, makings: Sequence[Making]) -> GraphDefinition:
-    """The nodes, wired by keys; behind a blocking check comes all that is made of its asset."""
-    outputs = {
-        key: FromOutput(one.definition.node_name, one.definition.output_of(key))
-        for one in makings
-        for key in one.asset_keys
-    }
-    dependencies = {
-        (one.definition.node_name, name): outputs[key]
-        for one in makings
-        for name, key in one.definition.inputs.items()
-        if key in outputs and key not in one.asset_keys
-    }
-    blocking: dict[AssetKey, list[str]] = {}
-    for one in makings:
-        for check in one.check_keys:
-            if one.definition.checks[check].blocking and not one.asset_keys:
-                blocking.setdefault(check.asset_key, []).append(one.definition.node_name)
-    nodes = {}
-    for one in makings:
-        own = one.definition.node_name
-        after = [check for key in one.definition.inputs.values() for check in blocking.get(key, ()) if check != own]
-        nodes[own] = Node(
-            name=own,
-            definition=one.definition.op,
-            making=one,
-            after=tuple(dict.fromkeys(after)) if one.asset_keys else (),
-        )
-    return GraphDefinition(name=name, nodes=nodes, dependencies=dependencies)

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from .handles import CollectedHandle, EachHandle, GraphInputHandle, MappedHandle, OutputHandle
 from .hook import HookDefinition, check_hooks
 from .names import check_name, check_tags, fault
@@ -168,23 +169,30 @@ def source_of(what: str, given: Any) -> Source:
             return GraphInput(name)
         case list() | tuple() if given and not hasattr(given, "_fields"):
             return FanIn(tuple(_in_list(f"{what}[{number}]", one) for number, one in enumerate(given)))
-        case tuple() if given:
-            raise fault(
-                f"{what} is given all outputs of a node at once: {', '.join(getattr(given, '_fields', ()))}",
-                f"Take one of them, as .{getattr(given, '_fields', ('result',))[0]}.",
+    raise _no_source(what, given)
+
+
+def _no_source(what: str, given: Any) -> UsageError:
+    """The error that an input is given what no call gave."""
+    match given:
+        case tuple() if given:  # a named one: the outputs of a node
+            names = list(getattr(given, "_fields", ()))
+            return fault(
+                f"{what} is given all outputs of a node at once: {', '.join(names)}",
+                f"Take one of them, as .{names[0]}.",
             )
         case list() | tuple():
-            raise fault(f"{what} is given an empty list", "Leave it out, and give the input a default of [].")
+            return fault(f"{what} is given an empty list", "Leave it out, and give the input a default of [].")
         case None:
-            raise fault(
+            return fault(
                 f"{what} is given None: nothing, or what a call gave that has no output",
                 "Give that op an output; to only wait for it, declare ins={'start': In(Nothing)} and an output there.",
             )
         case _ if callable(given):
-            raise fault(
+            return fault(
                 f"{what} is given {shown(given)}, which is not called", "Call it there, and hand over what it gives."
             )
-    raise fault(
+    return fault(
         f"{what} is given {shown(given)}, which is not what another call gave",
         "A plain value belongs into the run config (ops: NAME: inputs:), a default, or an op that returns it.",
     )

@@ -137,7 +137,7 @@ class Definitions:
     def _check_own_resources(self) -> None:
         given = {**dict.fromkeys(DEFAULTS, DEFAULT), **self.resources}
         for one in self.asset_graph.definitions:
-            for key, by in used_by_op(one.op, sorted(one.op.hooks, key=lambda hook: hook.name), one.what):
+            for key, by in used_by_op(one.op, sorted(one.op.hooks, key=lambda hook: hook.place), one.what):
                 if key not in given:
                     raise missing("Definitions", key, given, by=by)
             for name, one_in in one.op.ins.items():

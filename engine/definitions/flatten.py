@@ -16,6 +16,7 @@ from .hook import HookDefinition
 from .inout import NO_DEFAULT, In
 from .names import fault
 from .op import OpDefinition
+from .ordering import in_order
 from .retry import RetryPolicy
 from .steps import (
     CollectSource,
@@ -42,8 +43,9 @@ def flatten(
     """
     top = {name: ConfigSource((), name, definition.default) for name, definition in graph.ins.items()}
     found = list(_Flattener(what).steps(graph, (), top, _Outer({}, hooks, retry_policy)))
-    ordered = _in_order(what, {step.key: step for step in found})
-    return _with_mapping(what, ordered)
+    steps = {step.key: step for step in found}
+    order = in_order({key: step.upstream for key, step in steps.items()}, f"{what}: steps wait for each other")
+    return _with_mapping(what, {key: steps[key] for key in order})
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _step(
     making = node.making
     if making is not None:
         inputs = {**inputs, **dict(making.loaded(inputs))}
-    hooks = sorted(around.hooks | op.hooks, key=lambda hook: hook.name)
+    hooks = sorted(around.hooks | op.hooks, key=lambda hook: hook.place)
     return Step(
         key=".".join(path),
         path=path,
@@ -162,33 +164,6 @@ def _step(
         hooks=tuple(hooks),
         retry_policy=node.retry_policy or op.retry_policy or outer.retry_policy,
     )
-
-
-def _in_order(what: str, steps: Mapping[str, Step]) -> dict[str, Step]:
-    """Each behind what it waits for; of those that could come next, the one that was written first."""
-    ordered: dict[str, Step] = {}
-    under: dict[str, None] = {}  #: being visited, from the outermost in
-    for root in steps:
-        stack: list[tuple[str, Iterator[str]]] = [] if root in ordered else [(root, iter(steps[root].upstream))]
-        under = dict.fromkeys([root]) if stack else {}
-        while stack:  # not by recursion: a chain may be longer than Python's stack
-            key, rest = stack[-1]
-            before = next((one for one in rest if one not in ordered), None)
-            if before is None:
-                ordered[key] = steps[key]
-                under.pop(key, None)
-                stack.pop()
-            elif before in under:
-                path = list(under)
-                circle = [*path[path.index(before) :], before]
-                raise fault(
-                    f"{what}: steps wait for each other in a circle: {' -> '.join(reversed(circle))}",
-                    "Take one of these dependencies away.",
-                )
-            else:
-                under[before] = None
-                stack.append((before, iter(steps[before].upstream)))
-    return ordered
 
 
 def _with_mapping(what: str, steps: Mapping[str, Step]) -> dict[str, Step]:

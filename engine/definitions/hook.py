@@ -21,6 +21,11 @@ class HookDefinition:
     fn: Callable[..., Any] = field(repr=False)
     required_resource_keys: frozenset[str] = frozenset()
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What hooks are ordered by, the same in each process."""
+        return self.name, self.when, str(self.fn.__module__), getattr(self.fn, "__qualname__", "")
+
 
 @overload
 def success_hook(fn: Callable[..., Any], /) -> HookDefinition: ...

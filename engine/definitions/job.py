@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from ..events.key import AssetKey
 from .flatten import flatten
-from .graph import GraphDefinition, make_graph
+from .graph import GraphDefinition
+from .graph_decorator import make_graph
 from .hook import HookDefinition, check_hooks
 from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
 from .resource import ResourceDefinition, check_resources

@@ -7,13 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import EncodingError, UsageError
 from ..events.metadata import MetadataValue, to_metadata
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 TAG_KEY_LIMIT, TAG_VALUE_LIMIT = 250, 1000  #: characters
@@ -106,7 +103,7 @@ def check_keys(what: str, argument: str, given: Iterable[str] | None) -> frozens
     return frozenset(check_name(f"{what}: {argument}", one, "Write names of letters, digits and '_'.") for one in given)
 
 
-def freeze(definition: DataclassInstance) -> None:
+def freeze(definition: Any) -> None:
     """Make the mappings of a frozen dataclass ones that cannot be changed either; in its `__post_init__`."""
     for field in dataclasses.fields(definition):
         if isinstance(value := getattr(definition, field.name), dict):

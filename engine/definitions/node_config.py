@@ -37,18 +37,17 @@ def check_keys_of(
 class NodeConfigs:
     """Takes in what is given of the nodes of a job; of those not chosen, it is checked and not required."""
 
-    def __init__(self, steps: Iterable[Step], *, partial: bool) -> None:
-        """`steps`: those that are chosen. `partial`: others are not, so what they would give may be given here."""
+    def __init__(self, steps: Iterable[Step]) -> None:
+        """`steps`: those that are chosen. What others would give them may be given here."""
         self.ops: dict[tuple[str, ...], Config] = {}
         self.inputs: dict[tuple[tuple[str, ...], str], Any] = {}
-        self._partial = partial
         chosen = {step.key: step for step in steps}
         self._chosen = {step.path for step in chosen.values()}
-        self._fed = {  #: inputs that chosen steps give
+        self._open = {  #: inputs of chosen steps that steps give which are not chosen
             (step.path, one.name)
             for step in chosen.values()
             for one in step.inputs
-            if any(source.step_key in chosen for source in one.step_sources())
+            if any(source.step_key not in chosen for source in one.step_sources())
         }
 
     def graph(self, graph: GraphDefinition, path: tuple[str, ...], given: Mapping[str, Any], place: Place) -> None:
@@ -73,13 +72,14 @@ class NodeConfigs:
     ) -> None:
         if name not in (ins := node.definition.ins):
             raise place.fault(f"{node.name} has no such input{meant(str(name), ins)}", known_keys(ins))
-        if (source := graph.dependencies.get((node.name, name))) is not None:
+        stands_in = isinstance(node.definition, OpDefinition) and (
+            (path, name) in self._open or path not in self._chosen
+        )
+        if (source := graph.dependencies.get((node.name, name))) is not None and not stands_in:
             if isinstance(source, GraphInput):
                 by = f"the input {source.name!r} of {'.'.join(path[:-1]) or 'the job'}"
                 raise place.fault(f"{by} gives this input", "Give that, or nothing.")
-            in_place = self._partial and isinstance(node.definition, OpDefinition) and (path, name) not in self._fed
-            if not in_place:
-                raise place.fault("another step gives this input", "Take it away.")
+            raise place.fault("another step gives this input", "Take it away.")
         if node.making is not None and (asset := node.making.definition.inputs.get(name)) is not None:
             raise place.fault(
                 f"the asset {asset} gives this input", "Take it away; what an earlier run made is loaded."

@@ -60,7 +60,7 @@ def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mappi
         if section not in SECTIONS:
             inside = f"; did you mean ops.{section}?" if section in job.graph.nodes else meant(str(section), SECTIONS)
             raise place.at(section).fault(f"there is no such section{inside}", f"Allowed here: {', '.join(SECTIONS)}.")
-    nodes = NodeConfigs(steps.values(), partial=len(steps) < len(job.steps))
+    nodes = NodeConfigs(steps.values())
     nodes.graph(job.graph, (), section_of(document, "ops", place), place.at("ops"))
     for name, value in section_of(document, "inputs", place).items():
         if name not in job.graph.ins:

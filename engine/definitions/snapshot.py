@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,7 +132,8 @@ def _out(out: Out) -> dict[str, Any]:
 def _type(annotation: Any) -> str | None:
     if annotation is UNSTATED:
         return None
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    # What an object shows of itself may hold its address, another one in each process.
+    return annotation.__name__ if isinstance(annotation, type) else re.sub(r" at 0x[0-9a-fA-F]+", "", str(annotation))
 
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from ..definitions.job import JobDefinition
 from ..definitions.names import fault
 from ..definitions.selection import Selectable, select
-from ..definitions.steps import CollectSource, MappedSource, Step, StepInputDef
+from ..definitions.steps import CollectSource, MappedSource, Step, StepInputDef, StepOutputSource
 
 Output = tuple[str, str]  #: key of a step (with its mapping key, if it is mapped), name of an output
 
@@ -46,6 +46,13 @@ class ExecutionPlan:
         if step.key not in self.steps:
             return False
         return mapping_key is None or step.key not in self.only or mapping_key in self.only[step.key]
+
+    def gives(self, source: StepOutputSource | MappedSource | CollectSource) -> bool:
+        """Whether a step of this run, or an earlier run, gives what an input is made of."""
+        known, key = self.known, source.step_key
+        if key in self.steps or key in known.succeeded or key in known.skipped:
+            return True
+        return isinstance(source, CollectSource | MappedSource) and (key, source.output) in known.mapping_keys
 
     def document(self) -> dict[str, Any]:
         """As a snapshot keeps it: what re-execution needs to know, and people look at."""
@@ -112,11 +119,8 @@ def _concrete(steps: Mapping[str, Step], only: Mapping[str, frozenset[str]]) -> 
 
 
 def _check_given(plan: ExecutionPlan, step: Step, one: StepInputDef, given: Collection[Any]) -> None:
-    known = plan.known
     for source in one.step_sources():
-        if source.step_key in plan.steps or source.step_key in known.succeeded or source.step_key in known.skipped:
-            continue
-        if isinstance(source, CollectSource | MappedSource) and (source.step_key, source.output) in known.mapping_keys:
+        if plan.gives(source):
             continue
         if (step.path, one.name) in given or one.definition.has_default or one.definition.is_nothing:
             continue

@@ -43,7 +43,11 @@ class Loader:
         return found
 
     def _value(self, given: StepInputDef) -> Any:
-        source = given.source
+        source, key = given.source, (self._instance.step.path, given.name)
+        if key in self._run.config.inputs:  # in place of steps that are not part of this run, or where none gives it
+            return self._run.config.inputs[key]
+        if not all(map(self._run.plan.gives, given.step_sources())):
+            return given.definition.default  # the plan made sure that there is one
         match source:
             case ConfigSource():
                 return self._configured(given, source)
@@ -59,12 +63,7 @@ class Loader:
                 return found
             case CollectSource():
                 return [self._load(given, ref) for ref in self._run.frontier.refs(self._instance, given)]
-        refs = self._run.frontier.refs(self._instance, given)
-        if refs:
-            return self._load(given, refs[0])
-        # The step that should give it is not part of this run: the plan made sure that something else does.
-        key = (self._instance.step.path, given.name)
-        return self._run.config.inputs.get(key, given.definition.default)
+        return self._load(given, self._run.frontier.refs(self._instance, given)[0])  # a step without it is not begun
 
     def _configured(self, given: StepInputDef, source: ConfigSource) -> Any:
         value = self._run.config.input(source)
