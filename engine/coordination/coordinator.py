@@ -31,7 +31,8 @@ class RunCoordinator(InstancePart, ABC):
         """
 
     def cancel_run(self, run_id: str) -> bool:
-        """Stop the run. One that has no worker yet is canceled at once; else its worker is asked to stop.
+        """Stop the run. One that has no worker yet is canceled at once; else its worker is asked to stop. One that was
+        executed by a call, without a launcher, finds what is recorded here when its next step begins.
 
         False if it is over. Raises UsageError if there is no such run, or no launcher to ask its worker by.
         """
@@ -41,16 +42,25 @@ class RunCoordinator(InstancePart, ABC):
                 return [RunCanceling(), RunCanceled()]
             if run.is_finished or run.status is RunStatus.CANCELING:
                 return []
-            self.instance.run_launcher  # noqa: B018  # raises if there is none, before anything is recorded
+            if not self._finds_out(run):
+                self.instance.run_launcher  # noqa: B018  # raises if there is none, before anything is recorded
             return [RunCanceling()]
 
         recorded = transition(self.instance, run_id, canceling)
         run = existing(self.instance, run_id)
         if run.is_finished:
             return recorded
+        if self._finds_out(run):
+            return True
         if not self.instance.run_launcher.terminate(run_id):
             logger.warning("run %s is to stop, but no worker of it could be asked", run_id)
         return True
+
+    def _finds_out(self, run: Run) -> bool:
+        """Whether its worker looks by itself for what others record: it executes a plan, and nobody launched it. A
+        program that only reports what it does never looks."""
+        launched = self.instance.log.read_shard(run.run_id, types=["RUN_LAUNCHED", "RUN_STARTING"], limit=1).records
+        return run.plan_snapshot_id is not None and not launched
 
 
 class DefaultRunCoordinator(RunCoordinator):

@@ -14,6 +14,7 @@ from ..events.metadata import MetadataValue, to_metadata
 from .frontier import Instance
 from .run_context import RunContext, partition_of_check
 from .values import Loader
+from .versions import version_made
 
 
 class AssetFacts:
@@ -57,7 +58,7 @@ class AssetFacts:
             metadata=metadata,
             tags={**(dict(spec.tags) if spec is not None else {}), **tags},
             code_version=code_version,
-            data_version=data_version or self._run.data_version(code_version, versions),
+            data_version=data_version or version_made(self._run.run_id, code_version, versions),
             description=spec.description if spec is not None else None,
             input_data_versions=dict(versions),
             input_positions=dict(self._loader.input_positions),

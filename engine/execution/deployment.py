@@ -11,7 +11,7 @@ from ..log.writer import EventWriter
 
 if TYPE_CHECKING:
     from ..artifacts import ComputeLogManager, LocalArtifactStorage
-    from ..views.records import Run
+    from ..views.records import AssetRecord, Run
 
 
 class Deployment(Protocol):
@@ -43,6 +43,7 @@ class Deployment(Protocol):
     def get_latest_materialization_event(
         self, asset_key: AssetLike, *, partition: str | None = None
     ) -> EventRecord | None: ...
+    def get_asset_records(self, asset_keys: Iterable[AssetLike] | None = None) -> list[AssetRecord]: ...
     def get_data_version_by_partition(
         self, asset_key: AssetLike, partitions: Collection[str] | None = None, *, limit: int = ...
     ) -> dict[str, str | None]: ...

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..coordination.processes import started
@@ -13,12 +15,14 @@ from ..events.event import Event, Fact
 from ..events.log import EngineEvent
 from ..events.run import FailureReason, RunFailed, RunStarted, RunStatus
 from ..log.log import EventRecord
+from ..log.port import LIMITS
 from ..reporting.planned import Planned, not_made
 from .deployment import Deployment
 
 if TYPE_CHECKING:
     from ..views.records import Run
 
+_at_work: set[str] = set()  #: runs that this process executes
 _WORKING = (RunStatus.STARTED, RunStatus.CANCELING, RunStatus.STARTING, RunStatus.NOT_STARTED)
 
 
@@ -41,15 +45,29 @@ def end_if_lost(instance: Deployment, run: Run, records: list[EventRecord], *, a
         EngineEvent(text=text),
         RunFailed(reason=FailureReason.UNEXPECTED_TERMINATION),
     ]
+    events = [Event.now(fact, job_name=run.job_name) for fact in ending]
     try:
-        # Expected where it was read: a worker that is at work after all has recorded more, and the run is not ended.
-        events = [Event.now(fact, job_name=run.job_name) for fact in ending]
-        instance.log.append(run.run_id, events, expected=last)
+        for first in range(0, len(events), LIMITS.events):
+            # Expected where it was read: a worker that is at work after all has recorded more; the run is not ended.
+            last = instance.log.append(run.run_id, events[first : first + LIMITS.events], expected=last).last_seq
     except ConflictError as error:
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and now.is_finished:
+            return now.status  # somebody else has found the same, or the worker came to its end
         raise fault(
             f"run {run.run_id} has recorded something just now: its worker is at work", "Wait for its end."
         ) from error
     return RunStatus.FAILURE
+
+
+@contextmanager
+def at_work(run_id: str) -> Iterator[None]:
+    """Around the work of this process on a run: so long it is certainly not lost."""
+    _at_work.add(run_id)
+    try:
+        yield
+    finally:
+        _at_work.discard(run_id)
 
 
 def _check_gone(run: Run, records: list[EventRecord]) -> None:
@@ -66,6 +84,8 @@ def _check_gone(run: Run, records: list[EventRecord]) -> None:
             f"run {run.run_id} is {run.status}, and its worker is process {process_id} of {host}, not of this machine",
             "Look there; if it is gone, say so: assume_lost=True, or --assume-lost.",
         )
+    if process_id == os.getpid() and run.plan_snapshot_id is not None and run.run_id not in _at_work:
+        return  # of this very process, and nothing here executes it any more: the store was away when it was to end
     if process_id == os.getpid() or started(process_id) is not None:
         raise fault(
             f"run {run.run_id} is {run.status}, and there is a process {process_id} on this machine",

@@ -36,7 +36,7 @@ class StepOutputs:
         self._context = context
         self._making = instance.step.node.making
         self._assets = AssetFacts(run, instance, loader)
-        self._came: dict[str, list[str] | None] = {}  #: outputs; of dynamic ones, the keys
+        self._came: dict[str, dict[str, None] | None] = {}  #: outputs; of dynamic ones, the keys in order
         self._done: set[str] = set()  #: names of outputs
 
     @property
@@ -125,13 +125,13 @@ class StepOutputs:
             raise UserCodeError(
                 f"step {self._instance.key}: its output {name!r} wants {wanted}, not {type(one).__name__}"
             )
-        before = self._came.setdefault(name, [] if key is not None else None)
+        before = self._came.setdefault(name, {} if key is not None else None)
         if before is None and key is None and name in self._done:
             raise UserCodeError(f"step {self._instance.key} gave its output {name!r} twice")
         if before is not None and key is not None:
             if key in before:
                 raise UserCodeError(f"step {self._instance.key} gave two values of {name!r} under the key {key!r}")
-            before.append(key)
+            before[key] = None
         self._done.add(name)
         return name, key
 
@@ -172,7 +172,7 @@ class StepOutputs:
             if name in self._done:
                 continue
             if out.is_dynamic:
-                self._came[name] = []
+                self._came[name] = {}
             elif wants(self._making, name, out):
                 if not hands_on_nothing(out.annotation):
                     raise UserCodeError(f"step {self._instance.key} did not give its output {name!r}")

@@ -23,6 +23,8 @@ from .boundary import described, error_info, user_code_error_boundary
 from .contexts import InitResourceContext
 from .interruption import RunInterrupted
 from .run_context import RunContext
+from .types import hands_on_nothing
+from .values import io_manager
 
 logger = logging.getLogger("foldlog.execution")
 
@@ -54,16 +56,26 @@ def _make_all(
 ) -> dict[str, int]:
     """Make them, in their order; how long each took, in microseconds."""
     durations: dict[str, int] = {}
+    io_managers = _io_manager_keys(run)
     for key in keys:
         since = time.monotonic()
         try:
             run.resources[key] = _make(run, key, run.job.resource_defs[key], run.config.resources[key], begun)
+            if key in io_managers:
+                io_manager(run, key)  # no step should work for an hour, and then have nowhere to put it
         except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
             unready = _unready(key, error) if isinstance(error, FoldlogError) else error
             run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=error_info(unready)))
             raise unready from unready.__cause__
         durations[key] = int((time.monotonic() - since) * 1e6)
     return durations
+
+
+def _io_manager_keys(run: RunContext) -> set[str]:
+    """The resources that keep or load values of the run's steps."""
+    steps = run.plan.steps.values()
+    keep = {out.io_manager_key for step in steps for out in step.outs.values() if not hands_on_nothing(out.annotation)}
+    return keep | {key for step in steps for one in step.inputs if (key := one.definition.input_manager_key)}
 
 
 def _unready(key: str, error: FoldlogError) -> ResourceUnready:
@@ -76,7 +88,7 @@ def _unready(key: str, error: FoldlogError) -> ResourceUnready:
 
 
 def _is_of_users(definition: ResourceDefinition) -> bool:
-    return not definition.fn.__module__.startswith("foldlog.")
+    return not str(getattr(definition.fn, "__module__", None)).startswith("foldlog.")
 
 
 def _make(

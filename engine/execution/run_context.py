@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import AssetsDefinition
 from ..definitions.job import JobDefinition
@@ -21,6 +20,9 @@ from .deployment import Deployment
 from .frontier import Frontier
 from .interruption import Interruption
 from .plan import ExecutionPlan
+
+if TYPE_CHECKING:
+    from ..views.records import AssetEvent
 
 PARTITION_TAG = "foldlog/partition"  #: tag of a run that is of one partition
 ALL_LIMIT = 10_000  #: partitions asked for at a time
@@ -44,6 +46,7 @@ class RunContext:
     resources: dict[str, Any] = field(default_factory=dict)
     data_versions: dict[tuple[AssetKey, str | None], str] = field(default_factory=dict)  #: of what this run has made
     _latest: dict[tuple[AssetKey, str | None], EventRecord | None] = field(default_factory=dict)
+    _observed: dict[AssetKey, AssetEvent | None] = field(default_factory=dict)
 
     @property
     def job(self) -> JobDefinition:
@@ -87,20 +90,14 @@ class RunContext:
             self._latest[key] = self.instance.get_latest_materialization_event(asset, partition=partition)
         return self._latest[key]
 
-    def version_of_many(self, asset: AssetKey, partitions: Sequence[str]) -> str | None:
-        """One data version for several partitions of an asset: it is another as soon as one of them has another. None
-        if none of them was made."""
-        versions: dict[str, str] = {}
-        for start in range(0, len(partitions), ALL_LIMIT):
-            some = partitions[start : start + ALL_LIMIT]
-            found = self.instance.get_data_version_by_partition(asset, some, limit=len(some))
-            unsaid = [key for key, version in found.items() if version is None]
-            versions |= {key: version for key, version in found.items() if version is not None}
-            if unsaid:
-                places = self.instance.get_latest_storage_id_by_partition(asset, partitions=unsaid, limit=len(unsaid))
-                versions |= {key: f"position {position}" for key, position in places.items()}
-        versions |= {key: self.data_versions[asset, key] for key in partitions if (asset, key) in self.data_versions}
-        return _digest(f"{key}={versions[key]}" for key in sorted(versions)) if versions else None
+    def observed(self, asset: AssetKey) -> AssetEvent | None:
+        """The latest observation of an asset that is made elsewhere; of others it does not count. Asked for once."""
+        if self.job.assets is None or asset in self.job.assets.maker:
+            return None
+        if asset not in self._observed:
+            found = self.instance.get_asset_records([asset])
+            self._observed[asset] = found[0].observation if found else None
+        return self._observed[asset]
 
     def target(self, asset: AssetKey, partition: str | None) -> tuple[int | None, str | None]:
         """Position and run of the materialization that a check of an asset looks at. What this run itself has made has
@@ -113,20 +110,6 @@ class RunContext:
     def dynamic(self, name: str) -> list[str]:
         """The keys of dynamic partitions, all of them."""
         return all_dynamic(self.instance, name)
-
-    def data_version(self, code_version: str | None, inputs: Mapping[str, str]) -> str:
-        """The data version of what was made, where user code says none: of the code and of what was read.
-
-        Without a code version nobody knows whether the same inputs give the same; then each run makes another.
-        """
-        return _digest([code_version or f"run {self.run_id}", *(f"{key}={inputs[key]}" for key in sorted(inputs))])
-
-
-def _digest(parts: Iterable[str]) -> str:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(f"{len(part)}:{part};".encode())
-    return digest.hexdigest()
 
 
 def partition_of_check(job: JobDefinition, asset: AssetKey, partition_key: str | None) -> str | None:

@@ -17,6 +17,7 @@ from .contexts import Resources, StepExecutionContext
 from .frontier import Instance, Ref
 from .run_context import RunContext
 from .types import PASSED, check_type, hands_on_nothing
+from .versions import version_read
 
 
 class Loader:
@@ -167,20 +168,11 @@ class Loader:
             return
         asset = making.definition.inputs[given.name]
         partitions = self._run.upstream_partitions(making.definition, asset)
-        text = asset.to_text()
-        if partitions is not None and len(partitions) != 1:
-            if (version := self._run.version_of_many(asset, partitions)) is not None:
-                self.input_versions[text] = version
-            return
-        partition = partitions[0] if partitions else None
-        if (own := self._run.data_versions.get((asset, partition))) is not None:
-            self.input_versions[text] = own
-            return
-        record = self._run.latest(asset, partition)
-        if record is not None:
-            self.input_versions[text] = record.event.fact.data_version or f"run {record.run_id}"
-            if record.position is not None:
-                self.input_positions[text] = record.position
+        read = version_read(self._run, asset, partitions)
+        if read.version is not None:
+            self.input_versions[asset.to_text()] = read.version
+        if read.position is not None:
+            self.input_positions[asset.to_text()] = read.position
 
 
 def io_manager(run: RunContext, key: str) -> IOManager:

@@ -33,6 +33,7 @@ from .boundary import described, error_info
 from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated, interrupts_wait
+from .lost import at_work
 from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
@@ -56,7 +57,11 @@ def work(run: RunContext, report: StepReport | None = None, *, captured: Sequenc
     Interrupts (KeyboardInterrupt, RunInterrupted) are recorded, and raised again. Raises UnavailableError and
     ShardPurged if the log takes no more events: then it may lack the end of the run.
     """
-    executor = InProcessExecutor(run, report)
+    with at_work(run.run_id):
+        return _work(run, InProcessExecutor(run, report), captured)
+
+
+def _work(run: RunContext, executor: InProcessExecutor, captured: Sequence[str]) -> RunEnd:
     try:
         _begin(run)
         with _captured_logging(run, captured), ready_resources(run):

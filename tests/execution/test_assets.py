@@ -541,3 +541,45 @@ def test_a_materialization_that_the_function_records_itself_counts(memory: Insta
     assert result.step_outcomes == {"y_yields": "FAILURE", "y_logs": "FAILURE"}
     assert [one.metadata for one in facts(result, "ASSET_MATERIALIZATION")] == [{"by": "hand"}] * 2
     assert facts(result, "ASSET_FAILED_TO_MATERIALIZE") == []
+
+
+def test_what_was_observed_of_an_asset_made_elsewhere_is_its_version(fresh: Instance) -> None:
+    outside = AssetSpec(key="outside")
+
+    @asset(name="of_outside", code_version="1", deps=["outside"])
+    def of_outside() -> None: ...
+
+    @asset(name="of_unknown", code_version="1", deps=["not_declared"])
+    def of_unknown() -> None: ...
+
+    def versions() -> Any:
+        result = materialize([outside, of_outside, of_unknown], instance=fresh)
+        assert materialization(result, "of_unknown").input_data_versions == {}
+        found = materialization(result, "of_outside")
+        assert list(found.input_positions) == [AssetKey("outside").to_text()] * (len(found.input_positions))
+        return found.input_data_versions.get(AssetKey("outside").to_text()), found.data_version
+
+    def told(kind: Any, version: str | None) -> None:
+        fresh.report_runless_asset_event(kind(asset_key=AssetKey("outside"), data_version=version))
+
+    observation, other = foldlog.events.AssetObservation, foldlog.events.AssetMaterialization
+    nothing = versions()
+    assert nothing[0] is None
+    assert versions() == nothing
+    told(observation, "v1")
+    first = versions()
+    assert first[0] == "v1"
+    told(observation, "v1")
+    assert versions() == first != nothing
+    told(other, "v2")
+    assert versions()[0] == "v2"
+    told(observation, "v3")
+    assert versions()[0] == "v3"
+    told(observation, None)
+    unsaid = versions()
+    told(observation, None)
+    assert versions()[0] != unsaid[0]  # nobody knows whether it is the same
+    told(other, None)
+    made_unsaid = versions()
+    told(other, None)
+    assert versions()[0] != made_unsaid[0]

@@ -18,6 +18,7 @@ from foldlog import (
     Instance,
     IOManager,
     MaterializeResult,
+    Out,
     Output,
     RunStatus,
     asset,
@@ -512,3 +513,22 @@ def test_a_log_of_definitions_can_fail_too(memory: Instance) -> None:
     """A job out of Definitions is no different."""
     found = Definitions(jobs=[half]).get_job("half")
     assert run(found, memory).failed_step_keys == ("fails",)
+
+
+@pytest.mark.parametrize("sizes", [[3] * 8, [1, 15, 1], [15, 15]], ids=str)
+def test_much_metadata_is_recorded_in_several_appends(sizes: list[int], fresh: Instance) -> None:
+    """What is held together may be more than one append may be."""
+    outs = {f"o{number}": Out() for number in range(len(sizes))}
+
+    @op(out=outs)
+    def large():
+        parts = zip(outs, sizes, strict=True)
+        return tuple(Output(1, name, metadata={"x": "y" * (size << 20)}) for name, size in parts)
+
+    @job
+    def one():
+        large()
+
+    result = run(one, fresh)
+    assert result.success, result.error
+    assert [len(one.metadata["x"]) >> 20 for one in facts(result, "STEP_OUTPUT")] == sizes

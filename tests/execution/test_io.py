@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from watching import fact, facts, made, run
+from watching import fact, facts, made, run, story
 
 import foldlog
 from foldlog import (
@@ -232,10 +232,19 @@ def test_an_object_that_is_no_io_manager_is_named(memory: Instance) -> None:
     def one():
         numbers()
 
-    result = run(one, memory)
-    error = fact(result, "STEP_FAILURE").error
-    assert "the resource 'io_manager' is" in error.message
-    assert "no IOManager" in error.message
+    @op(ins={"value": In(input_manager_key="seven")})
+    def takes(value: int) -> None: ...
+
+    @job(resource_defs={"seven": 7})
+    def two():
+        takes(numbers())
+
+    for job_, key in ((one, "io_manager"), (two, "seven")):
+        result = run(job_, memory)
+        assert "STEP_START" not in " ".join(story(result))  # before any work is done for nothing
+        error = fact(result, "RESOURCE_INIT_FAILURE").error
+        assert f"the resource {key!r} is" in error.message
+        assert "no IOManager" in error.message
 
 
 def test_values_of_another_class_than_asked_for(memory: Instance) -> None:

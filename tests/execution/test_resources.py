@@ -20,6 +20,7 @@ from foldlog import (
     op,
     resource,
 )
+from foldlog.engine.definitions.resource import ResourceDefinition
 
 events: list[str] = []
 
@@ -293,6 +294,11 @@ def test_a_tear_down_that_goes_wrong_is_told_and_changes_nothing(one, message: s
     assert message in note.text
     assert story(result)[-1] == "RUN_SUCCESS"
     assert notes(result)[-1] == "all steps are done"
+
+
+def test_a_resource_may_be_made_by_any_callable(memory: Instance) -> None:
+    result = run(stepped(lambda: None, made=ResourceDefinition(fn={}.copy, takes_context=False)), memory)
+    assert result.success, result.error
 
 
 def test_a_resource_must_yield(memory: Instance) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, NewType, Protocol, TypedDict
 
 import msgspec
 import pytest
@@ -618,3 +618,91 @@ def test_configuration_is_what_its_class_says(instance: Instance) -> None:
         with pytest.raises(UsageError, match=place):
             run(only(configured), instance, run_config={"ops": {"configured": {"config": wrong}}})
     assert instance.get_runs_count() == before  # nothing is recorded of what cannot begin
+
+
+def test_a_dynamic_output_may_be_collected_as_it_is(memory: Instance) -> None:
+    @job
+    def one():
+        summed(parts().collect())
+
+    result = run(one, memory)
+    assert result.output_for_node("summed") == 0 + 1 + 2
+    loaded = facts(result, "LOADED_INPUT", "summed")
+    assert [one.input_name for one in loaded] == ["values"] * 3
+
+
+def test_what_collects_from_a_step_that_was_skipped_is_skipped(memory: Instance) -> None:
+    @op(out=DynamicOut())
+    def parts_of(value: int):
+        yield DynamicOutput(value, "k")
+
+    @job
+    def one():
+        left, _ = either()
+        lanes = parts_of(left).map(plus_one)
+        summed(lanes.collect())
+        summed.alias("direct")(parts_of.alias("others")(left).collect())
+
+    result = run(one, memory)
+    assert result.step_outcomes == {
+        "either": "SUCCESS",
+        "parts_of": "SKIPPED",
+        "others": "SKIPPED",
+        "summed": "SKIPPED",
+        "direct": "SKIPPED",
+    }
+
+
+def test_a_list_of_a_step_and_an_input_of_the_job(memory: Instance) -> None:
+    @job
+    def one(start: int):
+        summed([start, returned()])
+
+    result = run(one, memory, run_config={"inputs": {"start": 41}})
+    assert result.success, result.error
+    assert result.output_for_node("summed") == 42
+
+
+class Shape(TypedDict):
+    x: int
+
+
+NEW = NewType("NEW", int)
+
+
+class Sized(Protocol):
+    def size(self) -> int: ...
+
+
+@pytest.mark.parametrize("annotation", [Annotated[int, []], Shape, Sized, int | Sized, NewType("Id", int)], ids=str)
+def test_types_that_isinstance_cannot_tell_pass(annotation, memory: Instance) -> None:
+    @op(out=Out(annotation), name="gives")
+    def gives():
+        return 1
+
+    assert run(only(gives), memory).success
+
+
+def test_annotated_types_are_told_by_what_is_in_them(memory: Instance) -> None:
+    @op(out=Out(Annotated[int, []]))
+    def gives():
+        return "1"
+
+    assert "wanted int" in failure(run(only(gives), memory))
+
+
+def test_nothing_may_be_returned_for_several_outputs_without_values(memory: Instance) -> None:
+    @op(out={"a": Out(Nothing), "b": Out(Nothing)})
+    def nothings(): ...
+
+    @op(out={})
+    def no_outs(): ...
+
+    @op(out=DynamicOut())
+    def none_came():
+        return None
+
+    result = run(only(nothings, no_outs, none_came), memory)
+    assert result.success, result.error
+    assert len(facts(result, "STEP_OUTPUT", "nothings")) == 2
+    assert result.output_for_node("none_came") == {}

@@ -57,13 +57,13 @@ def notes(result: ExecutionResult) -> list[str]:
 def answers(instance: Instance) -> dict[str, Any]:
     """What the views say of all runs and assets."""
     found: dict[str, Any] = {}
-    for record in instance.get_run_records(limit=100):
+    for record in instance.get_run_records(limit=1000):
         run_id = record.run.run_id
         found[f"run {run_id}"] = record
         found[f"steps {run_id}"] = instance.get_run_steps(run_id)
         found[f"attempts {run_id}"] = instance.get_step_attempts(run_id)
         found[f"stats {run_id}"] = instance.get_run_stats(run_id)
-    for one in instance.get_asset_records(limit=100):
+    for one in instance.get_asset_records(limit=1000):
         key = one.asset_key
         found[f"asset {key}"] = one
         found[f"partitions {key}"] = instance.get_asset_partitions(key)

@@ -3,6 +3,7 @@
 executor.py kill URL ROOT MOMENT        kills itself at a moment of the workload; "" for never
 executor.py append URL ROOT WHEN N      kills itself before or after its N-th append
 executor.py tape HOME ROOT STEP         kills itself before a step of the tape of all that is done below ROOT
+executor.py assets URL ROOT             makes assets a, b and c of a partition, and kills itself in b
 executor.py wait URL ROOT MOMENT        at a moment, says so and waits until there is a file ROOT/go
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tape import recording
-from workload import RUN, job_of, nothing
+from workload import RUN, asset_job, job_of, nothing
 
 from foldlog import Instance, execute_job
 from foldlog.engine.execution.interruption import RunInterrupted, ending_on_sigterm
@@ -71,6 +72,13 @@ def tape(home: str, root: str, step: str) -> None:
     note(["steps", len(told.steps)])
 
 
+def assets(url: str, root: str) -> None:
+    with Instance.from_url(url, root=root) as instance:
+        execute_job(
+            asset_job(lambda name: die() if name == "b" else None), instance=instance, run_id=RUN, partition_key="p"
+        )
+
+
 def wait(url: str, root: str, moment: str) -> None:
     def at(name: str) -> None:
         if name == moment:
@@ -86,4 +94,4 @@ def wait(url: str, root: str, moment: str) -> None:
 
 
 if __name__ == "__main__":
-    {"kill": kill, "append": append, "tape": tape, "wait": wait}[sys.argv[1]](*sys.argv[2:])
+    {"kill": kill, "append": append, "tape": tape, "assets": assets, "wait": wait}[sys.argv[1]](*sys.argv[2:])

@@ -17,12 +17,15 @@ from typing import Any
 
 import pytest
 from children import start
-from workload import MOMENTS, RUN, STEPS, TOTAL, job_of
+from workload import MOMENTS, RUN, STEPS, TOTAL, asset_job, job_of
 
-from foldlog import ExecutionResult, Instance, RunStatus, UsageError, reexecute_job
+from foldlog import AssetKey, Event, ExecutionResult, Instance, RunStatus, UsageError, reexecute_job
+from foldlog.engine.events.asset import AssetMaterializationPlanned
+from foldlog.engine.events.run import RunCreated
 
 EXECUTOR = Path(__file__).with_name("executor.py")
 SOME = ("set-up", "kept a", "between keys", "begin flaky again", "load work[x]", "end total", "torn down")
+EACH = [one if one in SOME else pytest.param(one, marks=pytest.mark.long) for one in MOMENTS]
 
 
 def told_by(child: subprocess.Popen[bytes], *, killed: bool | None = True) -> list[Any]:
@@ -104,7 +107,7 @@ def check_parent(instance: Instance) -> None:
     parent = instance.get_run_by_id(RUN)
     assert parent is not None
     assert parent.status is RunStatus.FAILURE
-    ends = [one.event.fact for one in instance.log.read_shard(RUN).records if one.event.type == "RUN_FAILURE"]
+    ends = [one.event.fact for one in instance.log.read_shard(RUN, types=["RUN_FAILURE"]).records]
     assert [one.reason for one in ends] == ["UNEXPECTED_TERMINATION"]
 
 
@@ -190,6 +193,78 @@ def test_killed_on_postgres(postgres_url: str, tmp_path: Path, moment: str) -> N
 @pytest.mark.parametrize(("when", "number"), [("after", 3), ("before", 8)])
 def test_killed_at_an_append_to_postgres(postgres_url: str, tmp_path: Path, when: str, number: int) -> None:
     killed(tmp_path / "root", "append", postgres_url, when, number)
+
+
+def test_killed_while_assets_are_made(scratch: Path) -> None:
+    """Until somebody finds out, what was planned is in progress; then it is told not to have been made."""
+    root = scratch / "root"
+    root.mkdir()
+    url = f"sqlite:///{scratch}/h"
+    told_by(start("assets", url, root, script=EXECUTOR))
+
+    def statuses() -> dict[str, str]:
+        return {name: one.status for name in "abc" for one in instance.get_asset_partitions(name)}
+
+    with Instance.from_url(url, root=root) as instance:
+        assert statuses() == {"a": "MATERIALIZED", "b": "IN_PROGRESS", "c": "IN_PROGRESS"}
+        made: list[str] = []
+
+        def at(name: str) -> None:
+            made.append(name)
+            assert statuses() == {
+                "a": "MATERIALIZED",
+                **dict.fromkeys(set("bc") - set(made), "IN_PROGRESS"),
+                **dict.fromkeys(made[:-1], "MATERIALIZED"),
+                name: "IN_PROGRESS",
+            }
+
+        parent_ended = [one.event.fact for one in instance.log.read_shard(RUN).records]
+        assert not [one for one in parent_ended if type(one).__name__ == "AssetFailedToMaterialize"]
+        result = reexecute_job(asset_job(at), RUN, instance=instance, from_failure=True)
+        assert result.success
+        assert made == ["b", "c"]
+        failed = instance.log.read_shard(RUN, types=["ASSET_FAILED_TO_MATERIALIZE"]).records
+        assert [(str(one.event.fact.asset_key.to_text()), one.event.fact.partition) for one in failed] == [
+            ("b", "p"),
+            ("c", "p"),
+        ]
+        assert statuses() == dict.fromkeys("abc", "MATERIALIZED")
+        check_parent(instance)
+        assert instance.verify().ok
+
+
+def test_two_find_a_worker_lost_at_once(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second finds that the first has ended the run, and goes on all the same."""
+    root = scratch / "root"
+    root.mkdir()
+    url = f"sqlite:///{scratch}/h"
+    told_by(start("kill", url, root, "begin work[x]", script=EXECUTOR))
+    with Instance.from_url(url, root=root) as instance, Instance.from_url(url, root=root) as other:
+        really = instance.log.append
+        first: list[Any] = []
+
+        def late(shard: str, *arguments: Any, **options: Any) -> Any:
+            if shard == RUN and not first:
+                first.append(go_on(other, root / "values"))
+            return really(shard, *arguments, **options)
+
+        monkeypatch.setattr(instance.log, "append", late)
+        result, _ = go_on(instance, root / "values")
+        assert [result.output_for_node("total"), first[0][0].output_for_node("total")] == [TOTAL, TOTAL]
+        check_parent(instance)
+
+
+def test_very_many_planned_assets_of_a_lost_run(scratch: Path) -> None:
+    """More than one append may hold: the end comes in several."""
+    keys = [AssetKey(f"a{number}") for number in range(9_999)]
+    facts = [RunCreated(job_name="abc"), *(AssetMaterializationPlanned(asset_key=key) for key in keys)]
+    with Instance.from_url(f"sqlite:///{scratch}/h", root=scratch) as instance:
+        instance.log.append(RUN, [Event.now(fact) for fact in facts])
+        with pytest.raises(UsageError, match="no partition was given"):
+            reexecute_job(asset_job(), RUN, instance=instance, from_failure=True, assume_lost=True)
+        check_parent(instance)
+        failed = instance.log.read_shard(RUN, types=["ASSET_FAILED_TO_MATERIALIZE"], limit=10_000).records
+        assert [one.event.fact.asset_key for one in failed] == keys
 
 
 # -- workers that live ------------------------------------------------------------------------------------------

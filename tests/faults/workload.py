@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from foldlog import (
+    Definitions,
     DynamicOut,
     DynamicOutput,
     FilesIOManager,
     InputContext,
     OutputContext,
     RetryPolicy,
+    asset,
+    define_asset_job,
     job,
     op,
     resource,
 )
 from foldlog.engine.definitions.job import JobDefinition
+from foldlog.engine.definitions.partitions import StaticPartitionsDefinition
 
 RUN = "run-1"
 TOTAL = 21
@@ -119,3 +123,17 @@ def job_of(folder: Path, note: Note = nothing, at: At = nothing) -> JobDefinitio
         total(flaky(first), parts(first).map(work).collect())
 
     return workload  # type: ignore[no-any-return]
+
+
+def asset_job(at: At = nothing) -> JobDefinition:
+    """The assets a, b and c, one made of the other, each of the partitions p and q."""
+
+    def made(name: str, *deps: str) -> Any:
+        @asset(name=name, deps=list(deps), partitions_def=StaticPartitionsDefinition(["p", "q"]))
+        def make() -> None:
+            at(name)
+
+        return make
+
+    defs = Definitions(assets=[made("a"), made("b", "a"), made("c", "b")], jobs=[define_asset_job("abc")])
+    return defs.get_job("abc")
