@@ -27,6 +27,7 @@ from foldlog import (
     RetryPolicy,
     RunStatus,
     ShardPurged,
+    UserCodeError,
     asset,
     define_asset_job,
     events,
@@ -272,7 +273,7 @@ def test_what_is_no_exception_ends_the_run_too(instance: Instance) -> None:
     def leave() -> None:
         raise SystemExit(3)
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserCodeError, match="SystemExit"):
         execute_job(two_steps(Deeds(inner_up=leave)), instance=instance, run_id="run-2")
     assert told(instance, "run-2")[-1] == ("RUN_FAILURE", None)
     deeds = Deeds(inner_down=leave)
