@@ -11,6 +11,7 @@ import pytest
 from test_views_histories import Trimmed, built, dump, trim
 
 from foldlog import AppendKeyConflict, AssetKey, Event, Instance, UsageError, events
+from foldlog.engine.facade import snapshots
 
 START_US = 1_700_000_000_000_000
 
@@ -726,10 +727,29 @@ def test_a_snapshot_is_kept_once_per_content(instance: Instance) -> None:
     assert instance.verify().ok
 
 
+def test_a_short_snapshot_needs_no_views(tmp_path: Path) -> None:
+    """A process that executes runs is spared to open them."""
+    for _ in range(2):
+        with Instance.from_url(f"sqlite:///{tmp_path}/h") as instance:
+            plan = instance.add_plan_snapshot({"steps": []}, job_snapshot_id=instance.add_job_snapshot("job", {"a": 1}))
+            assert not (tmp_path / "h" / "views.db").exists()
+    with Instance.from_url(f"sqlite:///{tmp_path}/h") as instance:
+        assert instance.log.catch_up().position == 2
+        assert instance.has_plan_snapshot(plan)
+
+
+def test_a_long_snapshot_is_not_sent_again(memory: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {"a": "x" * snapshots.LONG}
+    kept = memory.add_job_snapshot("job", document)
+    monkeypatch.setattr(memory, "_tell", None)
+    assert memory.add_job_snapshot("job", document) == kept
+
+
 def test_two_that_add_a_snapshot_at_once_record_it_once(memory: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_place", lambda *_: None)  # both have looked, and neither has found it
-    assert memory.add_plan_snapshot({"a": 1}) == memory.add_plan_snapshot({"a": 1})
-    assert memory.log.catch_up().position == 1
+    for document in ({"a": 1}, {"a": "x" * snapshots.LONG}):
+        assert memory.add_plan_snapshot(document) == memory.add_plan_snapshot(document)
+    assert memory.log.catch_up().position == 2
 
 
 def test_values_are_whole_and_the_last_one_stands(instance: Instance) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from .graph import Node
@@ -101,7 +102,7 @@ class Step:
     def outs(self) -> Mapping[str, Out]:
         return self.op.outs
 
-    @property
+    @cached_property
     def upstream(self) -> tuple[str, ...]:
         """Keys of the steps that it waits for."""
         given = (one.step_key for given in self.inputs for one in given.step_sources())

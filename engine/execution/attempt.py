@@ -163,6 +163,7 @@ class _Attempt:
                 self._hold(HookSkipped(hook=hook.name))
 
     def _called(self, hook: HookDefinition, error: BaseException | None) -> Fact:
+        self._run.recorder.release()  # how the step ended should not wait for the hook
         try:
             with user_code_error_boundary(StepCodeError, lambda: f"hook {hook.name!r} of step {self._instance.key}"):
                 hook.fn(HookContext(self._context, hook, error))

@@ -36,7 +36,7 @@ class StepOutputs:
         self._context = context
         self._making = instance.step.node.making
         self._assets = AssetFacts(run, instance, loader)
-        self._came: dict[str, dict[str, None] | None] = {}  #: outputs; of dynamic ones, the keys
+        self._came: dict[str, dict[str, None] | None] = {}  #: outputs; of dynamic ones, the keys in order
         self._done: set[str] = set()  #: names of outputs
 
     @property

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from ..errors import CorruptLogError, UsageError
+from ..errors import AppendKeyConflict, CorruptLogError, UsageError
 from ..events.event import Fact
 from ..log.port import Receipt
 from .base import Facade, check_limit, check_name, texts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..views.orchestration_records import Snapshot
 
 INSTANCE = "@instance"  #: the shard of snapshots and values
+LONG = 256 * 1024  #: characters of a document that is not sent before it is known that it is not there
 
 
 class Snapshots(Facade):
@@ -31,17 +33,17 @@ class Snapshots(Facade):
         from ..events.snapshot import JobSnapshot
 
         check_name("job_name", job_name)
-        snapshot_id = _id_of("job", job_name, document)
-        fact = JobSnapshot(snapshot_id=snapshot_id, job_name=job_name, document=dict(document))
-        return self._keep("JOB", snapshot_id, fact)
+        text = _text_of("job", job_name, document)
+        fact = JobSnapshot(snapshot_id=_id_of(text), job_name=job_name, document=dict(document))
+        return self._keep("JOB", fact.snapshot_id, fact, len(text))
 
     def add_plan_snapshot(self, document: Mapping[str, Any], *, job_snapshot_id: str | None = None) -> str:
         """Keep the steps of a plan, and what they wait for; as `add_job_snapshot`."""
         from ..events.snapshot import PlanSnapshot
 
-        snapshot_id = _id_of("plan", job_snapshot_id, document)
-        fact = PlanSnapshot(snapshot_id=snapshot_id, job_snapshot_id=job_snapshot_id, document=dict(document))
-        return self._keep("PLAN", snapshot_id, fact)
+        text = _text_of("plan", job_snapshot_id, document)
+        fact = PlanSnapshot(snapshot_id=_id_of(text), job_snapshot_id=job_snapshot_id, document=dict(document))
+        return self._keep("PLAN", fact.snapshot_id, fact, len(text))
 
     def get_job_snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot with its document, or None."""
@@ -59,8 +61,15 @@ class Snapshots(Facade):
         """Whether there is such a snapshot of a plan."""
         return self._place("PLAN", snapshot_id) is not None
 
-    def _keep(self, kind: str, snapshot_id: str, fact: Fact) -> str:
-        if self._place(kind, snapshot_id) is None:  # a long document is not sent again to be found to be there
+    def _keep(self, kind: str, snapshot_id: str, fact: Fact, size: int) -> str:
+        """Record it, unless it is there. The key of the append is made of the id, and the id of the content.
+
+        A short one is just sent: a process that executes runs then has no need of the views, which take longer to open
+        than it takes to find the key. A long one is not sent again to be found to be there.
+        """
+        if size > LONG and self._place(kind, snapshot_id) is not None:
+            return snapshot_id
+        with suppress(AppendKeyConflict):  # it is there, with its keys in another order or as another release writes it
             self._tell(INSTANCE, fact, key=uuid5(NAMESPACE_OID, f"foldlog snapshot {kind} {snapshot_id}"))
         return snapshot_id
 
@@ -115,10 +124,13 @@ class Values(Facade):
             return values.of_names(connection, tables[values.VALUES], wanted)
 
 
-def _id_of(kind: str, of: str | None, document: Mapping[str, Any]) -> str:
+def _text_of(kind: str, of: str | None, document: Mapping[str, Any]) -> str:
     """The same for the same content, in every process and release; equal numbers of other types are other content."""
     try:
-        text = json.dumps([kind, of, document], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return json.dumps([kind, of, document], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the snapshot of a {kind} holds what is no plain value: {error}") from error
+
+
+def _id_of(text: str) -> str:
     return blake2b(text.encode(), digest_size=20).hexdigest()

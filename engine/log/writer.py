@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
 from ..errors import UsageError
@@ -34,11 +34,15 @@ class EventWriter:
         if max_pending < 1:
             raise UsageError(f"max_pending={max_pending}: at least one append must be able to wait")
         self._log = log
+        self._can_group = isinstance(log.backend, CanGroup)  # asked once: a look at a protocol takes microseconds
         self._max_pending = max_pending
         self._waiting: deque[tuple[Append, Future[Receipt]]] = deque()
         self._queued = 0  #: appends ever queued
         self._settled = 0  #: of these, how many are durable or have failed
-        self._change = threading.Condition()
+        self._lock = threading.RLock()  #: of the queue and the counts
+        # Two conditions: woken for what concerns others, a thread takes the interpreter from them.
+        self._work = threading.Condition(self._lock)  #: there is something to write
+        self._change = threading.Condition(self._lock)  #: there is room in the queue, or appends were settled
         self._closing = False
         self._pid = os.getpid()
         self._failure: BaseException | None = None
@@ -57,14 +61,14 @@ class EventWriter:
         append = self._log.prepare(shard, events, expected=expected, key=key)
         future: Future[Receipt] = Future()
         self._check_process()
-        with self._change:
+        with self._lock:
             while len(self._waiting) >= self._max_pending and not self._closing:
                 self._change.wait()
             if self._closing:
                 raise UsageError("the writer is closed")
             self._waiting.append((append, future))
             self._queued += 1
-            self._change.notify_all()
+            self._work.notify()
         return future
 
     def flush(self, timeout: float | None = None) -> None:
@@ -73,7 +77,7 @@ class EventWriter:
         Raises TimeoutError after `timeout` seconds; what was queued is still being written then.
         """
         self._check_process()
-        with self._change:
+        with self._lock:
             target = self._queued  # not "until nothing waits": others may queue faster than that
             if not self._change.wait_for(lambda: self._settled >= target, timeout):
                 raise TimeoutError(f"{target - self._settled} appends are not durable yet")
@@ -83,8 +87,9 @@ class EventWriter:
 
     def close(self) -> None:
         """Write what is queued, then end. Raises like `flush`. Idempotent."""
-        with self._change:
+        with self._lock:
             self._closing = True
+            self._work.notify()
             self._change.notify_all()
         self._thread.join()
         self.flush()
@@ -108,16 +113,16 @@ class EventWriter:
             outcomes = self._commit([append for append, _ in group])
             for (_, future), outcome in zip(group, outcomes, strict=True):
                 _settle(future, outcome)
-            with self._change:
+            with self._lock:
                 self._settled += len(taken)
                 failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
                 self._failure = self._failure or next(iter(failures), None)
                 self._change.notify_all()
 
     def _next_group(self) -> list[tuple[Append, Future[Receipt]]]:
-        with self._change:
+        with self._lock:
             while not self._waiting and not self._closing:
-                self._change.wait()
+                self._work.wait()
             group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
             self._change.notify_all()
         return group
@@ -125,8 +130,8 @@ class EventWriter:
     def _commit(self, appends: list[Append]) -> Sequence[Outcome]:
         backend = self._log.backend
         try:
-            if isinstance(backend, CanGroup):
-                return backend.append_group(appends)
+            if self._can_group:
+                return cast(CanGroup, backend).append_group(appends)
             return [_outcome(backend.append, append) for append in appends]
         except Exception as error:  # the whole group failed: every caller must learn of it, and the thread goes on
             return [error] * len(appends)
