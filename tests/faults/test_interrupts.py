@@ -45,6 +45,14 @@ from foldlog.engine.execution.interruption import RunInterrupted, Terminated, en
 EXECUTOR = Path(__file__).with_name("executor.py")
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Also where a shell runs the tests in the background: there, Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
     with Instance.from_url(f"sqlite:///{tmp_path}/h?durability=process") as instance:
