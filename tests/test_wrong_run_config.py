@@ -188,6 +188,22 @@ def config_key_mistyped():
 
 
 @wrong(
+    "ops.none: there is no op 'none' here",
+    "Allowed here: free, free_2, free_3, free_4, free_5, free_6, free_7, free_8, free_9, free_10, free_11, "
+    "free_12, free_13, free_14, free_15, free_16, free_17, free_18, free_19, free_20, free_21, free_22, "
+    "free_23, free_24, free_25, free_26, free_27, free_28, free_29, free_30, free_31, free_32, free_33, "
+    "free_34, free_35, free_36, free_37, free_38, free_39, free_40 and 960 more.",
+)
+def an_op_of_thousands():
+    @job
+    def many():
+        for _ in range(1_000):
+            free()
+
+    run(many, {"ops": {"none": {}}})
+
+
+@wrong(
     "ops[1]: there is no op 1 here",
     "Allowed here: load.",
 )

@@ -58,12 +58,11 @@ class AssetInputs:
         self.add_deps(deps_of(what, deps))
 
     def _add_parameter(self, name: str, parameter: Parameter, given: AssetIn | None, prefix: tuple[str, ...]) -> None:
-        given = given or AssetIn(key_prefix=prefix or None)
-        key = (
-            key_with(given.key_prefix, AssetKey((name,)))
-            if given.key is None
-            else key_with(given.key_prefix, given.key)
-        )
+        given = given or AssetIn()
+        if given.key is None:  # called like the parameter, beside the asset itself if nothing else is said
+            key = key_with(prefix if given.key_prefix is None else given.key_prefix, AssetKey((name,)))
+        else:
+            key = key_with(given.key_prefix, given.key)
         self.ins[name] = in_of(given, parameter.annotation)
         self._note(name, AssetDep(key=key, partition_mapping=given.partition_mapping))
 

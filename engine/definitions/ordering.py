@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from .names import fault
+
+LISTED: Final = 12  #: names of a circle that are told, at most
 
 K = TypeVar("K", bound=Hashable)
 
@@ -29,11 +31,16 @@ def in_order(upstream: Mapping[K, Iterable[K]], depend: str) -> list[K]:
                 stack.pop()
             elif before in under:
                 path = list(under)
-                circle = [before, *reversed(path[path.index(before) :])]
-                raise fault(
-                    f"{depend} in a circle: {' -> '.join(map(str, circle))}", "Take one of these dependencies away."
-                )
+                circle = _shortened([str(one) for one in (before, *reversed(path[path.index(before) :]))])
+                raise fault(f"{depend} in a circle: {' -> '.join(circle)}", "Take one of these dependencies away.")
             else:
                 under[before] = None
                 stack.append((before, iter(upstream[before])))
     return list(ordered)
+
+
+def _shortened(path: list[str]) -> list[str]:
+    if len(path) <= LISTED:
+        return path
+    half = LISTED // 2
+    return [*path[:half], f"({len(path) - 2 * half} more)", *path[-half:]]
