@@ -175,9 +175,10 @@ def _or_ephemeral(instance: Instance | None) -> Instance:
     if instance is None:
         return Instance.ephemeral()
     if not isinstance(instance, Instance):
-        from .errors import UsageError
+        from .errors import fault
 
-        error = UsageError(f"instance is a {type(instance).__name__}, no Instance")  # not shown: it may be a URL
-        error.remedy = "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get()."
-        raise error
+        raise fault(
+            f"instance is a {type(instance).__name__}, no Instance",  # not shown: it may be a URL
+            "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get().",
+        )
     return instance

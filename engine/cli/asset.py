@@ -193,7 +193,7 @@ def materialize(
 
 def _job(definitions: Definitions, select: Sequence[str]) -> JobDefinition:
     """The job of the assets selected."""
-    from ..definitions.names import fault
+    from ..errors import fault
 
     if not definitions.asset_graph.specs:
         raise fault("the code defines no asset", "`foldlog job execute` executes its jobs.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
+from ..errors import fault
 from ..events.key import AssetLike
 from .asset_inputs import AssetInputs, Deps, Fn, check_specs_of
 from .assets import (
@@ -19,7 +20,7 @@ from .assets import (
 )
 from .hook import HookDefinition
 from .inout import IO_MANAGER, KEY_REMEDY, RESULT, Out
-from .names import check_keys, check_name, check_text, fault, function_name, name_of
+from .names import check_keys, check_name, check_text, function_name, name_of
 from .op import make_op
 from .partitions import PartitionsDefinition
 from .retry import RetryPolicy

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Any
 
 from ..config.place import meant
+from ..errors import fault
 from ..events.key import AssetCheckKey, AssetKey
 from .asset_job import graph_of, partitions_of
 from .assets import AssetsDefinition, AssetSpec, Making
 from .job import JobDefinition
-from .names import fault
 from .ordering import in_order
 from .partitions import PartitionMapping, PartitionsDefinition, default_mapping
 from .selection import Selectable, select

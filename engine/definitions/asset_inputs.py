@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ..errors import fault
 from ..events.key import AssetKey, AssetLike
 from .assets import (
     AssetCheckSpec,
@@ -19,7 +20,7 @@ from .assets import (
     node_name,
 )
 from .inout import In, Nothing
-from .names import check_keys, fault
+from .names import check_keys
 from .partitions import PartitionMapping
 from .shown import shown
 from .signature import Parameter, read_signature

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import fault
 from ..events.key import AssetKey
 from .assets import Making
 from .graph import FromOutput, GraphDefinition, Node
-from .names import fault
 from .partitions import PartitionsDefinition
 
 

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
+from .freezing import freeze
 from .inout import IO_MANAGER, KEY_REMEDY, UNSTATED, In, Out
-from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
+from .names import check_metadata, check_name, check_tags, check_text
 from .op import OpDefinition
 from .partitions import IdentityPartitionMapping, PartitionMapping, PartitionsDefinition, check_partitions
 from .shown import shown

@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ..config.place import meant
+from ..errors import fault
 from .asset_graph import AssetGraph, Selection
 from .assets import AssetsDefinition, AssetSpec
 from .hook import HookDefinition
 from .job import JobDefinition
-from .names import check_name, fault
+from .names import check_name
 from .partitions import PartitionsDefinition
 from .resource import ResourceDefinition, check_resources, in_order, missing, used_by, used_by_op
 from .shown import shown

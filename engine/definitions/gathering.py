@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import fault
 from .assets import AssetsDefinition, AssetSpec
 from .definitions import Definitions, UnresolvedAssetJob
 from .graph import GraphDefinition
 from .job import JobDefinition
 from .loading import LoadedCode, members
-from .names import fault
 from .op import OpDefinition
 from .resource import ResourceDefinition
 

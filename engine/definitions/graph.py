@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config.place import meant
+from ..errors import fault
 from .composition import PendingNode, compose, current
+from .freezing import freeze
 from .hook import HookDefinition
 from .inout import In, Out
-from .names import fault, freeze
 from .retry import RetryPolicy
 
 if TYPE_CHECKING:

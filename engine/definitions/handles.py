@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .names import fault
+from ..errors import fault
 from .shown import shown
 
 

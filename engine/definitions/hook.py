@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from .names import check_keys, fault, name_of
+from ..errors import fault
+from .names import check_keys, name_of
 from .shown import shown
 
 When = Literal["success", "failure"]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from .names import check_name, check_text, fault
+from ..errors import fault
+from .names import check_name, check_text
 
 MAPPING_KEY = re.compile(r"[A-Za-z0-9_.=+@-]{1,100}")  #: it stands in brackets in step keys, and in names of files
 RESULT = "result"  #: the name of an output that was given none
@@ -34,6 +35,11 @@ UNSTATED: Final = _Marker("UNSTATED")  #: no type is stated, here or in the func
 
 class Nothing:
     """The type of an input or output that hands on no value: only that the step before is done."""
+
+
+def hands_on_nothing(annotation: Any) -> bool:
+    """Whether values of the type are never kept: there is nothing in them."""
+    return annotation is Nothing or annotation is None or annotation is type(None)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ class Out:
     @property
     def is_nothing(self) -> bool:
         return self.annotation is Nothing
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether an IO manager keeps its values."""
+        return not hands_on_nothing(self.annotation)
 
     def with_annotation(self, annotation: Any) -> Out:
         """The same, with this type if it states none."""

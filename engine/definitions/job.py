@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from ..errors import fault
 from ..events.key import AssetKey
 from .flatten import flatten
+from .freezing import freeze
 from .graph import GraphDefinition
 from .graph_decorator import make_graph
 from .hook import HookDefinition, check_hooks
-from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
+from .names import check_metadata, check_name, check_tags, check_text
 from .resource import ResourceDefinition, check_resources
 from .retry import RetryPolicy, check_retry_policy
 from .steps import Step

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from ..config.place import meant
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from .import_faults import import_fault, no_module
 from .project import Entry, project_entry
 
@@ -56,11 +56,11 @@ def load_module(
     """
     here = Path(folder or Path()).resolve()
     if module is not None and file is not None:
-        raise _fault("both a module and a file are given", "Give one of -m MODULE and -f FILE.py.")
+        raise fault("both a module and a file are given", "Give one of -m MODULE and -f FILE.py.")
     entry = Entry.given(module, file, attribute)
     if module is None and file is None:
         if (found := project_entry(here)) is None:
-            raise _fault(f"nothing says which code to load: no module, no file, and no [tool.foldlog] in {here}", WAYS)
+            raise fault(f"nothing says which code to load: no module, no file, and no [tool.foldlog] in {here}", WAYS)
         entry = found.naming(attribute)
     with _importable(entry.folder or here, here):
         loaded = (
@@ -95,7 +95,7 @@ def _attribute(module: ModuleType, name: str) -> Any:
         return getattr(module, name)
     except AttributeError:
         public = [one for one in vars(module) if not one.startswith("_")]
-        raise _fault(
+        raise fault(
             f"the module {module.__name__} has no {name!r}{meant(name, public)}",
             f"Name an object of {module.__file__ or module.__name__}.",
         ) from None
@@ -105,7 +105,7 @@ def _by_name(name: str) -> ModuleType:
     is_file = name.endswith(".py") or "/" in name
     if is_file or not all(part.isidentifier() for part in name.split(".")):
         remedy = f"Load a file with -f {name}." if is_file else "Write a module's name with dots: acme.pipelines."
-        raise _fault(f"{name!r} is no name of a module", remedy)
+        raise fault(f"{name!r} is no name of a module", remedy)
     return _imported(name, lambda: import_module(name))
 
 
@@ -130,12 +130,12 @@ def _by_file(path: Path) -> ModuleType:
 
 def _check_file(file: Path) -> None:
     if file.is_dir():
-        raise _fault(f"{file} is a folder", "Name a file in it with -f, or a package with -m.")
+        raise fault(f"{file} is a folder", "Name a file in it with -f, or a package with -m.")
     if not file.exists():
         near = [other.name for other in sorted(file.parent.glob("*.py"))]
-        raise _fault(f"there is no file {file}{meant(file.name, near)}", "Correct the path.")
+        raise fault(f"there is no file {file}{meant(file.name, near)}", "Correct the path.")
     if file.suffix != ".py":
-        raise _fault(f"{file} is no Python file: its name does not end in .py", "Name a .py file, or a module with -m.")
+        raise fault(f"{file} is no Python file: its name does not end in .py", "Name a .py file, or a module with -m.")
 
 
 def _name_in_package(file: Path) -> tuple[Path, str]:
@@ -162,7 +162,7 @@ def _file_of(module: ModuleType) -> Path | None:
 
 def _taken(file: Path, name: str, by: ModuleType | None) -> UsageError:
     owner = _file_of(by) if by is not None else None
-    return _fault(
+    return fault(
         f"{file} cannot be loaded as {name!r}: {owner or 'a module of Python itself'} has that name",
         f"Give {name} another name.",
     )
@@ -203,9 +203,3 @@ def _importable(*folders: Path) -> Iterator[None]:
         for folder in added:
             if folder in sys.path:  # the user's code may have changed it
                 sys.path.remove(folder)
-
-
-def _fault(problem: str, remedy: str) -> UsageError:
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error

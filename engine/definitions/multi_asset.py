@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..errors import fault
 from ..events.key import AssetKey, AssetLike
 from .asset_inputs import AssetInputs, Deps, Fn, check_specs_of
 from .assets import (
@@ -21,7 +22,7 @@ from .assets import (
 )
 from .hook import HookDefinition
 from .inout import Nothing, Out
-from .names import fault, name_of
+from .names import name_of
 from .op import make_op
 from .partitions import PartitionsDefinition
 from .retry import RetryPolicy

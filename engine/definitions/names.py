@@ -1,15 +1,13 @@
-"""Names, tags and metadata of definitions: which there may be, and the error for those that may not."""
+"""Names, tags and metadata of definitions: which there may be."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from keyword import iskeyword
-from types import MappingProxyType
 from typing import Any
 
-from ..errors import EncodingError, UsageError
+from ..errors import EncodingError, fault
 from ..events.metadata import MetadataValue, to_metadata
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -101,17 +99,3 @@ def check_keys(what: str, argument: str, given: Iterable[str] | None) -> frozens
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise fault(f"{what}: {argument}={given!r:.80} is no set of names", f"Write {argument}={{'name'}}.")
     return frozenset(check_name(f"{what}: {argument}", one, "Write names of letters, digits and '_'.") for one in given)
-
-
-def freeze(definition: Any) -> None:
-    """Make the mappings of a frozen dataclass ones that cannot be changed either; in its `__post_init__`."""
-    for field in dataclasses.fields(definition):
-        if isinstance(value := getattr(definition, field.name), dict):
-            object.__setattr__(definition, field.name, MappingProxyType(value))
-
-
-def fault(problem: str, remedy: str) -> UsageError:
-    """The error of a definition, with what to do."""
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error

@@ -7,20 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
+from ..errors import fault
 from .composition import compose
+from .freezing import freeze
 from .hook import HookDefinition, check_hooks
 from .inout import RESULT, UNSTATED, In, Nothing, Out, Output
-from .names import (
-    check_keys,
-    check_metadata,
-    check_name,
-    check_output_name,
-    check_tags,
-    check_text,
-    fault,
-    freeze,
-    name_of,
-)
+from .names import check_keys, check_metadata, check_name, check_output_name, check_tags, check_text, name_of
 from .results import MaterializeResult, ObserveResult
 from .retry import RetryPolicy, check_retry_policy
 from .shown import shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from .names import fault
+from ..errors import fault
 
 LISTED: Final = 12  #: names of a circle that are told, at most
 

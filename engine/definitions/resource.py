@@ -8,7 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
-from .names import check_keys, check_name, check_text, fault, name_of
+from ..errors import fault
+from .names import check_keys, check_name, check_text, name_of
 from .signature import read_signature
 from .typed_config import Config, schema_of
 
@@ -151,7 +152,7 @@ def used_by_op(op: Any, hooks: Iterable[Any], by: str) -> Iterator[tuple[str, st
     for key in sorted(op.required_resource_keys):
         yield key, by
     for out in op.outs.values():
-        if _is_kept(out):
+        if out.is_kept:
             yield out.io_manager_key, by
     for hook in hooks:
         for key in sorted(hook.required_resource_keys):
@@ -166,14 +167,10 @@ def _loaded_by(job: Any, steps: Mapping[str, Any], given: Any) -> Iterator[str]:
     if given.definition.is_nothing:
         return
     for source in given.step_sources():
-        if source.step_key not in steps and _is_kept(out := job.steps[source.step_key].outs[source.output]):
+        if source.step_key not in steps and (out := job.steps[source.step_key].outs[source.output]).is_kept:
             yield out.io_manager_key
     asset = getattr(given.source, "asset", None)
     if asset is not None and job.assets is not None and (spec := job.assets.spec_of(asset)) is not None:
         maker = job.assets.maker.get(asset)
-        if maker is None or _is_kept(maker.op.outs[maker.output_of(asset)]):
+        if maker is None or maker.op.outs[maker.output_of(asset)].is_kept:
             yield spec.io_manager_key
-
-
-def _is_kept(out: Any) -> bool:
-    return not out.is_nothing and out.annotation not in (None, type(None))

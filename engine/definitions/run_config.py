@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.checking import Context, known_keys
 from ..config.place import Place, Source, meant
+from ..errors import fault
 from .inout import NO_DEFAULT
-from .names import fault
 from .node_config import NodeConfigs, check_keys_of, section_of
 from .resource import ResourceDefinition, in_order, missing, used_by
 from .steps import ConfigSource, FanInSource, Step

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from ..definitions.definitions import ALL_ASSETS
 from ..definitions.job import JobDefinition
-from ..definitions.names import check_tags, fault
+from ..definitions.names import check_tags
+from ..errors import fault
 from ..events.backfill import (
     BackfillCanceled,
     BackfillCanceling,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import Making
 from ..definitions.inout import RESULT
-from ..definitions.names import fault
 from ..definitions.typed_config import Config
-from ..errors import UsageError
+from ..errors import fault
 from ..events.asset import AssetMaterialization, AssetObservation
 from ..events.event import Fact
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
@@ -39,9 +38,7 @@ class Resources:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        error = UsageError(f"{self._what} requires no resource {name!r}")
-        error.remedy = f"Add it to required_resource_keys={{{name!r}}}."
-        raise error
+        raise fault(f"{self._what} requires no resource {name!r}", f"Add it to required_resource_keys={{{name!r}}}.")
 
 
 class StepExecutionContext:

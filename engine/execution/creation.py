@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..definitions.job import JobDefinition
-from ..definitions.names import check_tags, fault
+from ..definitions.names import check_tags
 from ..definitions.run_config import RunConfig
 from ..definitions.snapshot import job_document
-from ..errors import ConflictError, UsageError
+from ..errors import ConflictError, UsageError, fault
 from ..events.asset import AssetMaterializationPlanned
 from ..events.check import AssetCheckEvaluationPlanned
 from ..events.event import Fact

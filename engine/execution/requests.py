@@ -9,12 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 from ..definitions.job import JobDefinition
-from ..definitions.names import check_tags, fault
+from ..definitions.names import check_tags
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
 from ..definitions.shown import shown
 from ..definitions.steps import Step
-from ..errors import UserCodeError
+from ..errors import UserCodeError, fault
 from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus

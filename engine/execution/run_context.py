@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import AssetsDefinition
 from ..definitions.job import JobDefinition
-from ..definitions.names import fault
 from ..definitions.run_config import RunConfig
+from ..errors import fault
 from ..events.key import AssetKey
 from ..log.log import EventRecord
 from ..reporting.planned import Planned

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from ...config.place import meant
-from ...errors import UsageError
+from ...errors import UsageError, fault
 
 DynamicKeys = Callable[[str], Sequence[str]]  #: name of a dynamic definition -> its keys, as they were added
 
@@ -120,13 +120,6 @@ def check_partitions(what: str, given: object) -> PartitionsDefinition | None:
             "Write DailyPartitionsDefinition('2026-01-01'), StaticPartitionsDefinition(['eu', 'us']) or another.",
         )
     return given
-
-
-def fault(problem: str, remedy: str) -> UsageError:
-    """The error that something is wrong, with what to do about it."""
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error
 
 
 def backwards(definition: PartitionsDefinition, start: str, end: str) -> UsageError:

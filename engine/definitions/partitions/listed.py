@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from .base import DynamicKeys, PartitionsDefinition, fault, key_fault
+from ...errors import fault
+from .base import DynamicKeys, PartitionsDefinition, key_fault
 
 _SHOWN: Final = 3  #: keys that a description spells
 

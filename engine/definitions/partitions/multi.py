@@ -13,7 +13,8 @@ from datetime import datetime
 from itertools import product
 from typing import Any, Final
 
-from .base import KEY_BYTES, DynamicKeys, PartitionsDefinition, fault, key_fault, moment
+from ...errors import fault
+from .base import KEY_BYTES, DynamicKeys, PartitionsDefinition, key_fault, moment
 from .listed import StaticPartitionsDefinition
 from .windows import TimeWindowPartitionsDefinition
 

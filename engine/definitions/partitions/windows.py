@@ -15,7 +15,8 @@ from itertools import takewhile
 from typing import Any, ClassVar, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from .base import YEARS, DynamicKeys, PartitionsDefinition, backwards, extent, fault, in_utc, moment
+from ...errors import fault
+from .base import YEARS, DynamicKeys, PartitionsDefinition, backwards, extent, in_utc, moment
 from .declaring import canonical, check_fmt, date_moment, short, whole_number
 from .zone import MICROSECOND, offset_text, zone_named
 
