@@ -82,7 +82,7 @@ class Node:
         freeze(self)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GraphDefinition:
     """What `@graph` makes. Called inside another graph it becomes a node; `to_job` makes a job of it."""
 
@@ -108,6 +108,9 @@ class GraphDefinition:
                 f"Make a job of it with {self.name}.to_job(), and execute that.",
             )
         return compose(self, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<graph {self.name!r}>"
 
     def alias(self, name: str) -> PendingNode:
         """The same graph under another name in a graph."""

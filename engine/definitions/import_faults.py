@@ -28,7 +28,7 @@ def no_module(name: str, error: ModuleNotFoundError) -> UsageError:
     )
 
 
-def importfault(name: str, error: BaseException) -> UsageError:
+def import_fault(name: str, error: BaseException) -> UsageError:
     """Anything else that the code raised while it was imported."""
     place = place_of(error)
     at = f" at {place}" if place else ""

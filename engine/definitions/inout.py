@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import GenericAlias
 from typing import Any, Final
 
 from ..errors import fault
@@ -57,7 +58,7 @@ class In:
         if self.input_manager_key is not None:
             check_name("In: input_manager_key", self.input_manager_key, KEY_REMEDY)
         check_text("In", "description", self.description)
-        object.__setattr__(self, "metadata", _for_manager("In", self.metadata))
+        object.__setattr__(self, "metadata", for_manager("In", self.metadata))
 
     @property
     def has_default(self) -> bool:
@@ -85,7 +86,7 @@ class Out:
         check_name("Out: io_manager_key", self.io_manager_key, KEY_REMEDY)
         check_text("Out", "description", self.description)
         check_text("Out", "code_version", self.code_version)
-        object.__setattr__(self, "metadata", _for_manager("Out", self.metadata))
+        object.__setattr__(self, "metadata", for_manager("Out", self.metadata))
 
     @property
     def is_nothing(self) -> bool:
@@ -101,7 +102,7 @@ class Out:
         return replace(self, annotation=annotation) if self.annotation is UNSTATED else self
 
 
-def _for_manager(what: str, metadata: Any) -> dict[str, Any]:
+def for_manager(what: str, metadata: Any) -> dict[str, Any]:
     """What is told to an IO manager: any values, as they are, for none of it is stored."""
     if not isinstance(metadata, Mapping):
         raise fault(f"{what}: metadata={metadata!r:.80} is no mapping", "Write metadata={'table': 'orders'}.")
@@ -121,6 +122,7 @@ class Output:
     """A value for an output, with metadata: `return Output(rows, metadata={"rows": 12})`."""
 
     __slots__ = ("data_version", "metadata", "output_name", "tags", "value")
+    __class_getitem__: Any = classmethod(GenericAlias)  #: `-> Output[int]`: the value is an int
 
     def __init__(
         self,

@@ -28,6 +28,10 @@ WAYS: Final = (
 )
 
 
+_PACKAGE: Final = __name__.partition(".")[0]
+_LISTED: Final = 20  #: names in a remedy, at most
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadedCode:
     """A module of the user's, loaded."""
@@ -62,13 +66,12 @@ def load_module(
         if (found := project_entry(here)) is None:
             raise fault(f"nothing says which code to load: no module, no file, and no [tool.foldlog] in {here}", WAYS)
         entry = found.naming(attribute)
-    with _importable(entry.folder or here, here):
-        loaded = (
-            _by_name(entry.module)
-            if entry.module is not None
-            else _by_file((entry.folder or here) / (entry.file or ""))
-        )
-    chosen = _attribute(loaded, entry.attribute) if entry.attribute else None
+    try:
+        loaded, chosen = _loaded(entry, here)
+    except UsageError as error:
+        if entry.folder is None:
+            raise
+        raise fault(f"{error} (named by {entry.found_by})", error.remedy) from error.__cause__
     return LoadedCode(
         module=loaded,
         name=loaded.__name__,
@@ -76,6 +79,14 @@ def load_module(
         attribute=chosen,
         attribute_name=entry.attribute,
     )
+
+
+def _loaded(entry: Entry, here: Path) -> tuple[ModuleType, Any]:
+    """The module, and the object in it that was asked for."""
+    folder = entry.folder or here
+    with _importable(folder, here):
+        loaded = _by_name(entry.module) if entry.module is not None else _by_file(folder / (entry.file or ""))
+    return loaded, _attribute(loaded, entry.attribute) if entry.attribute else None
 
 
 def members(module: ModuleType, types: type | tuple[type, ...]) -> dict[str, Any]:
@@ -95,9 +106,12 @@ def _attribute(module: ModuleType, name: str) -> Any:
         return getattr(module, name)
     except AttributeError:
         public = [one for one in vars(module) if not one.startswith("_")]
+        own = [one for one in public if type(getattr(module, one)).__module__.startswith(f"{_PACKAGE}.")]
+        listed = ", ".join(own[:_LISTED]) + (f" and {len(own) - _LISTED} more" if len(own) > _LISTED else "")
+        where = module.__file__ or module.__name__
         raise fault(
             f"the module {module.__name__} has no {name!r}{meant(name, public)}",
-            f"Name an object of {module.__file__ or module.__name__}.",
+            f"Name an object of {where}: {listed}." if own else f"There is no definition in {where}.",
         ) from None
 
 

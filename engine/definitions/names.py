@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from keyword import iskeyword
 from typing import Any
 
 from ..errors import EncodingError, fault
 from ..events.metadata import MetadataValue, to_metadata
 
+NAME_LIMIT = 100  #: characters
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 TAG_KEY_LIMIT, TAG_VALUE_LIMIT = 250, 1000  #: characters
 
@@ -90,6 +91,24 @@ def check_text(what: str, argument: str, given: object) -> str | None:
     if given is not None and not isinstance(given, str):
         raise fault(f"{what}: {argument}={given!r:.80} is no text", f"Write {argument}='...'.")
     return given
+
+
+def check_flag(what: str, argument: str, given: object) -> bool:
+    """The flag. Raises UsageError for anything but True and False: "no" would be true."""
+    if not isinstance(given, bool):
+        raise fault(
+            f"{what}: {argument}={given!r:.80} is not True or False", f"Write {argument}=True, or leave it out."
+        )
+    return given
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with a number behind it if it is taken."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def check_keys(what: str, argument: str, given: Iterable[str] | None) -> frozenset[str]:

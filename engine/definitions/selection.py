@@ -132,6 +132,9 @@ class _Graph:
         problem = f"there is no {self.what} {key!r}{inside}"
         if f"{key}*" in text and any(other.startswith(key) for other in self.items):
             raise self.fault(f"{problem}; `{key}*` is {key} and all downstream, `key:{key}*` all that begin with it")
+        for below in (f"{key}.", f"{key}/"):
+            if any(other.startswith(below) for other in self.items):
+                raise self.fault(f"{problem}; `{below}*` is all that is in {key}")
         raise self.fault(f"{problem}{meant(key, self.items)}")
 
 

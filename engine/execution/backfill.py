@@ -239,7 +239,7 @@ def partition_range(instance: Deployment, job: JobDefinition, first: str | None,
     if not keys:
         raise fault(
             f"job {job.name!r} is partitioned by {job.partitions_def.describe()}, and there is none yet",
-            "Wait for the first.",
+            job.partitions_def.how_to_add() or "Wait for the first.",
         )
     return job.partitions_def.get_partition_keys_in_range(
         keys[0] if first is None else first, keys[-1] if last is None else last, now=now, dynamic=dynamic

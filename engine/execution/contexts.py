@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import Making
+from ..definitions.freezing import copied
 from ..definitions.inout import RESULT
 from ..definitions.typed_config import Config
 from ..errors import fault
@@ -19,10 +20,9 @@ from ..events.metadata import MetadataValue, to_metadata
 from ..reporting.lines import RunHandler
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ..definitions.hook import HookDefinition
     from ..definitions.op import OpDefinition
+    from ..definitions.partitions import TimeWindow
     from .deployment import Deployment
     from .frontier import Instance as StepInstance
     from .run_context import RunContext
@@ -89,10 +89,11 @@ class StepExecutionContext:
     def run_tags(self) -> Mapping[str, str]:
         return self._run.tags
 
-    @property
+    @cached_property
     def run_config(self) -> Mapping[str, Any]:
-        """The whole run config, as it was written."""
-        return self._run.config.document
+        """The whole run config, as it was written; a copy of the step's own."""
+        found: Mapping[str, Any] = copied(self._run.config.document)
+        return found
 
     @property
     def op_tags(self) -> Mapping[str, str]:
@@ -142,8 +143,9 @@ class StepExecutionContext:
         return self._run.partition_key
 
     @property
-    def partition_time_window(self) -> tuple[datetime, datetime]:
-        """Start and end of the time that the partition is of. Raises UsageError if it is of no stretch of time."""
+    def partition_time_window(self) -> TimeWindow:
+        """Start and end of the time that the partition is of; of two dimensions, in the one by time. Raises UsageError
+        if there is none."""
         return self._run.time_window(self.partition_key)
 
     @property

@@ -92,6 +92,10 @@ class PartitionsDefinition(ABC):
             raise backwards(self, start, end)
         return keys[first : last + 1]
 
+    def how_to_add(self) -> str | None:
+        """What makes further keys, as a sentence for a remedy; None where only time or the code does."""
+        return None
+
     def why_not(self, key: str, *, now: datetime, dynamic: DynamicKeys | None) -> str:
         """Why there is no such partition: what there is, and what was probably meant. The end of a message."""
         keys = self.get_partition_keys(now=now, dynamic=dynamic)

@@ -124,6 +124,10 @@ class MultiPartitionsDefinition(PartitionsDefinition):
             lambda name, one: one.get_partition_keys_in_range(first[name], last[name], now=now, dynamic=dynamic)
         )
 
+    def how_to_add(self) -> str | None:
+        """How to add keys to its dimensions, where that can be done."""
+        return " ".join(filter(None, (one.how_to_add() for _, one in self.dimensions))) or None
+
     def keys_with(
         self, dimension: str, value: str, *, now: datetime | None = None, dynamic: DynamicKeys | None = None
     ) -> list[str]:

@@ -180,8 +180,8 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
     def describe(self) -> str:
         """`daily partitions from 2026-01-05, Europe/London`."""
         text = f"{self.KIND} partitions from {short(self.start_date)}"
-        if self.end_date is not None:
-            text += f" to {short(self.end_date)}"
+        if self._until is not None:
+            text += f" to {self._key(self._moved(self._holding(self._until), -1))}"  # the last key that there will be
         return f"{text}, {self.timezone}"
 
     # -- inside
