@@ -13,12 +13,16 @@ K = TypeVar("K", bound=Hashable)
 
 
 def in_order(
-    upstream: Mapping[K, Iterable[K]], depend: str, remedy: str = "Take one of these dependencies away."
+    upstream: Mapping[K, Iterable[K]],
+    depend: str,
+    remedy: str = "Take one of these dependencies away.",
+    *,
+    flows: bool = True,
 ) -> list[K]:
     """Each key behind those it depends on; of those that could come next, the first in the mapping.
 
     `depend`: what is wrong with a circle, in words: `job 'etl': steps wait for each other`. Raises UsageError for one,
-    with its path, the way in which things flow.
+    with its path, the way in which things flow; without `flows`, from what depends to what it depends on.
     """
     ordered: dict[K, None] = {}
     for root in upstream:
@@ -34,6 +38,7 @@ def in_order(
             elif before in under:
                 path = list(under)
                 circle = _shortened([str(one) for one in (before, *reversed(path[path.index(before) :]))])
+                circle = circle if flows else circle[::-1]
                 raise fault(f"{depend} in a circle: {' -> '.join(circle)}", remedy)
             else:
                 under[before] = None

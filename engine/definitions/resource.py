@@ -119,7 +119,7 @@ def in_order(what: str, resources: Mapping[str, ResourceDefinition], wanted: Ite
         if key not in needed:
             needed[key] = sorted(resources[key].required_resource_keys)
             found += [(before, key) for before in needed[key]]
-    return ordering.in_order(needed, f"{what}: resources require each other", "Take one requirement away.")
+    return ordering.in_order(needed, f"{what}: resources require each other", "Take one requirement away.", flows=False)
 
 
 def check_io_managers(what: str, resources: Mapping[str, ResourceDefinition], keys: Iterable[tuple[str, str]]) -> None:

@@ -113,7 +113,7 @@ def _context(
 def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datetime) -> RunRequest:
     """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
-        raise fault(f"{shown(job)} is no job, and cannot be executed", _how_to_execute(job))
+        raise fault(f"{shown(job)} cannot be executed", _how_to_execute(job))
     job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
     plan = plan_of(
         job,
