@@ -372,6 +372,6 @@ def test_a_chain_of_thousands_of_assets_is_checked_without_recursion() -> None:
     chain = [made(number) for number in reversed(range(2_000))]
     assert list(Definitions(assets=chain).asset_job().steps) == [f"a{number}" for number in range(2_000)]
     with pytest.raises(
-        foldlog.UsageError, match=r"in a circle: a1999 -> a0 -> .* -> \(1989 more\) -> .* -> a1998 -> a1999$"
+        foldlog.UsageError, match=r"in a circle: a1999 -> a0 -> .* -> \(1989 more\) -> .* -> a1998 -> a1999"
     ):
         Definitions(assets=[*chain[:-1], asset(name="a0", deps=["a1999"])(nothing_at_all)])

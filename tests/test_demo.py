@@ -203,7 +203,7 @@ def test_the_assets_are_there(toured, instance):
     metadata = days.metadata
     assert (metadata["rows"], metadata["corrected"]) == (1461, 124)
     assert (metadata["highest_c"], metadata["lowest_c"]) == (35.6, -7.1)
-    assert (days.code_version, days.input_data_versions) == ("2", {}), "of many partitions there is no one version"
+    assert (days.code_version, list(days.input_data_versions)) == ("2", ["weather/raw"]), "all partitions together"
     months = instance.get_latest_materialization_event(pipeline.MONTHS).event.fact
     assert len(months.metadata["months"].records) == 48
     assert months.input_data_versions == {pipeline.DAYS: days.data_version}

@@ -1207,6 +1207,19 @@ def an_asset_called_in_a_job():
         orders()
 
 
+@wrong(
+    "job 'etl': clean.rows is given asset orders, and ops of a graph take no assets",
+    "Make an asset of what takes it (@asset), or load it inside of the op.",
+)
+def an_asset_as_input_of_an_op():
+    @foldlog.asset
+    def orders(): ...
+
+    @job
+    def etl():
+        clean(orders)
+
+
 # -- jobs and resources -------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@
     AssetsDefinition   an op, and the assets that its outputs are
     Making             one use of that in a job: which of these assets, and which checks
 
-Not here: the decorators (asset_decorators.py), all assets of a program together (asset_graph.py).
+Not here: the decorators (asset_decorators.py, multi_asset.py), all assets of a program together (asset_graph.py).
 """
 
 from __future__ import annotations

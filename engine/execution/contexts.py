@@ -41,6 +41,17 @@ class Resources:
         raise fault(f"{self._what} requires no resource {name!r}", f"Add it to required_resource_keys={{{name!r}}}.")
 
 
+class _LazyLog(logging.Logger):
+    """The step's logger, made when somebody logs: few IO managers do."""
+
+    def __init__(self, context: StepExecutionContext) -> None:
+        super().__init__("io", logging.DEBUG)  # lines of `foldlog.` are not recorded
+        self._context = context
+
+    def handle(self, record: logging.LogRecord) -> None:
+        self._context.log.handle(record)
+
+
 class StepExecutionContext:
     """What an op's or asset's function is given as `context`. Valid while it runs."""
 
@@ -127,6 +138,11 @@ class StepExecutionContext:
     def log(self) -> logging.Logger:
         """A logger whose lines are recorded in the run as the step's, from DEBUG on."""
         return _logger(f"step {self.step_key}", RunHandler(self._run.recorder, logging.DEBUG, step_key=self.step_key))
+
+    @cached_property
+    def io_log(self) -> logging.Logger:
+        """What IO managers are given to log with: the same, made when one of them logs."""
+        return _LazyLog(self)
 
     # -- partitions and assets ----------------------------------------------------------------------------------
 

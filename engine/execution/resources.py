@@ -115,6 +115,8 @@ def _make(
 
 def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, None]]]) -> None:
     """The last one first. An interrupt ends the tear-down that it comes into, and passes on when all had their turn."""
+    if begun:
+        run.recorder.release()  # what the last step has made should not wait for a tear-down, nor be lost with it
     interrupts: list[BaseException] = []
     for key, generator in reversed(begun):
         if inspect.getgeneratorstate(generator) != inspect.GEN_SUSPENDED:

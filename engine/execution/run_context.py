@@ -45,6 +45,7 @@ class RunContext:
     now: datetime  #: of the start of the run: partitions are listed as of then
     dice: random.Random = field(default_factory=random.Random)  #: for the jitter of pauses
     resources: dict[str, Any] = field(default_factory=dict)
+    io_resources: dict[str, Any] = field(default_factory=dict)  #: IO manager to what it requires, as it is told
     data_versions: dict[tuple[AssetKey, str | None], str] = field(default_factory=dict)  #: of what this run has made
     _latest: dict[tuple[AssetKey, str | None], EventRecord | None] = field(default_factory=dict)
     _observed: dict[AssetKey, AssetEvent | None] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from ..artifacts.io import InputContext, IOManager, OutputContext
@@ -134,7 +133,7 @@ class Loader:
             partition_keys=partitions,
             metadata=given.definition.metadata,
             type_hint=_hint(given.definition.annotation),
-            log=_log_of(self._context),
+            log=self._context.io_log,
             resources=_all(self._run, key),
         )
         manager = io_manager(self._run, key)
@@ -202,7 +201,7 @@ def output_context(
         metadata=out.metadata,
         type_hint=_hint(out.annotation),
         version=out.code_version or instance.step.op.code_version,
-        log=_log_of(context),
+        log=context.io_log,
         resources=_all(run, out.io_manager_key),
     )
 
@@ -220,21 +219,11 @@ def _hint(annotation: Any) -> Any:
     return Any if annotation is UNSTATED else annotation
 
 
-def _log_of(context: StepExecutionContext) -> logging.Logger:
-    return _LazyLog(context)
-
-
-class _LazyLog(logging.Logger):
-    """The step's logger, made when somebody logs: few IO managers do."""
-
-    def __init__(self, context: StepExecutionContext) -> None:
-        super().__init__("io", logging.DEBUG)  # lines of `foldlog.` are not recorded
-        self._context = context
-
-    def handle(self, record: logging.LogRecord) -> None:
-        self._context.log.handle(record)
-
-
-def _all(run: RunContext, key: str) -> Any:
-    definition = run.job.resource_defs.get(key)
-    return Resources(f"IO manager {key!r}", run.resources, definition.required_resource_keys if definition else ())
+def _all(run: RunContext, key: str) -> Resources:
+    """The resources that an IO manager requires."""
+    found = run.io_resources.get(key)
+    if found is None:
+        definition = run.job.resource_defs.get(key)
+        required = definition.required_resource_keys if definition else ()
+        found = run.io_resources[key] = Resources(f"IO manager {key!r}", run.resources, required)
+    return found

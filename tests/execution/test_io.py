@@ -13,7 +13,6 @@ from foldlog import (
     AssetIn,
     FilesIOManager,
     In,
-    InMemoryIOManager,
     InputContext,
     Instance,
     IOManager,
@@ -247,7 +246,7 @@ def test_an_object_that_is_no_io_manager_is_named(memory: Instance) -> None:
         assert "no IOManager" in error.message
 
 
-def test_values_of_another_class_than_asked_for(memory: Instance) -> None:
+def test_values_that_are_not_there_are_told(memory: Instance) -> None:
     result = run(adding, memory)
     for wrong in ("nothing", "numbers[a]"):
         with pytest.raises(UsageError):
@@ -284,4 +283,3 @@ def test_assets_of_partitions_have_places_of_their_own(memory: Instance) -> None
         result = made([parted], memory, partition_key=key, resources={"io_manager": noting})
         assert result.asset_value("io_parted") == key
     assert [one.identifier for one in noting.outputs] == [["assets", "io_parted", "eu"], ["assets", "io_parted", "us"]]
-    assert InMemoryIOManager() is not None

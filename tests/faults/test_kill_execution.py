@@ -151,7 +151,7 @@ def at_each_append(scratch: Path, every: int) -> None:
 
 def test_killed_at_appends(scratch: Path) -> None:
     """Before an append, and behind it with nobody told."""
-    at_each_append(scratch, 7)
+    at_each_append(scratch, 12)
 
 
 @pytest.mark.long
