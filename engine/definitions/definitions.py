@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Never
 
 from ..config.place import meant
 from ..errors import fault
@@ -95,7 +95,7 @@ class Definitions:
 
     def __init__(
         self,
-        *given: Any,
+        *given: Never,  # so that a list given by place is refused in words that help
         assets: Iterable[AssetsDefinition | AssetSpec] = (),
         asset_checks: Iterable[AssetsDefinition] = (),
         jobs: Iterable[JobDefinition | UnresolvedAssetJob] = (),
