@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..coordination.processes import started
-from ..definitions.names import fault
-from ..errors import ConflictError
+from ..errors import ConflictError, fault
 from ..events.event import Event, Fact
 from ..events.log import EngineEvent
 from ..events.run import FailureReason, RunCanceled, RunFailed, RunStarted, RunStatus
