@@ -87,6 +87,23 @@ def test_values_of_assets_are_there_for_another_process(tmp_path: Path) -> None:
         assert materialize([kept, counted], instance=two, selection="counted").asset_value("counted") == 3
 
 
+def test_two_logs_beside_each_other_share_no_values(tmp_path: Path) -> None:
+    @asset
+    def source() -> str:
+        return "mine"
+
+    @asset
+    def copied(source: str) -> str:
+        return source
+
+    with Instance.from_url(f"sqlite:///{tmp_path}/one?durability=process") as one:
+        materialize([source, copied], instance=one)
+    with Instance.from_url(f"sqlite:///{tmp_path}/two?durability=process") as two:
+        result = materialize([source, copied], instance=two, selection="copied", raise_on_error=False)
+        assert not result.success, "it got a value that this log knows nothing of"
+        assert "asset source is not there" in str(result.step_errors["copied"])
+
+
 def test_without_a_folder_values_stay_in_memory(postgres_url: str) -> None:
     with Instance.from_url(postgres_url) as instance:
         result = run(adding, instance)
