@@ -197,7 +197,7 @@ def _job(definitions: Definitions, select: Sequence[str]) -> JobDefinition:
     """The job of the assets selected."""
     from ..errors import fault
 
-    if not definitions.asset_graph.specs:
+    if not definitions.asset_graph.specs and not definitions.asset_graph.checks:
         raise fault("the code defines no asset", "`foldlog job execute` executes its jobs.")
     return definitions.asset_job(list(select))
 

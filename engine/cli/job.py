@@ -19,9 +19,11 @@ from .run_options import run_options
 from .show import Cell, clean, print_json, say, table
 
 if TYPE_CHECKING:
+    from ..definitions.assets import Making
     from ..definitions.definitions import Definitions
     from ..definitions.job import JobDefinition
     from ..definitions.steps import Step
+    from ..events.key import AssetKey
     from ..execution.result import ExecutionResult
     from ..instance import Instance
     from ..views.records import Run
@@ -286,6 +288,12 @@ def _execute(
     )
 
 
+def _looked_at(job: JobDefinition, making: Making) -> set[AssetKey]:
+    """The assets made elsewhere that a step checks: no other step stands for them."""
+    made = job.assets.maker if job.assets is not None else {}
+    return {check.asset_key for check in making.check_keys if check.asset_key not in made}
+
+
 def _steps(job: JobDefinition, select: tuple[str, ...]) -> list[str] | None:
     """The selection as one of steps; of a job of assets, it names assets."""
     if not select:
@@ -293,5 +301,6 @@ def _steps(job: JobDefinition, select: tuple[str, ...]) -> list[str] | None:
     if job.assets is None:
         return list(select)
     keys = set(job.assets.select(list(select)))
-    makers = [key for key, step in job.steps.items() if step.node.making and keys & set(step.node.making.asset_keys)]
+    makings = {key: step.node.making for key, step in job.steps.items() if step.node.making is not None}
+    makers = [key for key, making in makings.items() if keys & {*making.asset_keys, *_looked_at(job, making)}]
     return [f'key:"{key}"' for key in makers]
