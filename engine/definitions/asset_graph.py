@@ -16,7 +16,8 @@ from ..config.place import meant
 from ..errors import fault
 from ..events.key import AssetCheckKey, AssetKey
 from .asset_job import graph_of, partitions_of
-from .assets import AssetsDefinition, AssetSpec, Making, hashed_name
+from .asset_names import hashed_name
+from .assets import AssetsDefinition, AssetSpec, Making
 from .job import JobDefinition
 from .ordering import in_order
 from .partitions import PartitionMapping, PartitionsDefinition, default_mapping
