@@ -979,7 +979,6 @@ FilesIOManager({str(folder)!r}).handle_output(OutputContext(run_id="run-1", step
     ) as caught:
         FilesIOManager(folder).load_input(wanted(output()))
     assert caught.value.remedy == "Move the class into a module that is imported, and run step 'make' again."
-    assert str(caught.value).endswith("move that into a module that is imported, and run step 'make' again")
 
 
 NAMES = [
@@ -1039,11 +1038,9 @@ def test_a_missing_package_is_told_in_one_line(url, module, package, monkeypatch
     registry = sys.modules["fsspec.registry"]  # what is loaded already
     monkeypatch.delitem(registry._registry, url.partition(":")[0], raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        UsageError, match=rf"{url}: a package is missing: pip install '{re.escape(package)}'$"
-    ) as caught:
+    with pytest.raises(UsageError, match=f"{url}: the package for such URLs is not installed") as caught:
         FilesIOManager(url).load_input(wanted(output()))
-    assert caught.value.remedy == f"pip install '{package}'"
+    assert caught.value.remedy == f"Install it: pip install '{package}'"
     assert ErrorInfo.from_exception(caught.value).cause is None
 
 
