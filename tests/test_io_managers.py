@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import math
 import os
@@ -877,6 +879,16 @@ with LocalStore(Path({str(tmp_path)!r})).locked("runs/run-1/make/result.lock~"):
     writer.join(10)
     assert manager.load_input(wanted(output())) == "latter"
     assert names_in(tmp_path) == {"result.json"}
+
+
+def test_a_file_system_without_locks_is_written_to_all_the_same(folder, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for value in ([1], (1,)):
+        assert back(FilesIOManager(folder), value) == value
+    assert names_in(folder) == {"result.pickle"}
 
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
