@@ -101,3 +101,10 @@ class EncodingError(UsageError):
     """A value cannot be stored; the message has the path to it."""
 
     remedy = "Change the value at that path; times are integer microseconds, keys are text."
+
+
+def fault(problem: str, remedy: str) -> UsageError:
+    """The error of a call that can never succeed, with what to do about it."""
+    error = UsageError(problem)
+    error.remedy = remedy
+    return error

@@ -64,7 +64,7 @@ def execute_job(
 
 
 def materialize(
-    assets: Sequence[AssetsDefinition | AssetSpec],
+    assets: Sequence[AssetsDefinition | AssetSpec] | AssetsDefinition,
     *,
     instance: Instance | None = None,
     selection: Selection = "*",
@@ -77,14 +77,13 @@ def materialize(
     report: StepReport | None = None,
     listener: Listener | None = None,
 ) -> ExecutionResult:
-    """Make assets in this process, with their checks. `assets`: all that are concerned, checks too; of these, those
-    that `selection` names are made, and what lies upstream of them is loaded from what earlier runs have made.
+    """Make assets in this process, with their checks. `assets`: all that are concerned, checks too, or a single one;
+    of these, those that `selection` names are made, and what lies upstream of them is loaded from what earlier runs
+    have made.
 
     The other parameters, and errors, as of `execute_job`.
     """
-    from .definitions.definitions import ALL_ASSETS, Definitions
-
-    job = Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+    job = _job_of(assets, selection, resources)
     return execute_job(
         job,
         instance=instance,
@@ -99,7 +98,7 @@ def materialize(
 
 
 def materialize_partitions(
-    assets: Sequence[AssetsDefinition | AssetSpec],
+    assets: Sequence[AssetsDefinition | AssetSpec] | AssetsDefinition,
     partitions: Sequence[str],
     *,
     instance: Instance,
@@ -120,11 +119,10 @@ def materialize_partitions(
 
     Raises UsageError, before anything is recorded, for a partition that there is not, and for what else does not fit.
     """
-    from .definitions.definitions import ALL_ASSETS, Definitions
     from .execution.backfill import run_backfill
     from .execution.requests import Wanted
 
-    job = Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+    job = _job_of(assets, selection, resources)
     wanted = Wanted(run_config=run_config, tags=tags or {})
     return run_backfill(instance, job, partitions, wanted, stop_on_failure=stop_on_failure, title=title)
 
@@ -169,15 +167,33 @@ def reexecute_job(
     return reexecute(instance, job, again, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
+def _job_of(assets: Any, selection: Selection, resources: Mapping[str, Any] | None) -> JobDefinition:
+    """The job of the assets selected. Raises UsageError for what is no list of assets, nor a single one."""
+    from collections.abc import Iterable
+
+    from .definitions.assets import AssetsDefinition, AssetSpec
+    from .definitions.definitions import ALL_ASSETS, Definitions
+
+    if isinstance(assets, AssetsDefinition | AssetSpec):
+        assets = [assets]
+    elif isinstance(assets, str | Mapping) or not isinstance(assets, Iterable):
+        from .definitions.shown import shown
+        from .errors import fault
+
+        raise fault(f"{shown(assets)} is no asset, and no list of assets", "Write [orders, revenue].")
+    return Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+
+
 def _or_ephemeral(instance: Instance | None) -> Instance:
     from .instance import Instance
 
     if instance is None:
         return Instance.ephemeral()
     if not isinstance(instance, Instance):
-        from .errors import UsageError
+        from .errors import fault
 
-        error = UsageError(f"instance is a {type(instance).__name__}, no Instance")  # not shown: it may be a URL
-        error.remedy = "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get()."
-        raise error
+        raise fault(
+            f"instance is a {type(instance).__name__}, no Instance",  # not shown: it may be a URL
+            "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get().",
+        )
     return instance

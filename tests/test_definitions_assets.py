@@ -62,7 +62,7 @@ def upstream(definition: AssetsDefinition) -> list[str]:
         ({"key_prefix": "raw"}, "raw/orders", "raw__orders"),
         ({"key_prefix": ["raw", "eu"], "name": "sales"}, "raw/eu/sales", "raw__eu__sales"),
         ({"key": "raw/sales"}, "raw/sales", "raw__sales"),
-        ({"key": ["raw", "sales-2026"]}, "raw/sales-2026", "raw__sales_2026"),
+        ({"key": ["raw", "sales-2026"]}, "raw/sales-2026", "raw__sales_2026_9e504eee"),
         ({"key": AssetKey(["2026", "x"])}, "2026/x", "_2026__x"),
     ],
 )

@@ -133,7 +133,7 @@ def a_config_that_is_a_list():
 
 @wrong(
     "op: there is no such section; did you mean 'ops'?",
-    "Allowed here: ops, resources, inputs, execution.",
+    "Allowed here: ops, resources, inputs.",
 )
 def an_unknown_section():
     run(loading, {"op": {"load": LOAD}})
@@ -141,7 +141,7 @@ def an_unknown_section():
 
 @wrong(
     "load: there is no such section; did you mean ops.load?",
-    "Allowed here: ops, resources, inputs, execution.",
+    "Allowed here: ops, resources, inputs.",
 )
 def an_op_in_place_of_a_section():
     run(loading, {"load": LOAD})
@@ -463,7 +463,7 @@ def an_input_that_the_job_gives():
 
 @wrong(
     "inputs.source: the job has no such input",
-    "The job has no inputs: give those of its ops, there.",
+    "The job has no inputs; those of its ops stand below ops.NAME.inputs.",
 )
 def an_input_of_a_job_that_has_none():
     run(loading, {"ops": {"load": LOAD}, "inputs": {"source": 3}})
@@ -582,7 +582,7 @@ def resources_of_the_call_as_a_list():
 
 @wrong(
     "graph 'inner' cannot be executed",
-    "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names.",
+    "Write execute_job(inner.to_job()).",
 )
 def a_graph_that_is_executed():
     run(inner, None)
@@ -590,7 +590,7 @@ def a_graph_that_is_executed():
 
 @wrong(
     "op 'load' cannot be executed",
-    "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names.",
+    "Call it in a function with @job, or, to try its function, call it: load(...).",
 )
 def an_op_that_is_executed():
     run(load, None)
@@ -598,7 +598,7 @@ def an_op_that_is_executed():
 
 @wrong(
     "job 'all' cannot be executed",
-    "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names.",
+    "Write execute_job(Definitions(assets=[...], jobs=[...]).get_job('all')).",
 )
 def a_job_of_assets_that_is_not_resolved():
     run(define_asset_job("all"), None)

@@ -74,12 +74,13 @@ def list_assets(code: CodeChoice, select: tuple[str, ...], as_json: bool) -> Non
                 [
                     form["key"] + made,
                     form["group"],
+                    ", ".join(form["kinds"]),
                     ", ".join(form["deps"]),
                     form["partitions"] or "",
                     ", ".join(form["checks"]),
                 ]
             )
-        table(("asset", "group", "made of", "partitions", "checks"), rows)
+        table(("asset", "group", "kinds", "made of", "partitions", "checks"), rows)
 
 
 def asset_form(graph: AssetGraph, key: AssetKey) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def asset_form(graph: AssetGraph, key: AssetKey) -> dict[str, Any]:
     return {
         "key": key.to_text(),
         "group": spec.group_name if spec is not None else None,
+        "kinds": list(spec.kinds) if spec is not None else [],
         "description": spec.description if spec is not None else None,
         "made": maker is not None,
         "deps": [one.to_text() for one in maker.upstream_of(key)] if maker is not None else [],
@@ -193,7 +195,7 @@ def materialize(
 
 def _job(definitions: Definitions, select: Sequence[str]) -> JobDefinition:
     """The job of the assets selected."""
-    from ..definitions.names import fault
+    from ..errors import fault
 
     if not definitions.asset_graph.specs:
         raise fault("the code defines no asset", "`foldlog job execute` executes its jobs.")

@@ -213,7 +213,7 @@ def _parent(instance: Instance, order: Order) -> Run | None:
     """The run that is executed again. Raises UsageError if there is none."""
     if order.parent is None:
         return None
-    from ..definitions.names import fault
+    from ..errors import fault
 
     run = instance.get_run_by_id(find_run(instance.log, order.parent))
     if run is None:
@@ -224,7 +224,7 @@ def _parent(instance: Instance, order: Order) -> Run | None:
 def _job(definitions: Definitions, name: str | None, parent: Run | None) -> JobDefinition:
     """The job that is meant."""
     from ..definitions.definitions import ALL_ASSETS
-    from ..definitions.names import fault
+    from ..errors import fault
 
     name = name or (parent.job_name if parent is not None else None)
     if name == ALL_ASSETS:

@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from .handles import CollectedHandle, EachHandle, GraphInputHandle, MappedHandle, OutputHandle
 from .hook import HookDefinition, check_hooks
-from .names import check_name, check_tags, fault
+from .names import check_name, check_tags
 from .retry import RetryPolicy, check_retry_policy
 from .shown import shown
 

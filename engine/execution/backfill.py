@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from ..definitions.definitions import ALL_ASSETS
 from ..definitions.job import JobDefinition
-from ..definitions.names import check_tags, fault
+from ..definitions.names import check_tags
+from ..errors import fault
 from ..events.backfill import (
     BackfillCanceled,
     BackfillCanceling,
@@ -238,7 +239,7 @@ def partition_range(instance: Deployment, job: JobDefinition, first: str | None,
     if not keys:
         raise fault(
             f"job {job.name!r} is partitioned by {job.partitions_def.describe()}, and there is none yet",
-            "Wait for the first.",
+            job.partitions_def.how_to_add() or "Wait for the first.",
         )
     return job.partitions_def.get_partition_keys_in_range(
         keys[0] if first is None else first, keys[-1] if last is None else last, now=now, dynamic=dynamic

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..definitions.job import JobDefinition
-from ..definitions.names import check_tags, fault
+from ..definitions.names import check_tags
 from ..definitions.run_config import RunConfig
-from ..definitions.snapshot import job_document
-from ..errors import ConflictError, UsageError
+from ..definitions.snapshot import job_document, within
+from ..errors import ConflictError, UsageError, fault
 from ..events.asset import AssetMaterializationPlanned
 from ..events.check import AssetCheckEvaluationPlanned
 from ..events.event import Fact
@@ -22,6 +22,8 @@ from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
 from .run_context import PARTITION_TAG, all_dynamic, partition_of_check
+
+SNAPSHOT_LIMIT = LIMITS.bytes - 100_000  #: bytes of a document, with room for what stands around it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +84,10 @@ def check_partition(instance: Deployment, job: JobDefinition, partition_key: str
             )
         return
     if partition_key is None:
+        how = job.partitions_def.how_to_add()
         raise fault(
             f"job {job.name!r} is partitioned by {job.partitions_def.describe()}, and no partition was given",
-            "Give one: partition_key='...', or --partition.",
+            "Give one: partition_key='...', or --partition." + (f" {how}" if how else ""),
         )
     job.partitions_def.check_key(
         partition_key, name_of_thing=f"job {job.name!r}", now=now, dynamic=lambda name: all_dynamic(instance, name)
@@ -135,5 +138,5 @@ def _planned(request: RunRequest) -> list[Fact]:
 
 
 def _snapshots(instance: Deployment, plan: ExecutionPlan) -> tuple[str, str]:
-    job_id = instance.add_job_snapshot(plan.job.name, job_document(plan.job))
-    return job_id, instance.add_plan_snapshot(plan.document(), job_snapshot_id=job_id)
+    job_id = instance.add_job_snapshot(plan.job.name, within(job_document(plan.job), SNAPSHOT_LIMIT))
+    return job_id, instance.add_plan_snapshot(within(plan.document(), SNAPSHOT_LIMIT), job_snapshot_id=job_id)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..definitions.job import JobDefinition
-from ..definitions.names import fault
 from ..definitions.steps import Step
+from ..errors import fault
 from ..events.run import RunCreated, RunStatus
 from ..reporting.recorder import Listener
 from .deployment import Deployment

@@ -23,7 +23,6 @@ from .boundary import described, error_info, user_code_error_boundary
 from .contexts import InitResourceContext
 from .interruption import RunInterrupted
 from .run_context import RunContext
-from .types import hands_on_nothing
 from .values import io_manager
 
 logger = logging.getLogger("foldlog.execution")
@@ -74,7 +73,7 @@ def _make_all(
 def _io_manager_keys(run: RunContext) -> set[str]:
     """The resources that keep or load values of the run's steps."""
     steps = run.plan.steps.values()
-    keep = {out.io_manager_key for step in steps for out in step.outs.values() if not hands_on_nothing(out.annotation)}
+    keep = {out.io_manager_key for step in steps for out in step.outs.values() if out.is_kept}
     return keep | {key for step in steps for one in step.inputs if (key := one.definition.input_manager_key)}
 
 

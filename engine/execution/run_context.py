@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import AssetsDefinition
 from ..definitions.job import JobDefinition
-from ..definitions.names import fault
+from ..definitions.partitions import MultiPartitionsDefinition, TimeWindow, TimeWindowPartitionsDefinition
 from ..definitions.run_config import RunConfig
+from ..errors import fault
 from ..events.key import AssetKey
 from ..log.log import EventRecord
 from ..reporting.planned import Planned
@@ -62,14 +63,24 @@ class RunContext:
         """The partition that the run makes of an asset; None if that has none."""
         return self.partition_key if definition.partitions_def is not None else None
 
-    def time_window(self, key: str) -> tuple[datetime, datetime]:
-        """The time that a partition of the job is of. Raises UsageError if it is of none."""
+    def time_window(self, key: str) -> TimeWindow:
+        """The time that a partition of the job is of; of two dimensions, in the one by time. Raises UsageError if it is
+        of none, or of two."""
         partitions = self.job.partitions_def
-        window = getattr(partitions, "time_window_for_partition_key", None)
-        if window is None:
-            raise fault(f"job {self.job.name!r} has no partitions by time", "Use context.partition_key.")
-        start, end = window(key)
-        return start, end
+        if isinstance(partitions, TimeWindowPartitionsDefinition):
+            return partitions.time_window_for_partition_key(key)
+        windows: list[TimeWindow] = []
+        if isinstance(partitions, MultiPartitionsDefinition):
+            values = partitions.parse_key(key).keys_by_dimension
+            windows = [
+                one.time_window_for_partition_key(values[name])
+                for name, one in partitions.dimensions
+                if isinstance(one, TimeWindowPartitionsDefinition)
+            ]
+        if len(windows) != 1:
+            said = "several dimensions" if windows else "no partitions"
+            raise fault(f"job {self.job.name!r} has {said} by time", "Use context.partition_key.")
+        return windows[0]
 
     def upstream_partitions(self, definition: AssetsDefinition, upstream: AssetKey) -> tuple[str, ...] | None:
         """The partitions of an asset upstream that this run's partition is made of; None if that has none."""

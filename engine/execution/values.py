@@ -6,16 +6,15 @@ from typing import Any
 
 from ..artifacts.io import InputContext, IOManager, OutputContext
 from ..definitions.inout import IO_MANAGER, NO_DEFAULT, UNSTATED, In, Out
-from ..definitions.names import fault
 from ..definitions.steps import AssetSource, CollectSource, ConfigSource, FanInSource, Step, StepInputDef
-from ..errors import UserCodeError
+from ..errors import UserCodeError, fault
 from ..events.key import AssetKey
 from ..events.step import LoadedInput, StepInput
 from .boundary import user_code_error_boundary
 from .contexts import Resources, StepExecutionContext
 from .frontier import Instance, Ref
 from .run_context import RunContext
-from .types import PASSED, check_type, hands_on_nothing
+from .types import PASSED, check_type
 from .versions import version_read
 
 
@@ -75,7 +74,7 @@ class Loader:
         out = producer.outs[ref.output]
         making = producer.node.making
         asset = making.definition.outputs.get(ref.output) if making is not None else None
-        if hands_on_nothing(out.annotation):
+        if not out.is_kept:
             return None
         if asset is not None:
             return self._asset(given, asset, (ref, producer, out))
@@ -92,7 +91,7 @@ class Loader:
         if partitions == ():
             return _of_no_partitions(given.definition)
         maker = assets.maker.get(asset) if assets is not None else None
-        if maker is not None and hands_on_nothing(maker.op.outs[maker.output_of(asset)].annotation):
+        if maker is not None and not maker.op.outs[maker.output_of(asset)].is_kept:
             return None
         upstream = None
         if made is not None:

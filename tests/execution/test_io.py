@@ -255,12 +255,15 @@ def test_an_object_that_is_no_io_manager_is_named(memory: Instance) -> None:
     def two():
         takes(numbers())
 
-    for job_, key in ((one, "io_manager"), (two, "seven")):
-        result = run(job_, memory)
-        assert "STEP_START" not in " ".join(story(result))  # before any work is done for nothing
-        error = fact(result, "RESOURCE_INIT_FAILURE").error
-        assert f"the resource {key!r} is" in error.message
-        assert "no IOManager" in error.message
+    result = run(one, memory)
+    assert "STEP_START" not in " ".join(story(result))  # before any work is done for nothing
+    error = fact(result, "RESOURCE_INIT_FAILURE").error
+    assert "the resource 'io_manager' is" in error.message
+    assert "no IOManager" in error.message
+    before = memory.get_runs_count()
+    with pytest.raises(UsageError, match="the resource 'seven', which keeps values of step takes, is 7, no IOManager"):
+        run(two, memory)
+    assert memory.get_runs_count() == before  # what is plain from the definitions alone is refused before
 
 
 def test_values_that_are_not_there_are_told(memory: Instance) -> None:
