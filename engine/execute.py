@@ -6,7 +6,8 @@ Here an instance is made where none is given; what they do is in engine/executio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def execute_job(
     Raises UsageError, before anything is recorded, for a config, selection, partition or resource that does not fit;
     ConflictError if there is a run of that id. An interrupt (Ctrl-C) is recorded as a cancel, and passes on.
     """
-    from .execution.requests import Wanted, execute
+    from .execution.requests import ExecutionRequest, execute
 
-    wanted = Wanted(
+    request = ExecutionRequest(
         run_config=run_config,
         tags=tags or {},
         partition_key=partition_key,
@@ -58,9 +59,8 @@ def execute_job(
         resources=resources or {},
         run_id=run_id,
     )
-    return execute(
-        _or_ephemeral(instance), job, wanted, raise_on_error=raise_on_error, report=report, listener=listener
-    )
+    with _given_or_ephemeral(instance) as there:
+        return execute(there, job, request, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
 def materialize(
@@ -122,11 +122,11 @@ def materialize_partitions(
     """
     from .definitions.definitions import ALL_ASSETS, Definitions
     from .execution.backfill import run_backfill
-    from .execution.requests import Wanted
+    from .execution.requests import ExecutionRequest
 
     job = Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
-    wanted = Wanted(run_config=run_config, tags=tags or {})
-    return run_backfill(instance, job, partitions, wanted, stop_on_failure=stop_on_failure, title=title)
+    request = ExecutionRequest(run_config=run_config, tags=tags or {})
+    return run_backfill(_checked(instance), job, partitions, request, stop_on_failure=stop_on_failure, title=title)
 
 
 def reexecute_job(
@@ -154,9 +154,9 @@ def reexecute_job(
 
     Raises UsageError for a parent that there is not, that still runs or has succeeded, or is of another job.
     """
-    from .execution.reexecution import Again, reexecute
+    from .execution.reexecution import ReexecutionRequest, reexecute
 
-    again = Again(
+    request = ReexecutionRequest(
         parent_run_id=parent_run_id,
         from_failure=from_failure,
         step_selection=step_selection,
@@ -166,18 +166,34 @@ def reexecute_job(
         run_id=run_id,
         assume_lost=assume_lost,
     )
-    return reexecute(instance, job, again, raise_on_error=raise_on_error, report=report, listener=listener)
+    return reexecute(_checked(instance), job, request, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
-def _or_ephemeral(instance: Instance | None) -> Instance:
+@contextmanager
+def _given_or_ephemeral(instance: Instance | None) -> Iterator[Instance]:
+    """The instance; or one in memory, which lives as long as the result that refers to it, without a thread."""
+    if instance is not None:
+        yield _checked(instance)
+        return
+    from .errors import FoldlogError
     from .instance import Instance
 
-    if instance is None:
-        return Instance.ephemeral()
+    own = Instance.ephemeral()
+    try:
+        yield own
+    finally:
+        with suppress(FoldlogError):  # an append that failed was told to who made it
+            own.end_writer()
+
+
+def _checked(instance: Instance) -> Instance:
+    """The instance. Raises UsageError for what is none, such as a URL."""
+    from .instance import Instance
+
     if not isinstance(instance, Instance):
         from .errors import UsageError
 
         error = UsageError(f"instance is a {type(instance).__name__}, no Instance")  # not shown: it may be a URL
-        error.remedy = "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get()."
+        error.remedy = "Open it: foldlog.Instance.from_url('sqlite:///history'), or Instance.get()."
         raise error
     return instance

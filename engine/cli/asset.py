@@ -201,10 +201,12 @@ def _job(definitions: Definitions, select: Sequence[str]) -> JobDefinition:
 
 
 def _check(instance: Instance, job: JobDefinition, order: Order) -> None:
-    from ..execution.requests import Wanted, checked
+    from ..execution.requests import ExecutionRequest, checked
 
     keys = _keys(instance, job, order)
-    wanted = Wanted(run_config=order.config, tags=order.tags, partition_key=keys[0] if keys else order.partition)
+    wanted = ExecutionRequest(
+        run_config=order.config, tags=order.tags, partition_key=keys[0] if keys else order.partition
+    )
     checked(instance, job, wanted, datetime.now(UTC))
 
 

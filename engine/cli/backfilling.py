@@ -34,7 +34,7 @@ def backfill(
 ) -> int:
     """Make these partitions; the exit code."""
     from ..execution.backfill import Watch, run_backfill
-    from ..execution.requests import Wanted
+    from ..execution.requests import ExecutionRequest
 
     failed: list[tuple[str, ExecutionResult]] = []
 
@@ -51,7 +51,7 @@ def backfill(
             instance,
             job,
             keys,
-            Wanted(run_config=config, tags=tags),
+            ExecutionRequest(run_config=config, tags=tags),
             stop_on_failure=stop_on_failure,
             watch=Watch(begun=begun, ended=ended, report=display.report, listener=display.listen),
         )

@@ -251,9 +251,9 @@ def _wanted(job: JobDefinition, order: Order, config: Any) -> dict[str, Any]:
 
 
 def _check(instance: Instance, job: JobDefinition, order: Order, config: Any) -> None:
-    from ..execution.requests import Wanted, checked
+    from ..execution.requests import ExecutionRequest, checked
 
-    checked(instance, job, Wanted(**_wanted(job, order, config)), datetime.now(UTC))
+    checked(instance, job, ExecutionRequest(**_wanted(job, order, config)), datetime.now(UTC))
 
 
 def _execute(

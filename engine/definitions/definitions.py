@@ -14,12 +14,11 @@ from .asset_graph import AssetGraph, Selection
 from .assets import AssetsDefinition, AssetSpec
 from .hook import HookDefinition
 from .job import JobDefinition
+from .job_text import ALL_ASSETS as ALL_ASSETS
 from .names import check_name, fault
 from .partitions import PartitionsDefinition
 from .resource import ResourceDefinition, check_resources, in_order, missing, used_by, used_by_op
 from .shown import shown
-
-ALL_ASSETS = "__ASSET_JOB"  #: the job of assets that no job names
 
 
 @dataclass(frozen=True, kw_only=True)

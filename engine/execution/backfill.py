@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from ..definitions.definitions import ALL_ASSETS
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import ALL_ASSETS, job_text
 from ..definitions.names import check_tags, fault
 from ..events.backfill import (
     BackfillCanceled,
@@ -31,7 +31,7 @@ from .creation import check_partition
 from .deployment import Deployment
 from .in_process import StepReport
 from .interruption import RunInterrupted, Terminated
-from .requests import Wanted, checked, execute
+from .requests import ExecutionRequest, checked, execute
 from .result import ExecutionResult
 from .run_context import all_dynamic
 
@@ -85,7 +85,7 @@ def run_backfill(
     instance: Deployment,
     job: JobDefinition,
     partitions: Sequence[str],
-    wanted: Wanted,
+    wanted: ExecutionRequest,
     *,
     stop_on_failure: bool = False,
     title: str | None = None,
@@ -118,9 +118,9 @@ def _checked_keys(instance: Deployment, job: JobDefinition, partitions: Sequence
     now = datetime.now(UTC)
     keys = list(partitions)
     if job.partitions_def is None:
-        raise fault(f"job {job.name!r} has no partitions", "Execute it without one.")
+        raise fault(f"{job_text(job.name)} has no partitions", "Execute it without one.")
     if not keys:
-        raise fault(f"no partition of job {job.name!r} is asked for", "Name one at least.")
+        raise fault(f"no partition of {job_text(job.name)} is asked for", "Name one at least.")
     there = set(job.partitions_def.get_partition_keys(now=now, dynamic=lambda name: all_dynamic(instance, name)))
     seen: set[str] = set()
     for key in keys:
@@ -134,7 +134,14 @@ def _checked_keys(instance: Deployment, job: JobDefinition, partitions: Sequence
 
 class _Backfill:
     def __init__(
-        self, instance: Deployment, job: JobDefinition, backfill_id: str, wanted: Wanted, watch: Watch, *, after: int
+        self,
+        instance: Deployment,
+        job: JobDefinition,
+        backfill_id: str,
+        wanted: ExecutionRequest,
+        watch: Watch,
+        *,
+        after: int,
     ) -> None:
         self._instance = instance
         self._job = job
@@ -229,7 +236,7 @@ def partition_range(instance: Deployment, job: JobDefinition, first: str | None,
     """
     now = datetime.now(UTC)
     if job.partitions_def is None:
-        raise fault(f"job {job.name!r} has no partitions", "Execute it without one.")
+        raise fault(f"{job_text(job.name)} has no partitions", "Execute it without one.")
 
     def dynamic(name: str) -> Sequence[str]:
         return all_dynamic(instance, name)
@@ -237,7 +244,7 @@ def partition_range(instance: Deployment, job: JobDefinition, first: str | None,
     keys = job.partitions_def.get_partition_keys(now=now, dynamic=dynamic)
     if not keys:
         raise fault(
-            f"job {job.name!r} is partitioned by {job.partitions_def.describe()}, and there is none yet",
+            f"{job_text(job.name)} is partitioned by {job.partitions_def.describe()}, and there is none yet",
             "Wait for the first.",
         )
     return job.partitions_def.get_partition_keys_in_range(

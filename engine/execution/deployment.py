@@ -11,6 +11,7 @@ from ..log.writer import EventWriter
 
 if TYPE_CHECKING:
     from ..artifacts import ComputeLogManager, LocalArtifactStorage
+    from ..views.orchestration_records import DynamicPartitionsPage
     from ..views.records import AssetRecord, Run
 
 
@@ -30,7 +31,10 @@ class Deployment(Protocol):
     def get_run_by_id(self, run_id: str) -> Run | None: ...
     def add_job_snapshot(self, job_name: str, document: Any) -> str: ...
     def add_plan_snapshot(self, document: Any, *, job_snapshot_id: str | None = None) -> str: ...
-    def get_dynamic_partitions(self, name: str, *, limit: int = ..., cursor: str | None = None) -> Sequence[str]: ...
+    def get_paginated_dynamic_partitions(
+        self, name: str, *, limit: int = ..., cursor: str | None = None
+    ) -> DynamicPartitionsPage: ...
+    def get_existing_dynamic_partitions(self, name: str, keys: Collection[str]) -> set[str]: ...
     def request_backfill(
         self,
         partitions: Sequence[str],

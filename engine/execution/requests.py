@@ -13,7 +13,6 @@ from ..definitions.names import check_tags, fault
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
 from ..definitions.shown import shown
-from ..definitions.steps import Step
 from ..errors import UserCodeError
 from ..events.event import Fact
 from ..events.key import AssetKey
@@ -24,9 +23,11 @@ from ..reporting.recorder import Listener, Recorder
 from .creation import RunRequest, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
+from .given import check_is_mapping, op_texts
 from .in_process import StepReport
 from .interruption import Interruption, RunInterrupted, interrupts_wait
 from .keeping import default_io_manager
+from .narrowing import selected
 from .plan import NOTHING_KNOWN, Known, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
@@ -36,8 +37,8 @@ IO_MANAGER = "io_manager"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a caller says of a run; see `foldlog.execute_job`."""
+class ExecutionRequest:
+    """What a caller asks of a run; see `foldlog.execute_job`. Not yet held against the job: creation.RunRequest is."""
 
     run_config: Mapping[str, Any] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Wanted:
 def execute(
     instance: Deployment,
     job: JobDefinition,
-    wanted: Wanted,
+    wanted: ExecutionRequest,
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
@@ -73,7 +74,9 @@ def execute(
     return ExecutionResult(run, end)
 
 
-def begin(instance: Deployment, job: JobDefinition, wanted: Wanted, listener: Listener | None = None) -> RunContext:
+def begin(
+    instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, listener: Listener | None = None
+) -> RunContext:
     """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
     now = datetime.now(UTC)
     request = checked(instance, job, wanted, now)
@@ -106,15 +109,17 @@ def _context(
     )
 
 
-def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datetime) -> RunRequest:
+def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, now: datetime) -> RunRequest:
     """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
         remedy = "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names."
         raise fault(f"{shown(job)} cannot be executed", remedy)
+    check_is_mapping(wanted.run_config)
     job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
+    selection = op_texts(wanted.op_selection)
     plan = plan_of(
         job,
-        op_selection=wanted.op_selection,
+        op_selection=selection,
         step_keys=wanted.step_keys,
         known=wanted.known,
         only=wanted.only,
@@ -128,7 +133,7 @@ def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datet
         run_id=str(uuid4()) if wanted.run_id is None else check_run_id(wanted.run_id),
         tags=check_tags("run", wanted.tags),
         partition_key=wanted.partition_key,
-        op_selection=_texts(wanted.op_selection),
+        op_selection=selection,
         asset_selection=_assets(job),
         parent_run_id=wanted.parent_run_id,
         root_run_id=wanted.root_run_id,
@@ -143,49 +148,5 @@ def equipped(instance: Deployment, job: JobDefinition, resources: Mapping[str, A
     return replace(job, resource_defs=given)
 
 
-def selected(job: JobDefinition, selection: Any) -> JobDefinition:
-    """The job, narrowed to some of its assets."""
-    if selection is None:
-        return job
-    if job.assets is None:
-        raise fault(f"job {job.name!r} makes no assets, so none can be selected", "Use op_selection.")
-    keys = [key for key in job.assets.select(selection) if key in set(job.asset_keys)]
-    if not keys:
-        raise fault(
-            f"job {job.name!r} makes none of the assets selected", f"It makes {', '.join(map(str, job.asset_keys))}."
-        )
-    makings = [step.node.making for step in job.steps.values() if step.node.making is not None]
-    checks = [one for making in makings for one in making.check_keys if one.asset_key in keys]
-    narrowed = job.assets.job(job.name, keys, checks=checks, tags=job.tags, partitions_def=job.partitions_def)
-    return replace(
-        narrowed,
-        steps={key: _as_in(job.steps[key], step) for key, step in narrowed.steps.items()},
-        config=_config_of(job, narrowed),
-        resource_defs=job.resource_defs,
-        metadata=job.metadata,
-        description=job.description,
-    )
-
-
-def _as_in(whole: Step, part: Step) -> Step:
-    """The step with what the job has added to it."""
-    return replace(part, hooks=whole.hooks, retry_policy=whole.retry_policy)
-
-
-def _config_of(job: JobDefinition, narrowed: JobDefinition) -> dict[str, Any]:
-    """The job's own run config, without that of nodes that are not there."""
-    ops = job.config.get("ops")
-    if not isinstance(ops, Mapping):
-        return dict(job.config)
-    absent = job.graph.nodes.keys() - narrowed.graph.nodes.keys()
-    return {**job.config, "ops": {name: part for name, part in ops.items() if name not in absent}}
-
-
 def _assets(job: JobDefinition) -> tuple[AssetKey, ...] | None:
     return job.asset_keys if job.makes_assets else None
-
-
-def _texts(selection: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    if selection is None:
-        return None
-    return (selection,) if isinstance(selection, str) else tuple(selection)

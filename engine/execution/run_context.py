@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import AssetsDefinition
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import job_text
 from ..definitions.names import fault
 from ..definitions.run_config import RunConfig
 from ..events.key import AssetKey
@@ -22,6 +23,7 @@ from .interruption import Interruption
 from .plan import ExecutionPlan
 
 if TYPE_CHECKING:
+    from ..definitions.partitions import PartitionMapping, PartitionsDefinition
     from ..views.records import AssetEvent
 
 PARTITION_TAG = "foldlog/partition"  #: tag of a run that is of one partition
@@ -66,7 +68,7 @@ class RunContext:
         partitions = self.job.partitions_def
         window = getattr(partitions, "time_window_for_partition_key", None)
         if window is None:
-            raise fault(f"job {self.job.name!r} has no partitions by time", "Use context.partition_key.")
+            raise fault(f"{job_text(self.job.name)} has no partitions by time", "Use context.partition_key.")
         start, end = window(key)
         return start, end
 
@@ -79,8 +81,10 @@ class RunContext:
         mapping = assets.mapping(definition, upstream)
         if mapping is None:
             return None
-        own = assets.own_partitions(definition, upstream)
-        keys = [] if own is None or self.partition_key is None else [self.partition_key]
+        own, key = assets.own_partitions(definition, upstream), self.partition_key
+        keys = [] if own is None or key is None else [key]
+        if keys and _is_identity(mapping) and has_partition(self.instance, above, keys[0], self.now):
+            return tuple(keys)  # no need to list all there are, as each run of a backfill would
         return tuple(mapping.upstream_keys(keys, downstream=own, upstream=above, now=self.now, dynamic=self.dynamic))
 
     def latest(self, asset: AssetKey, partition: str | None) -> EventRecord | None:
@@ -122,9 +126,25 @@ def all_dynamic(instance: Deployment, name: str) -> list[str]:
     """The keys of dynamic partitions, in the order in which they were added."""
     found: list[str] = []
     cursor: str | None = None
-    while page := instance.get_dynamic_partitions(name, limit=ALL_LIMIT, cursor=cursor):
-        found += page
-        if len(page) < ALL_LIMIT:
-            break
-        cursor = page[-1]
-    return found
+    while True:
+        page = instance.get_paginated_dynamic_partitions(name, limit=ALL_LIMIT, cursor=cursor)
+        found += page.keys
+        if not page.has_more:
+            return found
+        cursor = page.cursor
+
+
+def has_partition(instance: Deployment, partitions: PartitionsDefinition, key: str, now: datetime) -> bool:
+    """Whether there is the partition; of dynamic ones only this key is asked for, however many there are."""
+
+    def dynamic(name: str) -> list[str]:
+        # The key of partitions of two dimensions has the keys of both in it, with a bar between them.
+        return sorted(instance.get_existing_dynamic_partitions(name, {key, *key.split("|")}))
+
+    return partitions.has_partition_key(key, now=now, dynamic=dynamic)
+
+
+def _is_identity(mapping: PartitionMapping) -> bool:
+    from ..definitions.partitions import IdentityPartitionMapping
+
+    return isinstance(mapping, IdentityPartitionMapping)
