@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .definitions.asset_graph import Selection
     from .definitions.assets import AssetsDefinition, AssetSpec
     from .definitions.job import JobDefinition
+    from .definitions.op import OpDefinition
     from .execution.backfill import BackfillResult
     from .execution.in_process import StepReport
     from .execution.result import ExecutionResult
@@ -28,7 +29,7 @@ def execute_job(
     run_config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
     partition_key: str | None = None,
-    op_selection: str | Sequence[str] | None = None,
+    op_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None,
     asset_selection: Selection | None = None,
     resources: Mapping[str, Any] | None = None,
     run_id: str | None = None,
@@ -39,8 +40,9 @@ def execute_job(
     """Execute a job in this process, every event of it recorded; what came of it.
 
     `instance`: where it is recorded; by default in memory, gone with the result. `run_config`: see
-    docs/definitions.md. `op_selection`: steps to execute, as `"*load"`, `["extract", "clean+"]`; `asset_selection`: the
-    same of a job of assets. `resources`: in place of the job's own. `run_id`: a name of the caller's, else a new one.
+    docs/definitions.md. `op_selection`: steps to execute, as `"*load"`, `["extract", "clean+"]`, or ops;
+    `asset_selection`: the same of a job of assets. `resources`: in place of the job's own.
+    `run_id`: a name of the caller's, else a new one.
     `raise_on_error`: raise what the first step failed with, when all is recorded; else see `result.error`.
     `report`: called as steps begin and end, with key, `START`, `RETRY` or outcome, and seconds. `listener`: called with
     each event of the run, log lines too, by the thread that records it.
@@ -135,7 +137,7 @@ def reexecute_job(
     *,
     instance: Instance,
     from_failure: bool = False,
-    step_selection: str | Sequence[str] | None = None,
+    step_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None,
     run_config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
     resources: Mapping[str, Any] | None = None,

@@ -29,7 +29,7 @@ def _op_text(one: Any) -> str:
     if isinstance(one, OpDefinition | GraphDefinition):
         return one.name
     raise fault(
-        f"op_selection holds {shown(one)}, which selects no step", "Write 'clean', 'clean+', or a list of such."
+        f"op_selection holds {shown(one)}, which selects no step", "Write 'clean', 'clean+', an op, or a list of such."
     )
 
 
@@ -37,7 +37,7 @@ def check_is_mapping(run_config: Any) -> None:
     """Raise UsageError for a run config that is no mapping: the path of a file, or a list."""
     if run_config is None or isinstance(run_config, Mapping):
         return
-    remedy = "Give a mapping: {'ops': {...}, 'resources': {...}}."
+    remedy = "Write {'ops': {...}, 'resources': {...}}."
     if isinstance(run_config, str | os.PathLike):
         remedy = (
             "Read the file first, yaml.safe_load(...), and give its mapping; or `foldlog job execute --config FILE`."

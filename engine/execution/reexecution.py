@@ -7,12 +7,13 @@ again: its outputs are loaded from the run that has them, be it the parent or on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import job_text
 from ..definitions.names import fault
+from ..definitions.op import OpDefinition
 from ..definitions.steps import Step
 from ..events.run import RunCreated, RunStatus
 from ..reporting.recorder import Listener
@@ -39,7 +40,7 @@ class ReexecutionRequest:
 
     parent_run_id: str
     from_failure: bool = False
-    step_selection: str | Sequence[str] | None = None
+    step_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None
     run_config: Mapping[str, Any] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +60,6 @@ def reexecute(
     """Execute a job again; see `foldlog.reexecute_job`."""
     if again.from_failure and again.step_selection is not None:
         raise fault("both from_failure and step_selection are given", "Give one of them, or none for the whole job.")
-    again = replace(again, step_selection=op_texts(again.step_selection))
     run = instance.get_run_by_id(again.parent_run_id)
     if run is None:
         raise fault(f"there is no run {again.parent_run_id}", "List the runs with `foldlog runs`.")
@@ -129,7 +129,7 @@ def _part(job: JobDefinition, steps: Mapping[str, Step], again: ReexecutionReque
     if again.step_selection is not None:
         # The plan is made twice: which steps are chosen decides what of the past still counts.
         everything = _known(steps, set(), {}, past)
-        chosen = set(plan_of(job, op_selection=again.step_selection, known=everything).steps)
+        chosen = set(plan_of(job, op_selection=op_texts(again.step_selection), known=everything).steps)
         return _Part(None, _known(steps, chosen, {}, past), {})
     return _Part()
 

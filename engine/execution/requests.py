@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from ..definitions.job import JobDefinition
 from ..definitions.names import check_tags, fault
+from ..definitions.op import OpDefinition
 from ..definitions.resource import check_resources
 from ..definitions.run_config import check_run_config, given_inputs, merged
 from ..definitions.shown import shown
@@ -43,7 +44,7 @@ class ExecutionRequest:
     run_config: Mapping[str, Any] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     partition_key: str | None = None
-    op_selection: str | Sequence[str] | None = None
+    op_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None
     asset_selection: Any = None
     resources: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
