@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .definitions.assets import AssetsDefinition, AssetSpec
     from .definitions.job import JobDefinition
     from .definitions.op import OpDefinition
-    from .execution.backfill import BackfillResult
+    from .execution.backfill_result import BackfillResult
     from .execution.in_process import StepReport
     from .execution.result import ExecutionResult
     from .instance import Instance
@@ -115,7 +115,8 @@ def materialize_partitions(
     """Make many partitions of assets, a run each, in this order, recorded as a backfill; what came of each.
 
     The result has `success`, `backfill_id`, `failed_partitions`, `runs` (each with `partition`, `run_id`, `status`,
-    `seconds`, `errors`) and `left`, the partitions that were not begun. A failed run keeps no other from being
+    `seconds`, `errors`: class and message by step) and `left`, the partitions that were not begun.
+    A failed run keeps no other from being
     executed, unless `stop_on_failure`. Its runs have the tag `foldlog/backfill`. An interrupt (Ctrl-C) is recorded as
     a cancel of the run and of the backfill, and passes on; `instance.cancel_backfill` from elsewhere ends it after the
     run that is under way. The other parameters as of `materialize`.
