@@ -115,11 +115,10 @@ def materialize_partitions(
     """Make many partitions of assets, a run each, in this order, recorded as a backfill; what came of each.
 
     The result has `success`, `backfill_id`, `failed_partitions`, `runs` (each with `partition`, `run_id`, `status`,
-    `seconds`, `errors`: class and message by step) and `left`, the partitions that were not begun.
-    A failed run keeps no other from being
-    executed, unless `stop_on_failure`. Its runs have the tag `foldlog/backfill`. An interrupt (Ctrl-C) is recorded as
-    a cancel of the run and of the backfill, and passes on; `instance.cancel_backfill` from elsewhere ends it after the
-    run that is under way. The other parameters as of `materialize`.
+    `seconds`, `errors`: class and message by step) and `left`, the partitions that were not begun. A failed run keeps
+    no other from being executed, unless `stop_on_failure`. Its runs have the tag `foldlog/backfill`. An interrupt
+    (Ctrl-C) is recorded as a cancel of the run and of the backfill, and passes on; `instance.cancel_backfill` from
+    elsewhere ends it after the run that is under way. The other parameters as of `materialize`.
 
     Raises UsageError, before anything is recorded, for a partition that there is not, and for what else does not fit.
     """

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .code_options import CodeChoice
+from .executing import Caller
 from .forms import class_and_message, tags_text
 from .opening import existing_instance
 from .options import Target, examples, json_option, log_option
@@ -79,7 +81,8 @@ def show(target: Target, backfill_id: str, as_json: bool) -> None:
     failed = state.partitions(PartitionState.FAILED)
     left = state.partitions(PartitionState.LEFT, PartitionState.IN_PROGRESS)
     if (failed or left) and not at_work:
-        again = f"foldlog backfill resume {state.record.backfill_id}{' --failed' if failed else ''}"
+        caller = Caller(CodeChoice(None, None, None), target)
+        again = caller.command("backfill", "resume", state.record.backfill_id, *(["--failed"] if failed else []))
         say(f"what to do: `{again}`, with the code as of `foldlog asset materialize`, makes them.", err=True)
 
 

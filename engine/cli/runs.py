@@ -126,7 +126,7 @@ def show(target: Target, run_id: str, position: int | None, as_json: bool) -> No
     from .one_run import show_run
 
     with existing_instance(target) as instance:
-        show_run(instance, find_run(instance.log, run_id), position=position, as_json=as_json)
+        show_run(instance, find_run(instance.log, run_id), position=position, as_json=as_json, target=target)
 
 
 def _filter(
