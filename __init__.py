@@ -87,6 +87,7 @@ __all__ = [
     "UnavailableError",
     "UsageError",
     "UserCodeError",
+    "ValueId",
     "ViewStopped",
     "asset",
     "asset_check",
@@ -96,6 +97,7 @@ __all__ = [
     "failure_hook",
     "graph",
     "job",
+    "load_each",
     "materialize",
     "materialize_partitions",
     "multi_asset",
@@ -114,7 +116,15 @@ TYPE_CHECKING = False  # not imported from typing, which costs more than the res
 if TYPE_CHECKING:
     from .engine import events
     from .engine.artifacts import ComputeLogManager, LocalArtifactStorage
-    from .engine.artifacts.io import FilesIOManager, InMemoryIOManager, InputContext, IOManager, OutputContext
+    from .engine.artifacts.io import (
+        FilesIOManager,
+        InMemoryIOManager,
+        InputContext,
+        IOManager,
+        OutputContext,
+        ValueId,
+        load_each,
+    )
     from .engine.config import ConfigurableClass, ConfigurableClassData
     from .engine.config.ref import InstanceRef, InstanceType
     from .engine.coordination import QueuedRunCoordinator, RunCoordinator, RunLauncher, Scheduler
@@ -247,6 +257,7 @@ _HOME = {
     "UnavailableError": ".engine.errors",
     "UsageError": ".engine.errors",
     "UserCodeError": ".engine.errors",
+    "ValueId": ".engine.artifacts.io",
     "ViewStopped": ".engine.errors",
     "asset": ".engine.definitions.asset_decorators",
     "asset_check": ".engine.definitions.asset_decorators",
@@ -256,6 +267,7 @@ _HOME = {
     "failure_hook": ".engine.definitions.hook",
     "graph": ".engine.definitions.graph_decorator",
     "job": ".engine.definitions.job",
+    "load_each": ".engine.artifacts.io",
     "materialize": ".engine.execute",
     "materialize_partitions": ".engine.execute",
     "multi_asset": ".engine.definitions.multi_asset",

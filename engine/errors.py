@@ -22,6 +22,20 @@ class FoldlogError(Exception):
 
     remedy = "Read the message; it names the thing and the place."
 
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        """What a traceback prints below the message: the remedy first, then what `add_note` was given."""
+        # One list, kept: `add_note` appends to what it is given here. The remedy is looked up anew, for it is often set
+        # after the error was made.
+        notes: list[str] = self.__dict__.setdefault("_notes", [""])
+        notes[0] = f"What to do: {self.remedy}"
+        return notes
+
+    @property
+    def has_own_remedy(self) -> bool:
+        """Whether it says more of what to do than its class does."""
+        return "remedy" in self.__dict__
+
 
 class ConflictError(FoldlogError):
     """The shard is not where the writer thought it was; nothing was written."""
@@ -87,3 +101,10 @@ class EncodingError(UsageError):
     """A value cannot be stored; the message has the path to it."""
 
     remedy = "Change the value at that path; times are integer microseconds, keys are text."
+
+
+def fault(problem: str, remedy: str) -> UsageError:
+    """The error of a call that can never succeed, with what to do about it."""
+    error = UsageError(problem)
+    error.remedy = remedy
+    return error

@@ -66,7 +66,7 @@ def execute_job(
 
 
 def materialize(
-    assets: Sequence[AssetsDefinition | AssetSpec],
+    assets: Sequence[AssetsDefinition | AssetSpec] | AssetsDefinition,
     *,
     instance: Instance | None = None,
     selection: Selection = "*",
@@ -79,14 +79,13 @@ def materialize(
     report: StepReport | None = None,
     listener: Listener | None = None,
 ) -> ExecutionResult:
-    """Make assets in this process, with their checks. `assets`: all that are concerned, checks too; of these, those
-    that `selection` names are made, and what lies upstream of them is loaded from what earlier runs have made.
+    """Make assets in this process, with their checks. `assets`: all that are concerned, checks too, or a single one;
+    of these, those that `selection` names are made, and what lies upstream of them is loaded from what earlier runs
+    have made.
 
     The other parameters, and errors, as of `execute_job`.
     """
-    from .definitions.definitions import ALL_ASSETS, Definitions
-
-    job = Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+    job = _job_of(assets, selection, resources)
     return execute_job(
         job,
         instance=instance,
@@ -101,7 +100,7 @@ def materialize(
 
 
 def materialize_partitions(
-    assets: Sequence[AssetsDefinition | AssetSpec],
+    assets: Sequence[AssetsDefinition | AssetSpec] | AssetsDefinition,
     partitions: Sequence[str],
     *,
     instance: Instance,
@@ -122,11 +121,10 @@ def materialize_partitions(
 
     Raises UsageError, before anything is recorded, for a partition that there is not, and for what else does not fit.
     """
-    from .definitions.definitions import ALL_ASSETS, Definitions
     from .execution.backfill import run_backfill
     from .execution.requests import ExecutionRequest
 
-    job = Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+    job = _job_of(assets, selection, resources)
     request = ExecutionRequest(run_config=run_config, tags=tags or {})
     return run_backfill(_checked(instance), job, partitions, request, stop_on_failure=stop_on_failure, title=title)
 
@@ -188,14 +186,32 @@ def _given_or_ephemeral(instance: Instance | None) -> Iterator[Instance]:
             own.end_writer()
 
 
+def _job_of(assets: Any, selection: Selection, resources: Mapping[str, Any] | None) -> JobDefinition:
+    """The job of the assets selected. Raises UsageError for what is no list of assets, nor a single one."""
+    from collections.abc import Iterable
+
+    from .definitions.assets import AssetsDefinition, AssetSpec
+    from .definitions.definitions import ALL_ASSETS, Definitions
+
+    if isinstance(assets, AssetsDefinition | AssetSpec):
+        assets = [assets]
+    elif isinstance(assets, str | Mapping) or not isinstance(assets, Iterable):
+        from .definitions.shown import shown
+        from .errors import fault
+
+        raise fault(f"{shown(assets)} is no asset, and no list of assets", "Write [orders, revenue].")
+    return Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
+
+
 def _checked(instance: Instance) -> Instance:
     """The instance. Raises UsageError for what is none, such as a URL."""
     from .instance import Instance
 
     if not isinstance(instance, Instance):
-        from .errors import UsageError
+        from .errors import fault
 
-        error = UsageError(f"instance is a {type(instance).__name__}, no Instance")  # not shown: it may be a URL
-        error.remedy = "Open it: foldlog.Instance.from_url('sqlite:///history'), or Instance.get()."
-        raise error
+        raise fault(
+            f"instance is a {type(instance).__name__}, no Instance",  # not shown: it may be a URL
+            "Open it: foldlog.Instance.from_url('sqlite:///history'), or Instance.get().",
+        )
     return instance

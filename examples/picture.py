@@ -26,7 +26,7 @@ class Scale:
     def __init__(self, panel: tuple[int, int], low: float, high: float, step: int) -> None:
         self.top, self.foot = panel
         self.low = (low // step) * step
-        self.high = -(-high // step) * step
+        self.high = max(-(-high // step) * step, self.low + step)  # a panel has a height, also where all is equal
         self.step = step
 
     def y(self, value: float) -> float:

@@ -520,7 +520,7 @@ def test_code_that_offers_nothing_or_too_much(here):
         "what to do: Say which: --attribute a.",
     ]
     assert fails("job", "list", "-f", "two.py", "--attribute", "c").splitlines()[0] == (
-        "foldlog: 'c' of two is a int; wanted Definitions or a job"
+        "foldlog: 'c' of two is an int; wanted Definitions, a job or assets"
     )
     assert fails("job", "execute", "-f", "two.py", "--attribute", "a").splitlines()[0] == (
         "foldlog: the code defines no job"

@@ -261,7 +261,7 @@ OUTS = {
     number: {"result": int},
     nothing: {"result": type(None)},
     wrapper: {"result": UNSTATED},
-    wrapper_of: {"result": UNSTATED},
+    wrapper_of: {"result": int},
     generator: {"result": UNSTATED},
     stated: {"result": str},
     described: {"result": int},
@@ -349,7 +349,7 @@ def test_what_the_caller_does_with_his_mappings_later_changes_nothing() -> None:
     def all_of_it():
         load.tag(tags).with_hooks(hooks)()
 
-    made = asset(deps=deps, tags=tags, metadata=metadata)(untyped.fn)
+    made = asset(name="load", deps=deps, tags=tags, metadata=metadata)(untyped.fn)
     later = define_asset_job("later", tags=tags, metadata=metadata, config=config)
     warehouse = resource(limited).configured(settings := {"limit": 1})
 

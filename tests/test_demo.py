@@ -130,9 +130,53 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert [one.name for one in path.parent.iterdir()] == ["days.csv"]
 
 
+NAMES = ("2013", "../../etc/x", "..", ".", "/etc/x", "v1.2", "v1.3", "v1", "a/b", "%2F", ".x", "a b")
+
+
+def test_any_name_is_a_table_of_its_own_below_the_folder(tmp_path):
+    keeper = tables.Tables(tmp_path / "in" / "here")
+    rows = {}
+    for number, name in enumerate(NAMES):
+        for key, partition in ((("weather", name), None), (("weather", name, name), None), (("weather", "a"), name)):
+            where = {"asset_key": foldlog.AssetKey(key), "run_id": "r", "step_key": "s"}
+            day = weather.Day(date(2013, 1, 1 + number), float(len(rows)), 5.0, 1.0, 2.0, "sun")
+            keeper.handle_output(foldlog.OutputContext(**where, partition_key=partition), [day])
+            rows[key, partition] = [day]
+    for (key, partition), expected in rows.items():
+        upstream = foldlog.OutputContext(
+            run_id="r", step_key="s", asset_key=foldlog.AssetKey(key), partition_key=partition
+        )
+        context = foldlog.InputContext(name="x", run_id="r", step_key="t", upstream_output=upstream)
+        assert keeper.load_input(context) == expected
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == len(rows)
+    assert all((tmp_path / "in" / "here") in path.parents and path.suffix == ".csv" for path in files)
+    with pytest.raises(foldlog.UsageError, match="asset other is no asset of weather/"):
+        keeper.handle_output(foldlog.OutputContext(run_id="r", step_key="s", asset_key=foldlog.AssetKey("other")), [1])
+
+
+def test_writers_of_one_table_do_not_meet(tmp_path, monkeypatch):
+    day = weather.Day(date(2013, 1, 1), 0.0, 5.0, 1.0, 2.0, "sun")
+    seen = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda one, other: (seen.append(one), replace(one, other)))
+    for _ in range(2):
+        tables.write(tmp_path / "days.csv", [day])
+    assert len(set(seen)) == 2, "two writers share a temporary file"
+    monkeypatch.setattr(os, "replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tables.write(tmp_path / "days.csv", [day])
+    assert [path.name for path in tmp_path.iterdir()] == ["days.csv"]
+
+
 def test_a_picture_needs_months():
     with pytest.raises(ValueError, match="no month"):
         draw([], [], place="Seattle")
+
+
+def test_a_picture_of_months_without_rain_or_change():
+    flat = weather.Month("2013-01", 31, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+    assert "2013-01 to 2013-01" in draw([flat], [], place="Nowhere")
 
 
 # -- the tour ---------------------------------------------------------------------------------------------------------
@@ -203,7 +247,7 @@ def test_the_assets_are_there(toured, instance):
     metadata = days.metadata
     assert (metadata["rows"], metadata["corrected"]) == (1461, 124)
     assert (metadata["highest_c"], metadata["lowest_c"]) == (35.6, -7.1)
-    assert (days.code_version, days.input_data_versions) == ("2", {}), "of many partitions there is no one version"
+    assert (days.code_version, list(days.input_data_versions)) == ("2", ["weather/raw"]), "all partitions together"
     months = instance.get_latest_materialization_event(pipeline.MONTHS).event.fact
     assert len(months.metadata["months"].records) == 48
     assert months.input_data_versions == {pipeline.DAYS: days.data_version}

@@ -6,12 +6,14 @@ import logging
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
 from dataclasses import FrozenInstanceError
+from datetime import date, datetime
+from decimal import Decimal
 from enum import IntEnum
-from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,18 +21,19 @@ import fsspec
 import pytest
 from hypothesis import given, strategies as st
 
-from foldlog import AssetKey, UsageError
-from foldlog.engine.artifacts.io import (
+from foldlog import (
+    AssetKey,
     FilesIOManager,
     InMemoryIOManager,
     InputContext,
     IOManager,
     OutputContext,
+    UsageError,
     load_each,
-    newest,
-    stores,
 )
+from foldlog.engine.artifacts.io import newest, stores
 from foldlog.engine.artifacts.io.formats import FORMATS
+from foldlog.engine.cli.forms import metadata_text
 from foldlog.engine.errors import EncodingError, UnavailableError
 from foldlog.engine.events import ErrorInfo
 from foldlog.engine.events.metadata import PathMetadata, TableSchemaMetadata, TimestampMetadata, UrlMetadata
@@ -171,6 +174,16 @@ def test_the_last_value_counts(manager):
     assert back(manager, "latter") == "latter"
     for value in ({"a": 1}, (1,), b"1", [1], (2,)):  # another format each time
         assert back(manager, value) == value
+
+
+def test_a_change_of_format_leaves_one_file(files):
+    manager = files()
+    for value in ({"a": 1}, (1,), b"1", [1], (2,)):
+        kept(manager, value)
+    options = manager._options or {}
+    fs, path = fsspec.url_to_fs(manager._base, **options)
+    fs.invalidate_cache()
+    assert [name.rpartition("/")[2] for name in fs.find(path)] == ["result.pickle"]
 
 
 def test_values_of_outputs_mapping_keys_runs_and_assets_are_kept_apart(manager):
@@ -501,11 +514,116 @@ def test_a_frame_that_arrow_does_not_keep_is_pickled_and_told(anywhere, caplog):
     with caplog.at_level(logging.INFO, "foldlog.io"):
         context = kept(anywhere, frame)
     assert context.added_metadata["format"] == "pickle"
-    assert "Arrow does not keep this table of pandas" in caplog.text
+    assert "column 'mixed': cells of the types int, set, str; it is pickled" in caplog.text
     pandas.testing.assert_frame_equal(anywhere.load_input(wanted(context)), frame)
-    with pytest.raises(UsageError, match="Arrow does not keep this table") as caught:
+    with pytest.raises(UsageError, match="back as it is: column 'mixed': cells of the types") as caught:
         kept(FilesIOManager(anywhere._base, format="parquet"), frame)
     assert "one type" in caught.value.remedy
+
+
+def odd_frames():
+    """Frames that Parquet would give back as something else, and what of each the refusal names."""
+    pandas = pytest.importorskip("pandas")
+
+    def of(cells, dtype=object):
+        return pandas.DataFrame({"ok": range(len(cells)), "a": pandas.Series(cells, dtype=dtype)})
+
+    with_attrs, unlike = of([1.5], float), of([1.5], float)
+    with_attrs.attrs = {"of": {1, 2}}
+    unlike.index.name = 3
+    decimals = [Decimal("1.5"), Decimal("NaN")]
+    return [
+        (pandas.DataFrame([[1, 2]], columns=[0, "a"]), "its column labels"),
+        (pandas.DataFrame([[1, 2]], columns=pandas.MultiIndex.from_tuples([("a", 1), ("b", 2)])), "its column labels"),
+        (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "column 'a', of which there are several"),
+        (
+            pandas.DataFrame({"a": [1]}, index=pandas.Index([(1, 2)], tupleize_cols=False)),
+            "its index: cells of type tuple",
+        ),
+        (pandas.DataFrame({"a": [1]}, columns=pandas.Index(["a"], name=("x", 1))), "the names of its labels"),
+        (of([{1}, {2}]), "column 'a': cells of type set"),
+        (of([1, None]), "column 'a': cells of type int"),
+        (of([True, False]), "column 'a': cells of type bool"),
+        (of([None] * 50 + [b"x", 1.5]), "column 'a': cells of the types bytes, float"),
+        (of([{"x": 1}, {"y": 2}]), "column 'a': cells of type dict"),
+        (of([[1], [2]]), "column 'a': cells of type list"),
+        (of(["x", math.nan]), "column 'a': cells of the types float, str"),
+        (of([datetime(2026, 1, 1)]), "column 'a': cells of type datetime"),
+        (of(decimals), "column 'a': decimals that are no numbers"),
+        (of([1, 2, 1], "category"), "column 'a': category becomes int64"),
+        (of([1j], complex), "Unsupported numpy type"),
+        (with_attrs, "its attrs"),
+        (unlike, "the names of its labels"),
+    ]
+
+
+@pytest.mark.parametrize("at", range(18))
+@pytest.mark.filterwarnings("error")
+def test_a_frame_that_parquet_would_change_is_pickled_or_refused_with_what_changes(anywhere, at, recwarn):
+    import pandas
+
+    frame, named = odd_frames()[at]
+    context = kept(anywhere, frame)
+    assert context.added_metadata["format"] == "pickle"
+    again = anywhere.load_input(wanted(context))
+    pandas.testing.assert_frame_equal(again, frame)
+    assert again.attrs == frame.attrs
+    with pytest.raises(UsageError, match=re.escape(named)) as caught:
+        kept(FilesIOManager(anywhere._base, format="parquet"), frame)
+    assert "choose format='pickle'" in caught.value.remedy
+    assert not recwarn.list, "what the library warns of is told by the error"
+
+
+def test_what_parquet_gives_back_is_parquet(anywhere):
+    pandas = pytest.importorskip("pandas")
+    days = pandas.date_range("2026-03-01", periods=40, freq="D", tz="Europe/Paris")
+    noted = pandas.DataFrame({"a": [1]})
+    noted.attrs = {"unit": "mm"}
+    frames = [
+        pandas.DataFrame({"a": [b"x", None], "b": [None, date(2026, 1, 1)], "c": [Decimal("1.5"), Decimal(2)]}),
+        pandas.DataFrame({"a": pandas.Series([None, b"x"], dtype=object)}),
+        pandas.DataFrame({"a": ["x", None], "b": pandas.array([1, None], dtype="Int64")}).iloc[::-1],
+        pandas.DataFrame({"a": pandas.Categorical(["x", None], categories=["y", "x"], ordered=True)}),
+        pandas.DataFrame({0: [1.5, math.nan], 1: [1, 2]}),
+        pandas.DataFrame({"a": range(40)}, index=days),
+        pandas.DataFrame({"a": [1]}, index=pandas.MultiIndex.from_tuples([("x", 1)], names=["k", None])),
+        pandas.DataFrame(),
+        noted,
+    ]
+    for frame in frames:
+        context = kept(anywhere, frame)
+        assert context.added_metadata["format"] == "parquet", frame
+        again = anywhere.load_input(wanted(context))
+        pandas.testing.assert_frame_equal(again, frame)
+        assert (again.attrs, getattr(again.index, "freq", None)) == (frame.attrs, getattr(frame.index, "freq", None))
+
+
+def test_a_table_of_arrow_or_polars_whose_types_would_change_is_pickled(anywhere):
+    pyarrow = pytest.importorskip("pyarrow")
+    numbers = pyarrow.table({"a": pyarrow.array([1, 2]).dictionary_encode()})
+    assert format_of(anywhere, numbers) == "pickle"
+    assert back(anywhere, numbers).equals(numbers)
+    with pytest.raises(UsageError, match=r"column 'a': dictionary<.*> becomes int64"):
+        kept(FilesIOManager(anywhere._base, format="parquet"), numbers)
+    polars = pytest.importorskip("polars")
+    for series, format_ in (
+        (polars.Series("a", ["x", "y"], dtype=polars.Categorical), "parquet"),
+        (polars.Series("a", [1], dtype=polars.Int128), "pickle"),
+    ):
+        frame = polars.DataFrame([series])
+        assert format_of(anywhere, frame) == format_
+        again = back(anywhere, frame)
+        assert again.equals(frame)
+        assert again.schema == frame.schema
+
+
+def test_the_columns_of_a_table_are_shown_in_a_line(anywhere):
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = kept(anywhere, pyarrow.table({"id": [1], "name": ["x"]})).added_metadata["columns"]
+    assert metadata_text(columns) == "id int64, name string"
+    many = kept(anywhere, pyarrow.table({f"c{n}": [n] for n in range(22)})).added_metadata["columns"]
+    assert metadata_text(many).endswith("c19 int64 and 2 more")
+    assert metadata_text(TableSchemaMetadata(())) == "no columns"
 
 
 def test_parquet_is_for_tables(anywhere):
@@ -566,10 +684,12 @@ os.replace = lambda *names: os._exit(9)
 FilesIOManager({str(folder)!r}).handle_output(OutputContext(run_id="run-1", step_key="make"), "latter")
 """
     assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 9
-    (left,) = names_in(folder) - {"result.json"}
+    (left,) = names_in(folder) - {"result.json", "result.lock~"}
     assert left.startswith(".")
     assert left.endswith(".tmp")
     assert FilesIOManager(folder).load_input(wanted(former)) == "former"
+    assert back(FilesIOManager(folder), "latest") == "latest"
+    assert names_in(folder) == {"result.json", left}, "a lock of the dead is taken over"
 
 
 def test_a_local_file_is_synced_before_its_name_and_its_folder_after(folder, monkeypatch):
@@ -613,7 +733,7 @@ def test_a_crash_while_the_format_changes_leaves_the_former_value_or_the_new(
             return call
 
         with monkeypatch.context() as patched:
-            for name in ("write", "remove"):
+            for name in ("put", "remove"):
                 for store in (stores.LocalStore, stores.RemoteStore):
                     patched.setattr(store, name, counted(getattr(store, name)))
             try:
@@ -663,6 +783,100 @@ def test_of_two_files_that_nobody_marked_the_later_counts_then_the_order_of_form
         assert manager.load_input(wanted(output())) == expected
     kept(manager, b"3")
     assert names_in(folder) == {"result.msgpack"}
+
+
+@pytest.mark.parametrize(
+    ("place", "late"),
+    [("folder", "before it looks"), ("memory", "before it looks"), ("memory", "after it has looked")],
+)
+def test_two_writers_in_two_formats_lose_no_value(place, late, tmp_path, monkeypatch):
+    """The first one, from json to pickle, stops just before it removes the former file; the second writes json."""
+    base = str(tmp_path) if place == "folder" else f"memory://{uuid4().hex}"
+    manager, at_work, go_on = FilesIOManager(base), threading.Event(), threading.Event()
+    kept(manager, {"former": 1}, asset_key=ORDERS)
+
+    def waiting(remove):
+        def call(*given):
+            if threading.current_thread().name == "first" and str(given[1]).endswith(".json"):
+                at_work.set()
+                assert go_on.wait(10)
+            return remove(*given)
+
+        return call
+
+    if late == "before it looks":
+        for store in (stores.LocalStore, stores.RemoteStore):
+            monkeypatch.setattr(store, "remove", waiting(store.remove))
+    else:
+        memory = type(fsspec.filesystem("memory"))
+        monkeypatch.setattr(memory, "rm_file", waiting(memory.rm_file))
+    values = {"first": ("first",), "second": {"second": 2}}
+    writers = [
+        threading.Thread(target=lambda value=value: kept(manager, value, asset_key=ORDERS), name=name)
+        for name, value in values.items()
+    ]
+    writers[0].start()
+    assert at_work.wait(10)
+    assert manager.load_input(wanted(asset_key=ORDERS)) == values["first"]
+    writers[1].start()
+    writers[1].join(0.3 if place == "folder" else 10)  # in a folder it waits for the first one
+    assert writers[1].is_alive() == (place == "folder")
+    go_on.set()
+    for writer in writers:
+        writer.join(10)
+    assert manager.load_input(wanted(asset_key=ORDERS)) in values.values()
+    if place == "folder":
+        assert manager.load_input(wanted(asset_key=ORDERS)) == values["second"]
+        assert names_in(tmp_path) == {"orders.json"}
+
+
+def test_writers_and_readers_of_one_value_in_all_formats(tmp_path):
+    manager, stop, failed = FilesIOManager(tmp_path), threading.Event(), []
+    kept(manager, 0)
+
+    def work(write: bool, turn: int = 0) -> None:
+        try:
+            while not stop.is_set():
+                turn += 1
+                kept(manager, (turn,) if turn % 2 else turn) if write else manager.load_input(wanted(output()))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(write, write)) for write in (True, True, False)]
+    for thread in threads:
+        thread.start()
+    stop.wait(1.5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert len(names_in(tmp_path)) == 1
+
+
+def test_a_lock_is_waited_for_by_other_processes(tmp_path):
+    code = f"""
+from pathlib import Path
+from foldlog.engine.artifacts.io.stores import LocalStore
+with LocalStore(Path({str(tmp_path)!r})).locked("runs/run-1/make/result.lock~"):
+    print("locked", flush=True)
+    input()
+"""
+    manager = FilesIOManager(tmp_path)
+    kept(manager, "former")
+    holder = subprocess.Popen(
+        [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout.readline() == "locked\n"
+        writer = threading.Thread(target=kept, args=(manager, "latter"))
+        writer.start()
+        writer.join(0.3)
+        assert writer.is_alive()
+        assert manager.load_input(wanted(output())) == "former", "a reader waits for nobody"
+        holder.communicate("\n")
+    writer.join(10)
+    assert manager.load_input(wanted(output())) == "latter"
+    assert names_in(tmp_path) == {"result.json"}
 
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
@@ -752,6 +966,22 @@ def test_a_pickle_of_a_class_that_is_gone_says_so(folder):
     assert "run step 'make' again" in caught.value.remedy
 
 
+def test_a_pickle_of_a_scripts_own_class_says_what_to_do(folder):
+    code = f"""
+from foldlog import FilesIOManager, OutputContext
+class Row:
+    pass
+FilesIOManager({str(folder)!r}).handle_output(OutputContext(run_id="run-1", step_key="make"), Row())
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    with pytest.raises(
+        UsageError, match="cannot be read as pickle: it holds 'Row' of the script that made it"
+    ) as caught:
+        FilesIOManager(folder).load_input(wanted(output()))
+    assert caught.value.remedy == "Move the class into a module that is imported, and run step 'make' again."
+    assert str(caught.value).endswith("move that into a module that is imported, and run step 'make' again")
+
+
 NAMES = [
     "../../etc",
     "/etc/passwd",
@@ -797,11 +1027,24 @@ def test_a_scheme_that_nobody_knows_and_a_missing_package_are_errors():
     with pytest.raises(UsageError, match=r"Protocol not known: nosuch") as caught:
         kept(FilesIOManager("nosuch://bucket"), 1)
     assert "install the package" in caught.value.remedy
-    if find_spec("gcsfs") is None:
-        with pytest.raises(UsageError, match=r"gs://bucket: ImportError: .*gcsfs"):
-            FilesIOManager("gs://bucket").load_input(wanted(output()))
     with pytest.raises(UsageError, match="base is empty"):
         FilesIOManager("")
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "package"),
+    [("s3://bucket", "s3fs", "foldlog[s3]"), ("gs://bucket", "gcsfs", "gcsfs"), ("abfs://box", "adlfs", "adlfs")],
+)
+def test_a_missing_package_is_told_in_one_line(url, module, package, monkeypatch):
+    registry = sys.modules["fsspec.registry"]  # what is loaded already
+    monkeypatch.delitem(registry._registry, url.partition(":")[0], raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        UsageError, match=rf"{url}: a package is missing: pip install '{re.escape(package)}'$"
+    ) as caught:
+        FilesIOManager(url).load_input(wanted(output()))
+    assert caught.value.remedy == f"pip install '{package}'"
+    assert ErrorInfo.from_exception(caught.value).cause is None
 
 
 def test_a_missing_bucket_is_an_error_that_names_it(s3_bucket):
@@ -818,6 +1061,13 @@ def test_a_base_is_a_folder_or_a_file_url_and_stays_where_it_was(tmp_path, monke
     for base in (tmp_path / "values", str(tmp_path / "values"), f"file://{tmp_path}/values"):
         assert FilesIOManager(base).load_input(wanted(context)) == 1
     assert pickle.loads(pickle.dumps(manager)).load_input(wanted(context)) == 1
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for base in ("~/values", Path("~/values")):
+        assert repr(FilesIOManager(base)) == f"<FilesIOManager {tmp_path}/values, format auto>"
 
 
 # -- credentials ------------------------------------------------------------------------------------------------------

@@ -326,6 +326,7 @@ def test_as_many_planned_as_an_append_holds(instance: Instance) -> None:
     assert counts(instance, result.run_id)["ASSET_FAILED_TO_MATERIALIZE"] == 9_999
 
 
+@pytest.mark.long
 def test_more_planned_than_an_append_holds(instance: Instance) -> None:
     """Refused, with what to do, before there is a run."""
     with pytest.raises(UsageError, match="is to make 10,000 assets and checks; a run takes 9,999 at most") as caught:

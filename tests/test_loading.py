@@ -125,7 +125,7 @@ ENTRIES = {
     'modul = "a"': "tool.foldlog.modul: there is no key 'modul' here; did you mean 'module'?",
     "module = 1": "tool.foldlog.module: 1 was given; wanted text",
     'module = ""': "tool.foldlog.module: is empty",
-    "module = ": "cannot be read",
+    "module = ": "pyproject.toml:2: this is no TOML: Invalid value",
 }
 
 

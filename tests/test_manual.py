@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import foldlog
-from foldlog.engine.definitions import run_config
+from foldlog.engine.definitions import node_config
 from foldlog.engine.definitions.inout import NO_DEFAULT, UNSTATED
 from foldlog.engine.definitions.results import NO_VALUE
 
@@ -108,7 +108,7 @@ def test_the_guide_shows_a_run_config_that_fits():
 
     ((_, text),) = blocks("docs/definitions.md", "yaml")
     document = yaml.safe_load(text)
-    assert set(document) == set(run_config.SECTIONS) - {"execution"}
+    assert set(document) == set(node_config.SECTIONS)
     assert textwrap.dedent(text) == text
     del document["resources"]["io_manager"]["config"]["url"]
     result = foldlog.execute_job(job, run_config=document)

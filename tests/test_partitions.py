@@ -298,7 +298,7 @@ def test_no_window_ends_after_the_end_date():
     days = DailyPartitionsDefinition("2026-02-01", "2026-02-03T12:00", end_offset=5)
     assert days.get_partition_keys(now=NOW) == ["2026-02-01", "2026-02-02"]
     assert refusal(days.partition_key_for, datetime(2026, 2, 3, tzinfo=UTC)) == (
-        "daily partitions from 2026-02-01 to 2026-02-03T12:00, UTC: no window holds 2026-02-03T00:00:00+00:00"
+        "daily partitions from 2026-02-01 to 2026-02-02, UTC: no window holds 2026-02-03T00:00:00+00:00"
     )
 
 

@@ -70,6 +70,9 @@ def etl():
     load()
 
 
+def told(context): ...
+
+
 # -- names --------------------------------------------------------------------------------------------------------
 
 
@@ -599,7 +602,7 @@ def a_hook_that_is_a_function():
     "Write hooks={tell}.",
 )
 def a_hook_without_braces():
-    op(hooks=success_hook(name="tell")(load.fn))(load.fn)
+    op(hooks=success_hook(name="tell")(told))(load.fn)
 
 
 @wrong(
@@ -615,7 +618,7 @@ def hooks_that_cannot_be_in_a_set():
     "Give each a name of its own.",
 )
 def two_hooks_of_one_name():
-    hooks = [success_hook(name="tell")(load.fn), failure_hook(name="tell")(load.fn)]
+    hooks = [success_hook(name="tell")(told), failure_hook(name="tell")(told)]
     job(hooks=hooks)(etl)
 
 
@@ -1202,6 +1205,19 @@ def an_asset_called_in_a_job():
     @job
     def etl():
         orders()
+
+
+@wrong(
+    "job 'etl': clean.rows is given asset orders, and ops of a graph take no assets",
+    "Make an asset of what takes it (@asset), or load it inside of the op.",
+)
+def an_asset_as_input_of_an_op():
+    @foldlog.asset
+    def orders(): ...
+
+    @job
+    def etl():
+        clean(orders)
 
 
 # -- jobs and resources -------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def a_config_that_is_a_list():
 
 @wrong(
     "op: there is no such section; did you mean 'ops'?",
-    "Allowed here: ops, resources, inputs, execution.",
+    "Allowed here: ops, resources, inputs.",
 )
 def an_unknown_section():
     run(loading, {"op": {"load": LOAD}})
@@ -141,7 +141,7 @@ def an_unknown_section():
 
 @wrong(
     "load: there is no such section; did you mean ops.load?",
-    "Allowed here: ops, resources, inputs, execution.",
+    "Allowed here: ops, resources, inputs.",
 )
 def an_op_in_place_of_a_section():
     run(loading, {"load": LOAD})
@@ -185,6 +185,22 @@ def config_without_the_key_config():
 )
 def config_key_mistyped():
     run(loading, {"ops": {"load": {"confg": {"table": "orders"}}}})
+
+
+@wrong(
+    "ops.none: there is no op 'none' here",
+    "Allowed here: free, free_2, free_3, free_4, free_5, free_6, free_7, free_8, free_9, free_10, free_11, "
+    "free_12, free_13, free_14, free_15, free_16, free_17, free_18, free_19, free_20, free_21, free_22, "
+    "free_23, free_24, free_25, free_26, free_27, free_28, free_29, free_30, free_31, free_32, free_33, "
+    "free_34, free_35, free_36, free_37, free_38, free_39, free_40 and 960 more.",
+)
+def an_op_of_thousands():
+    @job
+    def many():
+        for _ in range(1_000):
+            free()
+
+    run(many, {"ops": {"none": {}}})
 
 
 @wrong(
@@ -447,7 +463,7 @@ def an_input_that_the_job_gives():
 
 @wrong(
     "inputs.source: the job has no such input",
-    "The job has no inputs: give those of its ops, there.",
+    "The job has no inputs; those of its ops stand below ops.NAME.inputs.",
 )
 def an_input_of_a_job_that_has_none():
     run(loading, {"ops": {"load": LOAD}, "inputs": {"source": 3}})
@@ -566,7 +582,7 @@ def resources_of_the_call_as_a_list():
 
 @wrong(
     "graph 'inner' cannot be executed",
-    "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names.",
+    "Write execute_job(inner.to_job()).",
 )
 def a_graph_that_is_executed():
     run(inner, None)
@@ -574,7 +590,7 @@ def a_graph_that_is_executed():
 
 @wrong(
     "op 'load' cannot be executed",
-    "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names.",
+    "Call it in a function with @job, or, to try its function, call it: load(...).",
 )
 def an_op_that_is_executed():
     run(load, None)
@@ -582,7 +598,7 @@ def an_op_that_is_executed():
 
 @wrong(
     "job 'all' cannot be executed",
-    "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names.",
+    "Write execute_job(Definitions(assets=[...], jobs=[...]).get_job('all')).",
 )
 def a_job_of_assets_that_is_not_resolved():
     run(define_asset_job("all"), None)

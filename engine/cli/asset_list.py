@@ -34,13 +34,13 @@ def list_assets(code: CodeChoice, select: tuple[str, ...], as_json: bool) -> Non
     elif not forms:
         say("no assets; `foldlog job list` lists jobs")
     else:
-        table(("asset", "group", "made of", "partitions", "checks"), [_row(form) for form in forms])
+        table(("asset", "group", "kinds", "made of", "partitions", "checks"), [_row(form) for form in forms])
 
 
 def _row(form: dict[str, Any]) -> list[Cell]:
     made = "" if form["made"] else " (made elsewhere)"
     deps, checks = ", ".join(form["deps"]), ", ".join(form["checks"])
-    return [form["key"] + made, form["group"], deps, form["partitions"] or "", checks]
+    return [form["key"] + made, form["group"], ", ".join(form["kinds"]), deps, form["partitions"] or "", checks]
 
 
 def asset_forms(graph: AssetGraph, keys: Iterable[AssetKey]) -> list[dict[str, Any]]:
@@ -57,6 +57,7 @@ def _form(graph: AssetGraph, key: AssetKey, checks: list[str]) -> dict[str, Any]
     return {
         "key": key.to_text(),
         "group": spec.group_name if spec is not None else None,
+        "kinds": list(spec.kinds) if spec is not None else [],
         "description": spec.description if spec is not None else None,
         "made": maker is not None,
         "deps": [one.to_text() for one in maker.upstream_of(key)] if maker is not None else [],

@@ -120,7 +120,7 @@ def _check(instance: Instance, job: JobDefinition, options: MaterializeOptions) 
 
 def _job(definitions: Definitions, select: Sequence[str], caller: Caller) -> JobDefinition:
     """The job of the assets selected."""
-    from ..definitions.names import fault
+    from ..errors import fault
 
     graph = definitions.asset_graph
     if not graph.specs:
@@ -131,7 +131,7 @@ def _job(definitions: Definitions, select: Sequence[str], caller: Caller) -> Job
 
 def _check_kinds(definitions: Definitions, keys: Sequence[AssetKey], caller: Caller) -> None:
     """Raise UsageError for assets that are partitioned in different ways: a run is of one partition."""
-    from ..definitions.names import fault
+    from ..errors import fault
 
     kinds: dict[str, list[AssetKey]] = {}
     by_kind: dict[Any, str] = {}

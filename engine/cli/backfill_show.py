@@ -88,7 +88,7 @@ def show(target: Target, backfill_id: str, as_json: bool) -> None:
 
 def find_backfill(instance: Instance, given: str) -> str:
     """The id that begins with `given`, if there is just one. Raises UsageError if there is none, or several."""
-    from ..definitions.names import fault
+    from ..errors import fault
 
     if instance.get_backfill(given) is not None:
         return given

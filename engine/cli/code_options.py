@@ -63,7 +63,7 @@ def code_options(function: F) -> F:
 
     wrapped: Any = with_code
     for option in (
-        click.option("--attribute", metavar="NAME", help="The Definitions or job in it, if there are several."),
+        click.option("--attribute", metavar="NAME", help="The Definitions, job or assets in it that are meant."),
         click.option("-f", "--file", metavar="FILE", help="The code: a Python file."),
         click.option("-m", "--module", metavar="MODULE", help="The code: a module, by its dotted name."),
     ):

@@ -35,6 +35,7 @@ _METADATA = {
     "CheckReference": ("asset_check", "check_key"),
 }
 _KEYS = ("AssetKey", "AssetCheckKey")
+MAX_COLUMNS = 20  #: of a table, that `metadata_text` names
 
 
 def jsonable(value: Any) -> Any:
@@ -151,5 +152,13 @@ def metadata_text(value: Any) -> str:
     if form["type"] == "table":
         records = form["value"]["records"]
         return f"table of {len(records)} rows: {', '.join(records[0]) if records else 'empty'}"
-    inner = form["value"]
-    return str(inner)
+    if form["type"] == "table_schema":
+        return _columns_text(form["value"]["columns"])
+    return str(form["value"])
+
+
+def _columns_text(columns: list[dict[str, Any]]) -> str:
+    """`id int64, name string`, and how many more there are."""
+    shown = ", ".join(f"{one['name']} {one['type']}" for one in columns[:MAX_COLUMNS])
+    more = f" and {len(columns) - MAX_COLUMNS} more" if len(columns) > MAX_COLUMNS else ""
+    return (shown or "no columns") + more

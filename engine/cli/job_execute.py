@@ -137,7 +137,7 @@ def _parent(instance: Instance, options: ExecuteOptions) -> Run | None:
     """The run that is executed again. Raises UsageError if there is none."""
     if options.parent is None:
         return None
-    from ..definitions.names import fault
+    from ..errors import fault
 
     run = instance.get_run_by_id(find_run(instance.log, options.parent))
     if run is None:
@@ -148,7 +148,7 @@ def _parent(instance: Instance, options: ExecuteOptions) -> Run | None:
 def _job(definitions: Definitions, name: str | None, parent: Run | None, caller: Caller) -> JobDefinition:
     """The job that is meant."""
     from ..definitions.job_text import ALL_ASSETS
-    from ..definitions.names import fault
+    from ..errors import fault
 
     name = name or (parent.job_name if parent is not None else None)
     if name == ALL_ASSETS:

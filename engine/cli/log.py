@@ -125,7 +125,7 @@ def command(
 def _check_step(log: EventLog, shard: str, step: str) -> None:
     """Raise UsageError for a step that nothing in the run is of."""
     from ..config.place import meant
-    from ..definitions.names import fault
+    from ..errors import fault
 
     steps: dict[str, None] = {}
     seq = 0

@@ -6,12 +6,15 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .fields import Field
 from .place import Place, meant
 from .values import SECRET_KEY, FromEnv, Lookup, env_name, plain_text, resolve, shown
+
+LISTED: Final = 40  #: keys in a remedy, at most
 
 
 class Context(NamedTuple):
@@ -98,7 +101,10 @@ def _default(field: Field, place: Place, context: Context) -> Any:
 
 def known_keys(fields: Mapping[str, Any]) -> str:
     """The remedy for a key that is none of these."""
-    return f"Allowed here: {', '.join(fields)}." if fields else "No keys are allowed here: leave `config` out."
+    if not fields:
+        return "No keys are allowed here: leave `config` out."
+    more = f" and {len(fields) - LISTED} more" if len(fields) > LISTED else ""
+    return f"Allowed here: {', '.join(islice(fields, LISTED))}{more}."
 
 
 def _text(field: Field, value: Any, place: Place, context: Context) -> str:

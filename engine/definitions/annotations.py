@@ -20,7 +20,7 @@ from ..config.checking import Context, check_value, wanted
 from ..config.fields import Field
 from ..config.place import Place
 from ..config.values import SECRET_KEY
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from .config_class import Config, hints_of, is_mark, shown_class
 
 REMEDY: Final = (
@@ -62,7 +62,7 @@ def _section(cls: type[Config], fields: dict[str, Field]) -> Field:
 
 def _schema(cls: type[Config], around: Around) -> dict[str, Field]:
     if cls in around:
-        raise _refused(f"{shown_class(cls)} holds itself; a configuration has an end")
+        raise fault(f"{shown_class(cls)} holds itself; a configuration has an end", REMEDY)
     hints = hints_of(cls)
     names, keys, defaults = cls.__struct_fields__, cls.__struct_encode_fields__, cls.__struct_defaults__
     defaults = (msgspec.NODEFAULT,) * (len(names) - len(defaults)) + defaults
@@ -72,17 +72,11 @@ def _schema(cls: type[Config], around: Around) -> dict[str, Field]:
         try:
             field = _field(hints[name], (), (*around, cls))
         except _Impossible as error:
-            raise _refused(f"{what}: the annotation {_spelt(hints[name])} is not possible: {error}") from None
+            raise fault(f"{what}: the annotation {_spelt(hints[name])} is not possible: {error}", REMEDY) from None
         if field.kind == "text" and SECRET_KEY.search(name):
             field = replace(field, secret=True)
         schema[key] = _with_default(field, default, what)
     return schema
-
-
-def _refused(problem: str, remedy: str = REMEDY) -> UsageError:
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error
 
 
 def _with_default(field: Field, default: Any, what: str) -> Field:
@@ -93,7 +87,7 @@ def _with_default(field: Field, default: Any, what: str) -> Field:
     try:
         check_value(field, default, Place(), Context())
     except UsageError as error:
-        raise _refused(f"{what}: its default does not fit: {error}", "Correct the default or the annotation.") from None
+        raise fault(f"{what}: its default does not fit: {error}", "Correct the default or the annotation.") from None
     return replace(field, default=default)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
+from ..errors import fault
 from ..events.key import AssetLike
 from .asset_inputs import AssetInputs, Deps, Fn, check_specs_of
 from .assets import (
@@ -19,7 +20,7 @@ from .assets import (
 )
 from .hook import HookDefinition
 from .inout import IO_MANAGER, KEY_REMEDY, RESULT, Out
-from .names import check_keys, check_name, check_text, fault, function_name, name_of
+from .names import check_flag, check_keys, check_name, check_text, function_name, name_of
 from .op import make_op
 from .partitions import PartitionsDefinition
 from .retry import RetryPolicy
@@ -40,6 +41,7 @@ def asset(
     code_version: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
+    kinds: Iterable[str] = (),
     group_name: str = DEFAULT_GROUP,
     retry_policy: RetryPolicy | None = None,
     io_manager_key: str = IO_MANAGER,
@@ -63,6 +65,7 @@ def asset(
     code_version: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
+    kinds: Iterable[str] = (),
     group_name: str = DEFAULT_GROUP,
     retry_policy: RetryPolicy | None = None,
     io_manager_key: str = IO_MANAGER,
@@ -78,7 +81,8 @@ def asset(
 
     `key` or `name` and `key_prefix`: what it is called; by default like the function. `partitions_def`: it is made a
     partition at a time. `io_manager_key`: the resource that keeps its value; a function annotated `-> None` keeps it
-    itself. `check_specs`: checks that the function evaluates too, and yields as `AssetCheckResult`.
+    itself. `kinds`: what it is or is made with, to select by. `check_specs`: checks that the function evaluates too,
+    and yields as `AssetCheckResult`.
     `output_required=False`: the function may return nothing; then what needs it is skipped.
 
     Raises UsageError for what cannot be.
@@ -92,6 +96,7 @@ def asset(
         what = f"asset {own}"
         check_name(f"{what}: io_manager_key", io_manager_key, KEY_REMEDY)
         check_text(what, "code_version", code_version)
+        check_flag(what, "output_required", output_required)
         inputs = AssetInputs(what, fn, ins or {}, deps, required_resource_keys, own.parts[:-1])
         op = make_op(
             fn,
@@ -112,6 +117,7 @@ def asset(
             description=op.description,
             metadata=metadata or {},
             tags=tags or {},
+            kinds=kinds,
             group_name=group_name,
             code_version=code_version,
             partitions_def=partitions_def,
@@ -177,7 +183,7 @@ def asset_check(
         op = make_op(
             fn,
             kind="asset_check",
-            name=f"{node_name(target)}__{spec.name}"[:100],
+            name=node_name(target, spec.name),
             ins=inputs.ins,
             outs={},
             required_resource_keys=keys,

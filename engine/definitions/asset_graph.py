@@ -1,7 +1,8 @@
 """All assets of a program together: who makes each, what lies upstream; and the job that makes some of them.
 
-Promises: no two definitions make one asset; a circle is shown with its path. What is selected and makes together is one
-node; what is upstream and not selected is loaded from what an earlier run has made.
+Promises: no two definitions make one asset; each input is an asset that is known; a circle is shown with its path.
+What is selected and makes together is one node; what is upstream and not selected is loaded from what an earlier run
+has made.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from ..config.place import meant
+from ..errors import fault
 from ..events.key import AssetCheckKey, AssetKey
 from .asset_job import graph_of, partitions_of
-from .assets import AssetsDefinition, AssetSpec, Making
+from .assets import AssetsDefinition, AssetSpec, Making, hashed_name
 from .job import JobDefinition
-from .names import fault
 from .ordering import in_order
 from .partitions import PartitionMapping, PartitionsDefinition, default_mapping
 from .selection import Selectable, select
@@ -35,7 +36,8 @@ class AssetGraph:
     @classmethod
     def of(cls, assets: Iterable[AssetsDefinition | AssetSpec], checks: Iterable[AssetsDefinition] = ()) -> AssetGraph:
         """Of all there are. Raises UsageError for what is no asset, for a key or a node that is there twice, for a
-        check of what is not there, for a circle, and for partitions that nothing maps to each other."""
+        check of what is not there, for an input that no one makes or declares, for a circle, and for partitions that
+        nothing maps to each other."""
         made: list[AssetsDefinition] = []
         external: dict[AssetKey, AssetSpec] = {}
         for one in (*assets, *checks):
@@ -51,7 +53,9 @@ class AssetGraph:
                 )
         graph = cls(tuple(dict.fromkeys(made)), external)
         graph._check_unique()
+        graph._check_inputs()
         in_order(graph.upstream, "assets depend on each other")
+        in_order(graph._waits(), "assets and blocking checks wait for each other")
         graph._check_mappings()
         return graph
 
@@ -65,17 +69,47 @@ class AssetGraph:
         return {key: one for one in self.definitions for key in one.specs}
 
     @cached_property
+    def known(self) -> dict[AssetKey, None]:
+        """Every asset that is made here, or declared as made elsewhere."""
+        return dict.fromkeys((*self.specs, *self.external))
+
+    @cached_property
     def checks(self) -> dict[AssetCheckKey, AssetsDefinition]:
         return {key: one for one in self.definitions for key in one.checks}
 
     @cached_property
     def upstream(self) -> dict[AssetKey, tuple[AssetKey, ...]]:
         """Of each asset, those that it is made of, and that a definition makes."""
+        return {key: tuple(up for up in ups if up in self.maker) for key, ups in self.above.items()}
+
+    @cached_property
+    def above(self) -> dict[AssetKey, tuple[AssetKey, ...]]:
+        """Of each asset that is made here, those that it is made of, and that are made here or declared."""
         return {
-            key: tuple(up for up in one.upstream_of(key) if up in self.maker and up != key)
+            key: tuple(up for up in one.upstream_of(key) if up in self.known and up != key)
             for one in self.definitions
             for key in one.specs
         }
+
+    @cached_property
+    def node_names(self) -> dict[AssetsDefinition, str]:
+        """The name of each definition's node in a job: its own, unless another has it: `raw/orders` beside
+        `raw__orders`, or the check `ok` of `orders` beside `orders/ok`. Then the first by key, assets before checks,
+        keeps it. Raises UsageError for two that make several assets under one name."""
+        by_name: dict[str, list[AssetsDefinition]] = {}
+        for one in self.definitions:
+            by_name.setdefault(one.node_name, []).append(one)
+        found: dict[AssetsDefinition, str] = {}
+        for name, those in by_name.items():
+            first, *others = sorted(those, key=lambda one: (not one.specs, len(one.specs) == 1, _identity(one)))
+            found[first] = name
+            for one in others:
+                if len(one.specs) > 1:
+                    raise fault(
+                        f"two nodes are called {name!r}: {first.what} and {one.what}", "Give one another key or name."
+                    )
+                found[one] = hashed_name(name, _identity(one))
+        return found
 
     def spec_of(self, key: AssetKey) -> AssetSpec | None:
         return self.specs.get(key) or self.external.get(key)
@@ -102,12 +136,13 @@ class AssetGraph:
         return definition.partitions_def if definition.specs else self.partitions_of(upstream)
 
     def select(self, selection: Selection) -> list[AssetKey]:
-        """The keys that a selection names, in the order of their declaration; the syntax: selection_syntax.py."""
+        """The keys that a selection names, in the order of their declaration, those made elsewhere last; the syntax:
+        selection_syntax.py."""
         items = {
-            key.to_text(): Selectable(key=key.to_text(), group=spec.group_name, tags=spec.tags)
-            for key, spec in self.specs.items()
+            key.to_text(): Selectable(key=key.to_text(), group=spec.group_name, tags=spec.tags, kinds=tuple(spec.kinds))
+            for key, spec in (*self.specs.items(), *self.external.items())
         }
-        upstream = {key.to_text(): [one.to_text() for one in ups] for key, ups in self.upstream.items()}
+        upstream = {key.to_text(): [one.to_text() for one in ups] for key, ups in self.above.items()}
         return [
             AssetKey.from_text(one)
             for one in select(
@@ -131,8 +166,13 @@ class AssetGraph:
         only_checks = bool(checks) and not isinstance(selection, str | AssetKey | AssetsDefinition) and not selection
         keys = [] if only_checks else self.select(selection)  # type: ignore[arg-type]
         makings = list(self._makings(f"job {name!r}", keys, checks))
+        if keys and not makings:
+            raise fault(
+                f"job {name!r}: {', '.join(map(str, keys[:3]))} is made elsewhere, and no check here looks at it",
+                "Select an asset that is made here, or one that has a check.",
+            )
         partitions = partitions_of(name, makings, options.pop("partitions_def", None))
-        graph = graph_of(name, makings)
+        graph = graph_of(name, makings, self.node_names)
         return JobDefinition.of_graph(graph, name=name, partitions_def=partitions, assets=self, **options)
 
     def _makings(
@@ -157,7 +197,6 @@ class AssetGraph:
 
     def _check_unique(self) -> None:
         keys: dict[AssetKey, AssetsDefinition] = {}
-        names: dict[str, AssetsDefinition] = {}
         checks: dict[AssetCheckKey, AssetsDefinition] = {}
         for one in self.definitions:
             for key in one.specs:
@@ -176,20 +215,41 @@ class AssetGraph:
                 if check in checks:
                     raise fault(f"the check {check} is there twice", "Give one another name.")
                 checks[check] = one
-            if one.node_name in names:
-                raise fault(
-                    f"two nodes are called {one.node_name!r}: {names[one.node_name].what} and {one.what}",
-                    "Give one another key or name.",
-                )
-            names[one.node_name] = one
-        known = {*keys, *self.external}
+        _ = self.node_names
         for check in checks:
-            if check.asset_key not in known:
-                close = meant(str(check.asset_key), [str(key) for key in known])
+            if check.asset_key not in self.known:
+                close = meant(str(check.asset_key), map(str, self.known))
                 raise fault(
                     f"the check {check} is of {check.asset_key}, which is not there{close}",
                     "Correct the key, or add the asset.",
                 )
+
+    def _check_inputs(self) -> None:
+        """Raise UsageError for a value that is taken of an asset that is not known: nobody could say what loads it."""
+        for one in self.definitions:
+            for name, key in one.inputs.items():
+                if key not in self.known and not one.op.ins[name].is_nothing:
+                    takes = "" if key.parts == (name,) else f" as {name!r}"
+                    raise fault(
+                        f"{one.what} takes the value of {key}{takes}, which nothing here makes or declares"
+                        f"{meant(str(key), map(str, self.known))}",
+                        f"Correct the name, add the asset, or declare it with AssetSpec(key={str(key)!r}) if it is "
+                        "made elsewhere.",
+                    )
+
+    def _waits(self) -> dict[AssetKey | AssetCheckKey, tuple[AssetKey | AssetCheckKey, ...]]:
+        """What each asset and each check with a function of its own waits for in a job that makes them all."""
+        blocking: dict[AssetKey, list[AssetCheckKey]] = {}
+        for check, one in self.checks.items():
+            if not one.specs and one.checks[check].blocking:
+                blocking.setdefault(check.asset_key, []).append(check)
+        found: dict[AssetKey | AssetCheckKey, tuple[AssetKey | AssetCheckKey, ...]] = {}
+        for key, ups in self.above.items():
+            found[key] = (*(up for up in ups if up in self.maker), *(one for up in ups for one in blocking.get(up, ())))
+        for check, one in self.checks.items():
+            if not one.specs:
+                found[check] = tuple(up for up in one.inputs.values() if up in self.maker)
+        return found
 
     def _check_mappings(self) -> None:
         for one in self.definitions:
@@ -201,6 +261,10 @@ class AssetGraph:
                         raise fault(
                             f"{one.what}, made of {up}: {error}", getattr(error, "remedy", "State a partition_mapping.")
                         ) from error
+
+
+def _identity(one: AssetsDefinition) -> list[str]:
+    return [str(key) for key in (*one.specs, *one.checks)]
 
 
 def _texts(selection: Any) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ..errors import fault
 from ..events.key import AssetKey
-from .assets import Making
+from .assets import AssetsDefinition, Making
 from .graph import FromOutput, GraphDefinition, Node
-from .names import fault
 from .partitions import PartitionsDefinition
 
 
@@ -28,15 +28,15 @@ def partitions_of(
     return next(iter(found), None)
 
 
-def graph_of(name: str, makings: Sequence[Making]) -> GraphDefinition:
-    """The nodes, wired by keys; behind a blocking check comes all that is made of its asset."""
+def graph_of(name: str, makings: Sequence[Making], names: Mapping[AssetsDefinition, str]) -> GraphDefinition:
+    """The nodes, called by `names`, wired by keys; behind a blocking check comes all that is made of its asset."""
     outputs = {
-        key: FromOutput(one.definition.node_name, one.definition.output_of(key))
+        key: FromOutput(names[one.definition], one.definition.output_of(key))
         for one in makings
         for key in one.asset_keys
     }
     dependencies = {
-        (one.definition.node_name, name): outputs[key]
+        (names[one.definition], name): outputs[key]
         for one in makings
         for name, key in one.definition.inputs.items()
         if key in outputs and key not in one.asset_keys
@@ -45,10 +45,10 @@ def graph_of(name: str, makings: Sequence[Making]) -> GraphDefinition:
     for one in makings:
         for check in one.check_keys:
             if one.definition.checks[check].blocking and not one.asset_keys:
-                blocking.setdefault(check.asset_key, []).append(one.definition.node_name)
+                blocking.setdefault(check.asset_key, []).append(names[one.definition])
     nodes = {}
     for one in makings:
-        own = one.definition.node_name
+        own = names[one.definition]
         after = [check for key in one.definition.inputs.values() for check in blocking.get(key, ()) if check != own]
         nodes[own] = Node(
             name=own,

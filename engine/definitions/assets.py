@@ -4,7 +4,7 @@
     AssetsDefinition   an op, and the assets that its outputs are
     Making             one use of that in a job: which of these assets, and which checks
 
-Not here: the decorators (asset_decorators.py), all assets of a program together (asset_graph.py).
+Not here: the decorators (asset_decorators.py, multi_asset.py), all assets of a program together (asset_graph.py).
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2s
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
-from .inout import IO_MANAGER, KEY_REMEDY, UNSTATED, In, Out
-from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
+from .freezing import freeze
+from .inout import IO_MANAGER, KEY_REMEDY, UNSTATED, In, Out, for_manager
+from .names import NAME_LIMIT, check_flag, check_metadata, check_name, check_tags, check_text
 from .op import OpDefinition
 from .partitions import IdentityPartitionMapping, PartitionMapping, PartitionsDefinition, check_partitions
 from .shown import shown
@@ -46,10 +49,14 @@ class AssetDep:
 
 @dataclass(frozen=True, kw_only=True)
 class AssetIn:
-    """An asset whose value the function is given."""
+    """An asset whose value the function is given.
 
-    key: AssetLike | None = None  #: None: it is called like the parameter
-    key_prefix: str | Iterable[str] | None = None
+    With `key` it is that asset, whatever the asset that is made is called. Without, it is called like the parameter,
+    and lies under `key_prefix`; where that is not given either, beside the asset that is made: under the same prefix.
+    """
+
+    key: AssetLike | None = None
+    key_prefix: str | Iterable[str] | None = None  #: of the key, or of the parameter's name
     annotation: Any = UNSTATED
     metadata: Mapping[str, Any] = field(default_factory=dict)
     input_manager_key: str | None = None  #: the resource that loads it, if not the one that keeps it
@@ -57,7 +64,12 @@ class AssetIn:
 
     def __post_init__(self) -> None:
         what = f"AssetIn of {self.key}" if self.key is not None else "AssetIn"
+        if self.key is not None:
+            key_of(self.key)
         _check_mapping(what, self.partition_mapping)
+        if self.input_manager_key is not None:
+            check_name(f"{what}: input_manager_key", self.input_manager_key, KEY_REMEDY)
+        object.__setattr__(self, "metadata", for_manager(what, self.metadata))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,19 @@ class AssetOut:
     code_version: str | None = None
     io_manager_key: str = IO_MANAGER
     is_required: bool = True  #: False: a run may leave it out, and what needs it is skipped
+    kinds: Iterable[str] = ()
+
+    def __post_init__(self) -> None:
+        what = f"AssetOut of {self.key}" if self.key is not None else "AssetOut"
+        check_flag(what, "is_required", self.is_required)
+        check_text(what, "description", self.description)
+        check_text(what, "code_version", self.code_version)
+        check_name(f"{what}: io_manager_key", self.io_manager_key, KEY_REMEDY)
+        if self.group_name is not None:
+            check_name(f"{what}: group", self.group_name, "Give the group another name.")
+        object.__setattr__(self, "metadata", check_metadata(what, self.metadata))
+        object.__setattr__(self, "tags", check_tags(what, self.tags))
+        object.__setattr__(self, "kinds", check_kinds(what, self.kinds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +114,8 @@ class AssetCheckSpec:
     def __post_init__(self) -> None:
         check_name("asset check", self.name)
         object.__setattr__(self, "asset", key_of(self.asset))
+        check_flag(f"asset check {self.key}", "blocking", self.blocking)
+        check_text(f"asset check {self.key}", "description", self.description)
         object.__setattr__(self, "metadata", check_metadata(f"asset check {self.key}", self.metadata))
 
     @property
@@ -110,9 +137,11 @@ class AssetSpec:
     partitions_def: PartitionsDefinition | None = None
     skippable: bool = False  #: a run may leave it out
     io_manager_key: str = IO_MANAGER
+    kinds: Iterable[str] = ()  #: what it is, or is made with: `{"sql", "table"}`; to list and to select by
 
     def __post_init__(self) -> None:
         what = f"asset {key_of(self.key)}"
+        check_flag(what, "skippable", self.skippable)
         check_text(what, "description", self.description)
         check_text(what, "code_version", self.code_version)
         check_partitions(what, self.partitions_def)
@@ -122,6 +151,7 @@ class AssetSpec:
         set_(self, "deps", deps_of(what, self.deps))
         set_(self, "metadata", check_metadata(what, self.metadata))
         set_(self, "tags", check_tags(what, self.tags))
+        set_(self, "kinds", check_kinds(what, self.kinds))
         freeze(self)
         set_(self, "group_name", check_name(f"{what}: group", self.group_name, "Give the group another name."))
 
@@ -130,7 +160,7 @@ class AssetSpec:
         return key_of(self.key)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AssetsDefinition:
     """What `@asset`, `@multi_asset` and `@asset_check` make: an op, the assets it makes, the checks it does."""
 
@@ -196,7 +226,16 @@ class AssetsDefinition:
 
     def output_of(self, key: AssetKey) -> str:
         """The output that an asset is."""
-        return next(output for output, one in self.outputs.items() if one == key)
+        return self._by_key[key]
+
+    @cached_property
+    def _by_key(self) -> dict[AssetKey, str]:
+        return {key: output for output, key in self.outputs.items()}
+
+    def __repr__(self) -> str:
+        if self.specs:
+            return f"<{'asset' if len(self.specs) == 1 else 'assets'} {', '.join(map(repr, map(str, self.specs)))}>"
+        return f"<asset check {', '.join(map(repr, map(str, self.checks)))}>"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -280,10 +319,36 @@ def key_with(prefix: str | Iterable[str] | None, given: AssetLike) -> AssetKey:
     return key_of((*before, *key.parts))
 
 
-def node_name(key: AssetKey) -> str:
-    """The name of an asset's node: its parts joined by `__`, other characters as `_`."""
-    name = re.sub(r"[^A-Za-z0-9_]", "_", "__".join(key.parts))[:100]
-    return name if not name[0].isdigit() else f"_{name}"[:100]
+def node_name(key: AssetKey, check: str | None = None) -> str:
+    """The name of the node of an asset, or of a check of it: parts joined by `__`.
+
+    Where a character is none of a name, or there are too many, a hash of the whole stands at the end.
+    """
+    parts = key.parts if check is None else (*key.parts, check)
+    joined = "__".join(parts)
+    name = re.sub(r"[^A-Za-z0-9_]", "_", joined)
+    if name[0].isdigit():
+        name = f"_{name}"
+    if len(name) <= NAME_LIMIT and name.endswith(joined):
+        return name
+    return hashed_name(name, parts)
+
+
+def hashed_name(name: str, parts: Iterable[str]) -> str:
+    """The name with a hash of the parts at its end, which tells it from all others."""
+    end = blake2s("\0".join(parts).encode(), digest_size=4).hexdigest()
+    return f"{name[: NAME_LIMIT - len(end) - 1]}_{end}"
+
+
+def check_kinds(what: str, given: Any) -> tuple[str, ...]:
+    """Kinds, sorted, each once. Raises UsageError for what is no set of texts."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise fault(f"{what}: kinds={shown(given)} is no set of texts", "Write kinds={'sql'}.")
+    found = list(given)
+    for one in found:
+        if not isinstance(one, str) or not one or len(one) > NAME_LIMIT or not one.isprintable():
+            raise fault(f"{what}: the kind {one!r:.120} is no text of 1 to {NAME_LIMIT} characters", "Shorten it.")
+    return tuple(sorted(set(found)))
 
 
 def in_of(asset: AssetIn, parameter_annotation: Any) -> In:

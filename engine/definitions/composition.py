@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from .handles import CollectedHandle, EachHandle, GraphInputHandle, MappedHandle, OutputHandle
 from .hook import HookDefinition, check_hooks
-from .names import check_name, check_tags, fault
+from .names import check_name, check_tags
 from .retry import RetryPolicy, check_retry_policy
 from .shown import shown
 
@@ -174,6 +174,8 @@ def source_of(what: str, given: Any) -> Source:
 
 def _no_source(what: str, given: Any) -> UsageError:
     """The error that an input is given what no call gave."""
+    from .assets import AssetsDefinition
+
     match given:
         case tuple() if given:  # a named one: the outputs of a node
             names = list(getattr(given, "_fields", ()))
@@ -187,6 +189,11 @@ def _no_source(what: str, given: Any) -> UsageError:
             return fault(
                 f"{what} is given None: nothing, or what a call gave that has no output",
                 "Give that op an output; to only wait for it, declare ins={'start': In(Nothing)} and an output there.",
+            )
+        case AssetsDefinition():
+            return fault(
+                f"{what} is given {shown(given)}, and ops of a graph take no assets",
+                "Make an asset of what takes it (@asset), or load it inside of the op.",
             )
         case _ if callable(given):
             return fault(

@@ -7,17 +7,28 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Never
 
 from ..config.place import meant
+from ..errors import fault
 from .asset_graph import AssetGraph, Selection
 from .assets import AssetsDefinition, AssetSpec
-from .hook import HookDefinition
+from .hook import HookDefinition, check_hooks
 from .job import JobDefinition
 from .job_text import ALL_ASSETS as ALL_ASSETS
-from .names import check_name, fault
-from .partitions import PartitionsDefinition
-from .resource import ResourceDefinition, check_resources, in_order, missing, used_by, used_by_op
+from .names import check_metadata, check_name, check_tags, check_text
+from .partitions import PartitionsDefinition, check_partitions
+from .resource import (
+    ResourceDefinition,
+    check_io_managers,
+    check_resources,
+    in_order,
+    io_managers_of,
+    missing,
+    used_by,
+    used_by_op,
+)
+from .retry import check_retry_policy
 from .shown import shown
 
 
@@ -48,13 +59,21 @@ def define_asset_job(
 ) -> UnresolvedAssetJob:
     """A job that makes the assets selected; `Definitions` knows them. `selection`: `"*"`, `"raw/orders+"`,
     `"group:reports"`, assets, or a list; see docs/definitions.md."""
+    what = f"job {check_name('job', name)!r}"
+    if config is not None and not isinstance(config, Mapping):
+        raise fault(
+            f"{what}: config={config!r:.80} is no mapping", "Write config={'ops': {'load': {'config': {...}}}}."
+        )
+    check_tags(what, tags)
+    check_metadata(what, metadata)
+    check_text(what, "description", description)
     options = {
         "config": config,
         "tags": tags,
         "metadata": metadata,
-        "hooks": hooks,
-        "op_retry_policy": op_retry_policy,
-        "partitions_def": partitions_def,
+        "hooks": check_hooks(what, hooks) or None,
+        "op_retry_policy": check_retry_policy(what, "op_retry_policy", op_retry_policy),
+        "partitions_def": check_partitions(what, partitions_def),
         "description": description,
     }
     # The job is made later, by Definitions: what the caller does to these mappings until then must not matter.
@@ -63,7 +82,7 @@ def define_asset_job(
         for key, value in options.items()
         if value is not None
     }
-    return UnresolvedAssetJob(name=check_name("job", name), selection=selection, options=given)
+    return UnresolvedAssetJob(name=name, selection=selection, options=given)
 
 
 class Definitions:
@@ -75,12 +94,17 @@ class Definitions:
 
     def __init__(
         self,
-        *,
+        *given: Never,  # so that a list given by place is refused in words that help
         assets: Iterable[AssetsDefinition | AssetSpec] = (),
         asset_checks: Iterable[AssetsDefinition] = (),
         jobs: Iterable[JobDefinition | UnresolvedAssetJob] = (),
         resources: Mapping[str, Any] | None = None,
     ) -> None:
+        if given:
+            raise fault(
+                f"Definitions: {shown(given[0])} is given without saying what it is",
+                "Write Definitions(assets=[...], asset_checks=[...], jobs=[...], resources={...}).",
+            )
         self.resources: Mapping[str, ResourceDefinition] = check_resources("Definitions", resources)
         self.asset_graph = AssetGraph.of(_several("assets", assets), _several("asset_checks", asset_checks))
         self._jobs: dict[str, JobDefinition] = {}
@@ -107,13 +131,13 @@ class Definitions:
 
     def asset_job(self, selection: Selection = "*", *, name: str = ALL_ASSETS, **options: Any) -> JobDefinition:
         """A job that makes the assets selected."""
-        return self.asset_graph.job(name, selection, **options).with_resources(self._with_default())
+        return self.asset_graph.job(name, selection, **options).with_resources(self.resources)
 
     def _add(self, one: Any) -> None:
         if isinstance(one, UnresolvedAssetJob):
-            job = one.resolve(self.asset_graph, self._with_default())
+            job = one.resolve(self.asset_graph, self.resources)
         elif isinstance(one, JobDefinition):
-            job = one.with_resources(self._with_default())
+            job = one.with_resources(self.resources)
         else:
             raise fault(
                 f"Definitions: jobs holds {shown(one)}, which is no job",
@@ -123,15 +147,14 @@ class Definitions:
             raise fault(f"Definitions: two jobs are called {job.name!r}", "Give one another name.")
         self._jobs[job.name] = job
 
-    def _with_default(self) -> dict[str, Any]:
-        return {**self.resources}
-
     def _check_resources(self, job: JobDefinition) -> None:
         given = {**dict.fromkeys(DEFAULTS, DEFAULT), **job.resource_defs}
         for key, by in used_by(job, job.steps):
             if key not in given:
                 raise missing(f"job {job.name!r}", key, given, by=by)
         in_order(f"job {job.name!r}", given, given)
+        keep = (one for step in job.steps.values() for one in io_managers_of(step.op, f"step {step.key}"))
+        check_io_managers(f"job {job.name!r}", given, keep)
 
     def _check_own_resources(self) -> None:
         given = {**dict.fromkeys(DEFAULTS, DEFAULT), **self.resources}
@@ -142,6 +165,7 @@ class Definitions:
             for name, one_in in one.op.ins.items():
                 if one_in.input_manager_key not in (None, *given):
                     raise missing("Definitions", str(one_in.input_manager_key), given, by=f"{one.what}.{name}")
+            check_io_managers("Definitions", given, io_managers_of(one.op, one.what))
         in_order("Definitions", given, self.resources)
 
     @cached_property

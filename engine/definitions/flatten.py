@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from ..errors import fault
 from .graph import Collected, Each, FanIn, FromOutput, GraphDefinition, GraphInput, Node, Source
 from .hook import HookDefinition
 from .inout import NO_DEFAULT, In
-from .names import fault
 from .op import OpDefinition
 from .ordering import in_order
 from .retry import RetryPolicy

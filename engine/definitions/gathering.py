@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import fault
 from .assets import AssetsDefinition, AssetSpec
 from .definitions import Definitions, UnresolvedAssetJob
 from .graph import GraphDefinition
 from .job import JobDefinition
 from .loading import LoadedCode, members
-from .names import fault
 from .op import OpDefinition
 from .resource import ResourceDefinition
 
@@ -59,14 +59,45 @@ def gathered(found: dict[str, Any], what: str) -> Definitions:
 
 def _named(code: LoadedCode) -> Definitions:
     one, name = code.attribute, code.attribute_name
+    resources = members(code.module, ResourceDefinition)
     if isinstance(one, Definitions):
         return one
     if isinstance(one, JobDefinition):
-        return Definitions(jobs=[one], resources=members(code.module, ResourceDefinition))
+        return Definitions(jobs=[one], resources=resources)
+    if isinstance(one, UnresolvedAssetJob):
+        others = members(code.module, (AssetsDefinition, AssetSpec, ResourceDefinition))
+        return gathered({**others, str(name): one}, f"the module {code.name}")
+    if _is_assets(one):
+        return _of_assets(list(one) if isinstance(one, list | tuple) else [one], code, resources)
     if isinstance(one, OpDefinition | GraphDefinition):
         kind = "an op" if isinstance(one, OpDefinition) else "a graph"
         raise fault(f"{name!r} of {code.name} is {kind}, no job", "Call it in a function with @job, or use .to_job().")
+    kind = type(one).__name__
+    article = "an" if kind[0] in "AEIOUaeio" else "a"
     raise fault(
-        f"{name!r} of {code.name} is a {type(one).__name__}; wanted Definitions or a job",
+        f"{name!r} of {code.name} is {article} {kind}; wanted Definitions, a job or assets",
         "Name another with --attribute, or leave it out.",
     )
+
+
+def _is_assets(given: Any) -> bool:
+    one = (AssetsDefinition, AssetSpec)
+    many = isinstance(given, list | tuple) and bool(given) and all(isinstance(item, one) for item in given)
+    return many or isinstance(given, one)
+
+
+def _of_assets(chosen: list[AssetsDefinition | AssetSpec], code: LoadedCode, resources: dict[str, Any]) -> Definitions:
+    """These, with their checks; what they are made of and the module makes too is taken as made elsewhere."""
+    there = {key: spec for one in members(code.module, AssetsDefinition).values() for key, spec in one.specs.items()}
+    there |= {one.asset_key: one for one in members(code.module, AssetSpec).values()}
+    made = {key for one in chosen for key in (one.specs if isinstance(one, AssetsDefinition) else [one.asset_key])}
+    checks = [
+        one
+        for one in members(code.module, AssetsDefinition).values()
+        if not one.specs and one not in chosen and all(key.asset_key in made for key in one.checks)
+    ]
+    taken = dict.fromkeys(
+        key for one in (*chosen, *checks) if isinstance(one, AssetsDefinition) for key in one.inputs.values()
+    )
+    elsewhere = [there[key] for key in taken if key in there and key not in made]
+    return Definitions(assets=[*chosen, *elsewhere], asset_checks=checks, resources=resources)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config.place import meant
+from ..errors import fault
 from .composition import PendingNode, compose, current
+from .freezing import freeze
 from .hook import HookDefinition
 from .inout import In, Out
-from .names import fault, freeze
 from .retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Node:
         freeze(self)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GraphDefinition:
     """What `@graph` makes. Called inside another graph it becomes a node; `to_job` makes a job of it."""
 
@@ -107,6 +108,9 @@ class GraphDefinition:
                 f"Make a job of it with {self.name}.to_job(), and execute that.",
             )
         return compose(self, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<graph {self.name!r}>"
 
     def alias(self, name: str) -> PendingNode:
         """The same graph under another name in a graph."""

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, overload
 
+from ..errors import fault
 from .composition import composing
 from .graph import Collected, FromOutput, GraphDefinition, Node
 from .handles import CollectedHandle, EachHandle, GraphInputHandle, OutputHandle
 from .inout import NO_DEFAULT, RESULT, UNSTATED, In, Out
-from .names import check_output_name, check_text, fault, name_of
+from .names import check_output_name, check_text, name_of
 from .shown import shown
 from .signature import CONFIG, CONTEXT, check_plain
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .names import fault
+from ..errors import fault
 from .shown import shown
 
 
@@ -18,6 +18,26 @@ class _Handle:
             f"{self} is asked whether it is true, and has no value yet: the graph is only wired here",
             "Decide inside of an op; an output with is_required=False may stay away, and what needs it is skipped.",
         )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what Python, and those who look into objects, ask of anything
+            raise AttributeError(name)
+        raise fault(
+            f"{self}.{name} is asked for, and {self} has no value yet: the graph is only wired here",
+            "Take it in an op; or declare several outputs, out={'a': Out(), 'b': Out()}, which a call gives by name.",
+        )
+
+    def _refused(self, *_: Any) -> Any:
+        raise fault(
+            f"{self} is reckoned with, compared or looked into, and has no value yet: the graph is only wired here",
+            "Do it in an op, which is given the value.",
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refused
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _refused
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = _refused
+    __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __pos__ = __abs__ = __invert__ = _refused
+    __getitem__ = __contains__ = __len__ = __int__ = __float__ = _refused
 
     def __iter__(self) -> Iterator[Any]:
         raise fault(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from .names import check_keys, fault, name_of
+from ..errors import fault
+from .names import check_keys, name_of
 from .shown import shown
+from .signature import check_plain
 
 When = Literal["success", "failure"]
 
@@ -68,10 +71,25 @@ def failure_hook(
 def _hook(when: When, fn: Callable[..., Any] | None, name: str | None, keys: Iterable[str] | None) -> Any:
     def made(fn: Callable[..., Any]) -> HookDefinition:
         called = name_of(f"{when}_hook", name, fn)
+        _check_function(f"hook {called!r}", fn)
         required = check_keys(f"hook {called!r}", "required_resource_keys", keys)
         return HookDefinition(name=called, when=when, fn=fn, required_resource_keys=required)
 
     return made if fn is None else made(fn)
+
+
+def _check_function(what: str, fn: Callable[..., Any]) -> None:
+    """Raise UsageError for a function that is async, which nobody would wait for, and for one of other parameters."""
+    check_plain(what, fn, "call asyncio.run() inside of it")
+    try:
+        inspect.signature(fn).bind(None)
+    except TypeError:
+        raise fault(
+            f"{what}: its function takes {inspect.signature(fn)}; it is called with one argument, the context",
+            "Write def tell(context).",
+        ) from None
+    except ValueError:  # written in C, and does not tell
+        return
 
 
 def check_hooks(what: str, hooks: Iterable[HookDefinition] | None) -> frozenset[HookDefinition]:

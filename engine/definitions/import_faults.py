@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from ..errors import UsageError
+from ..errors import UsageError, fault
 
 _ENGINE: Final = Path(__file__).parent.parent  # not resolved, as the file names of a traceback are not
 
@@ -17,12 +17,12 @@ def no_module(name: str, error: ModuleNotFoundError) -> UsageError:
     """A module was not found: the one asked for, or one that it imports."""
     missing, place = error.name or str(error), place_of(error)
     if place is None and (name == missing or name.startswith(f"{missing}.")):
-        return _fault(
+        return fault(
             f"there is no module {missing!r}",
             "Correct the name, run the command in the folder that has it, or install it into this environment.",
         )
     at = f"at {place}: " if place else ""
-    return _fault(
+    return fault(
         f"importing {name} failed {at}it imports {missing!r}, which is not there",
         f"Install what has {missing} into this environment, or correct the import.",
     )
@@ -33,14 +33,14 @@ def import_fault(name: str, error: BaseException) -> UsageError:
     place = place_of(error)
     at = f" at {place}" if place else ""
     if isinstance(error, SystemExit):
-        return _fault(
+        return fault(
             f"importing {name} ended the program{at}",
             "Put what a script does behind `if __name__ == '__main__':`.",
         )
     if isinstance(error, UsageError):  # of a definition: it has said all but where
-        return _fault(f"importing {name} failed{at}: {error}", error.remedy)
+        return fault(f"importing {name} failed{at}: {error}", error.remedy)
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return _fault(
+    return fault(
         f"importing {name} failed{at}: {type(error).__name__}{f': {text}' if text else ''}",
         "Correct the code there; the whole traceback is the cause of this error.",
     )
@@ -63,9 +63,3 @@ def _is_code(file: str) -> bool:
 def _is_library(file: str) -> bool:
     paths = sysconfig.get_paths()
     return any(Path(file).is_relative_to(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-
-
-def _fault(problem: str, remedy: str) -> UsageError:
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error

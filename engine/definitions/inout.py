@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import GenericAlias
 from typing import Any, Final
 
-from .names import check_name, check_text, fault
+from ..errors import fault
+from .names import check_name, check_text
 
 MAPPING_KEY = re.compile(r"[A-Za-z0-9_.=+@-]{1,100}")  #: it stands in brackets in step keys, and in names of files
 RESULT = "result"  #: the name of an output that was given none
@@ -36,6 +38,11 @@ class Nothing:
     """The type of an input or output that hands on no value: only that the step before is done."""
 
 
+def hands_on_nothing(annotation: Any) -> bool:
+    """Whether values of the type are never kept: there is nothing in them."""
+    return annotation is Nothing or annotation is None or annotation is type(None)
+
+
 @dataclass(frozen=True)
 class In:
     """An input of an op. What it leaves open is taken from the function's parameter."""
@@ -51,7 +58,7 @@ class In:
         if self.input_manager_key is not None:
             check_name("In: input_manager_key", self.input_manager_key, KEY_REMEDY)
         check_text("In", "description", self.description)
-        object.__setattr__(self, "metadata", _for_manager("In", self.metadata))
+        object.__setattr__(self, "metadata", for_manager("In", self.metadata))
 
     @property
     def has_default(self) -> bool:
@@ -79,18 +86,23 @@ class Out:
         check_name("Out: io_manager_key", self.io_manager_key, KEY_REMEDY)
         check_text("Out", "description", self.description)
         check_text("Out", "code_version", self.code_version)
-        object.__setattr__(self, "metadata", _for_manager("Out", self.metadata))
+        object.__setattr__(self, "metadata", for_manager("Out", self.metadata))
 
     @property
     def is_nothing(self) -> bool:
         return self.annotation is Nothing
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether an IO manager keeps its values."""
+        return not hands_on_nothing(self.annotation)
 
     def with_annotation(self, annotation: Any) -> Out:
         """The same, with this type if it states none."""
         return replace(self, annotation=annotation) if self.annotation is UNSTATED else self
 
 
-def _for_manager(what: str, metadata: Any) -> dict[str, Any]:
+def for_manager(what: str, metadata: Any) -> dict[str, Any]:
     """What is told to an IO manager: any values, as they are, for none of it is stored."""
     if not isinstance(metadata, Mapping):
         raise fault(f"{what}: metadata={metadata!r:.80} is no mapping", "Write metadata={'table': 'orders'}.")
@@ -110,6 +122,7 @@ class Output:
     """A value for an output, with metadata: `return Output(rows, metadata={"rows": 12})`."""
 
     __slots__ = ("data_version", "metadata", "output_name", "tags", "value")
+    __class_getitem__: Any = classmethod(GenericAlias)  #: `-> Output[int]`: the value is an int
 
     def __init__(
         self,

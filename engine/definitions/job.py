@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from ..errors import fault
 from ..events.key import AssetKey
 from .flatten import flatten
+from .freezing import freeze, frozen
 from .graph import GraphDefinition
 from .graph_decorator import make_graph
 from .hook import HookDefinition, check_hooks
-from .names import check_metadata, check_name, check_tags, check_text, fault, freeze
+from .names import check_metadata, check_name, check_tags, check_text
+from .node_config import check_own_config
 from .resource import ResourceDefinition, check_resources
 from .retry import RetryPolicy, check_retry_policy
 from .steps import Step
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from .partitions import PartitionsDefinition
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class JobDefinition:
     """What `@job` makes; execute it with `foldlog.execute_job`. Its steps are worked out when it is made."""
 
@@ -39,6 +41,8 @@ class JobDefinition:
     assets: AssetGraph | None = field(default=None, repr=False)  #: all assets that are known, if it makes some
 
     def __post_init__(self) -> None:
+        for name in ("config", "tags", "metadata"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
         freeze(self)
 
     @classmethod
@@ -63,6 +67,7 @@ class JobDefinition:
             raise fault(
                 f"{what}: config={config!r:.80} is no mapping", "Write config={'ops': {'load': {'config': {...}}}}."
             )
+        check_own_config(what, graph, config or {})
         return cls(
             name=name,
             graph=graph,
@@ -73,7 +78,7 @@ class JobDefinition:
                 retry_policy=check_retry_policy(what, "op_retry_policy", op_retry_policy),
             ),
             resource_defs=check_resources(what, resource_defs),
-            config=deepcopy(dict(config or {})),
+            config=dict(config or {}),
             tags=check_tags(what, tags),
             metadata=check_metadata(what, metadata),
             partitions_def=_partitions(what, partitions_def),
@@ -91,6 +96,9 @@ class JobDefinition:
     def with_resources(self, resources: Mapping[str, Any]) -> Self:
         """The same job; of a key that it has, its own resource stays."""
         return replace(self, resource_defs={**check_resources(f"job {self.name!r}", resources), **self.resource_defs})
+
+    def __repr__(self) -> str:
+        return f"<job {self.name!r}>"
 
     @cached_property
     def asset_keys(self) -> tuple[AssetKey, ...]:

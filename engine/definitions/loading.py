@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from ..config.place import meant
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from .import_faults import import_fault, no_module
 from .project import Entry, project_entry
 
@@ -26,6 +26,10 @@ WAYS: Final = (
     "Name a module with -m MODULE, or a file with -f FILE.py, or write [tool.foldlog] with "
     '`module = "acme.pipelines"` or `file = "jobs.py"` into the pyproject.toml of this folder or one above.'
 )
+
+
+_PACKAGE: Final = __name__.partition(".")[0]
+_LISTED: Final = 20  #: names in a remedy, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +63,18 @@ def load_module(
     """
     here = Path(folder or Path()).resolve()
     if module is not None and file is not None:
-        raise _fault("both a module and a file are given", "Give one of -m MODULE and -f FILE.py.")
+        raise fault("both a module and a file are given", "Give one of -m MODULE and -f FILE.py.")
     entry = Entry.given(module, file, attribute)
     if module is None and file is None:
         if (found := project_entry(here)) is None:
-            raise _fault(f"nothing says which code to load: no module, no file, and no [tool.foldlog] in {here}", WAYS)
+            raise fault(f"nothing says which code to load: no module, no file, and no [tool.foldlog] in {here}", WAYS)
         entry = found.naming(attribute)
-    with _importable(entry.folder or here, here, stays=stays_importable):
-        loaded = (
-            _by_name(entry.module)
-            if entry.module is not None
-            else _by_file((entry.folder or here) / (entry.file or ""), stays=stays_importable)
-        )
-    chosen = _attribute(loaded, entry.attribute) if entry.attribute else None
+    try:
+        loaded, chosen = _loaded(entry, here, stays=stays_importable)
+    except UsageError as error:
+        if entry.folder is None:
+            raise
+        raise fault(f"{error} (named by {entry.found_by})", error.remedy) from error.__cause__
     return LoadedCode(
         module=loaded,
         name=loaded.__name__,
@@ -79,6 +82,16 @@ def load_module(
         attribute=chosen,
         attribute_name=entry.attribute,
     )
+
+
+def _loaded(entry: Entry, here: Path, *, stays: bool) -> tuple[ModuleType, Any]:
+    """The module, and the object in it that was asked for."""
+    folder = entry.folder or here
+    with _importable(folder, here, stays=stays):
+        loaded = (
+            _by_name(entry.module) if entry.module is not None else _by_file(folder / (entry.file or ""), stays=stays)
+        )
+    return loaded, _attribute(loaded, entry.attribute) if entry.attribute else None
 
 
 def members(module: ModuleType, types: type | tuple[type, ...]) -> dict[str, Any]:
@@ -98,9 +111,12 @@ def _attribute(module: ModuleType, name: str) -> Any:
         return getattr(module, name)
     except AttributeError:
         public = [one for one in vars(module) if not one.startswith("_")]
-        raise _fault(
+        own = [one for one in public if type(getattr(module, one)).__module__.startswith(f"{_PACKAGE}.")]
+        listed = ", ".join(own[:_LISTED]) + (f" and {len(own) - _LISTED} more" if len(own) > _LISTED else "")
+        where = module.__file__ or module.__name__
+        raise fault(
             f"the module {module.__name__} has no {name!r}{meant(name, public)}",
-            f"Name an object of {module.__file__ or module.__name__}.",
+            f"Name an object of {where}: {listed}." if own else f"There is no definition in {where}.",
         ) from None
 
 
@@ -108,7 +124,7 @@ def _by_name(name: str) -> ModuleType:
     is_file = name.endswith(".py") or "/" in name
     if is_file or not all(part.isidentifier() for part in name.split(".")):
         remedy = f"Load a file with -f {name}." if is_file else "Write a module's name with dots: acme.pipelines."
-        raise _fault(f"{name!r} is no name of a module", remedy)
+        raise fault(f"{name!r} is no name of a module", remedy)
     return _imported(name, lambda: import_module(name))
 
 
@@ -134,12 +150,12 @@ def _by_file(path: Path, *, stays: bool) -> ModuleType:
 
 def _check_file(file: Path) -> None:
     if file.is_dir():
-        raise _fault(f"{file} is a folder", "Name a file in it with -f, or a package with -m.")
+        raise fault(f"{file} is a folder", "Name a file in it with -f, or a package with -m.")
     if not file.exists():
         near = [other.name for other in sorted(file.parent.glob("*.py"))]
-        raise _fault(f"there is no file {file}{meant(file.name, near)}", "Correct the path.")
+        raise fault(f"there is no file {file}{meant(file.name, near)}", "Correct the path.")
     if file.suffix != ".py":
-        raise _fault(f"{file} is no Python file: its name does not end in .py", "Name a .py file, or a module with -m.")
+        raise fault(f"{file} is no Python file: its name does not end in .py", "Name a .py file, or a module with -m.")
 
 
 def _name_in_package(file: Path) -> tuple[Path, str]:
@@ -166,7 +182,7 @@ def _file_of(module: ModuleType) -> Path | None:
 
 def _taken(file: Path, name: str, by: ModuleType | None) -> UsageError:
     owner = _file_of(by) if by is not None else None
-    return _fault(
+    return fault(
         f"{file} cannot be loaded as {name!r}: {owner or 'a module of Python itself'} has that name",
         f"Give {name} another name.",
     )
@@ -210,9 +226,3 @@ def _importable(*folders: Path, stays: bool = False) -> Iterator[None]:
         for folder in [] if keep else added:
             if folder in sys.path:  # the user's code may have changed it
                 sys.path.remove(folder)
-
-
-def _fault(problem: str, remedy: str) -> UsageError:
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..errors import fault
 from ..events.key import AssetKey, AssetLike
 from .asset_inputs import AssetInputs, Deps, Fn, check_specs_of
 from .assets import (
@@ -16,12 +17,13 @@ from .assets import (
     AssetOut,
     AssetsDefinition,
     AssetSpec,
+    deps_of,
     key_with,
     node_name,
 )
 from .hook import HookDefinition
 from .inout import Nothing, Out
-from .names import fault, name_of
+from .names import check_flag, free_name, name_of
 from .op import make_op
 from .partitions import PartitionsDefinition
 from .retry import RetryPolicy
@@ -50,11 +52,14 @@ def multi_asset(
     """Several assets, made by one function. `outs`: an output for each, returned as a tuple or yielded as
     `Output(value, output_name=...)`; or `specs`: the function keeps them itself, and yields a `MaterializeResult` each.
 
-    Each depends on all inputs; `internal_asset_deps` says otherwise, output by output. `can_subset`: a run may ask for
+    Each depends on all inputs; specs that state `deps` only on these, and on inputs that no spec states;
+    `internal_asset_deps` says otherwise, output by output. `group_name`, `code_version`: of those that say none.
+    `can_subset`: a run may ask for
     some of them; the function looks at `context.selected_asset_keys`.
     """
     if (specs is None) == (outs is None):
         raise fault("multi_asset takes specs or outs, one of them", "Write outs={'a': AssetOut(), 'b': AssetOut()}.")
+    check_flag("multi_asset", "can_subset", can_subset)
 
     def made(fn: Fn) -> AssetsDefinition:
         what = f"multi_asset {name_of('multi_asset', name, fn)!r}"
@@ -63,7 +68,7 @@ def multi_asset(
             _check_outs(what, outs)
             declared = {one: _spec_of(one, out, inputs.deps, group_name, code_version) for one, out in outs.items()}
         else:
-            declared = _by_output(what, specs)
+            declared = _completed(_by_output(what, specs), inputs.deps, group_name, code_version)
         _check_distinct(what, declared)
         given = tuple(
             (partitions_def and replace(one, partitions_def=partitions_def)) or one for one in declared.values()
@@ -92,7 +97,7 @@ def multi_asset(
             specs=by_key,
             outputs=outputs,
             inputs=inputs.keys,
-            checks=check_specs_of(what, check_specs, tuple(by_key)),
+            checks=check_specs_of(what, check_specs, by_key),
             mappings=inputs.mappings,
             partitions_def=partitions_def or _one_partitions_def(what, given),
             can_subset=can_subset,
@@ -111,6 +116,7 @@ def _spec_of(output: str, out: AssetOut, deps: list[AssetDep], group: str, code_
         group_name=out.group_name or group,
         code_version=out.code_version or code_version,
         skippable=not out.is_required,
+        kinds=out.kinds,
         io_manager_key=out.io_manager_key,
     )
 
@@ -133,22 +139,36 @@ def _by_output(what: str, specs: Any) -> dict[str, AssetSpec]:
     for one in specs:
         if not isinstance(one, AssetSpec):
             raise fault(f"{what}: specs holds {shown(one)}, which is no AssetSpec", "Write AssetSpec(key='a').")
-        before = found.setdefault(node_name(one.asset_key), one)
-        if before is not one and before.asset_key == one.asset_key:
-            raise fault(f"{what} makes {one.asset_key} twice", "Give each a key of its own.")
-        if before is not one:
-            raise fault(
-                f"{what}: {before.asset_key} and {one.asset_key} would both be the output {node_name(one.asset_key)!r}",
-                "Give each a key of its own.",
-            )
+        found[free_name(node_name(one.asset_key), found)] = one
     return found
+
+
+def _completed(
+    declared: Mapping[str, AssetSpec], deps: Sequence[AssetDep], group: str, code_version: str | None
+) -> dict[str, AssetSpec]:
+    """The specs, with what they leave to the decorator. An input that none of them names is upstream of each."""
+    named = {AssetDep.of(dep).key for spec in declared.values() for dep in spec.deps}
+    made = {spec.asset_key for spec in declared.values()}
+    unnamed = tuple(dep for dep in deps if dep.key not in named and dep.key not in made)
+    return {
+        output: replace(
+            spec,
+            deps=(*spec.deps, *unnamed) if spec.deps else tuple(deps),
+            group_name=group if spec.group_name == DEFAULT_GROUP else spec.group_name,
+            code_version=spec.code_version or code_version,
+        )
+        for output, spec in declared.items()
+    }
 
 
 def _check_distinct(what: str, declared: Mapping[str, AssetSpec]) -> None:
     if not declared:
         raise fault(f"{what} makes no asset", "Name at least one.")
-    if len({spec.asset_key for spec in declared.values()}) != len(declared):
-        raise fault(f"{what} makes one asset twice", "Give each a key of its own.")
+    seen: set[AssetKey] = set()
+    for spec in declared.values():
+        if spec.asset_key in seen:
+            raise fault(f"{what} makes {spec.asset_key} twice", "Give each a key of its own.")
+        seen.add(spec.asset_key)
 
 
 def _with_internal(
@@ -157,6 +177,8 @@ def _with_internal(
     outputs: Mapping[str, AssetKey],
     internal: Mapping[str, Iterable[AssetLike]],
 ) -> dict[AssetKey, AssetSpec]:
+    if not isinstance(internal, Mapping):
+        raise fault(f"{what}: internal_asset_deps={shown(internal)} is no mapping", "Write {'b': ['a']}.")
     found = dict(by_key)
     for output, deps in internal.items():
         if output not in outputs:
@@ -165,7 +187,7 @@ def _with_internal(
                 f"Its outputs are {', '.join(outputs)}.",
             )
         key = outputs[output]
-        found[key] = replace(found[key], deps=tuple(AssetDep.of(one) for one in deps))
+        found[key] = replace(found[key], deps=deps_of(f"{what}: internal_asset_deps of {output!r}", deps))
     return found
 
 

@@ -1,17 +1,16 @@
-"""Names, tags and metadata of definitions: which there may be, and the error for those that may not."""
+"""Names, tags and metadata of definitions: which there may be."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from keyword import iskeyword
-from types import MappingProxyType
 from typing import Any
 
-from ..errors import EncodingError, UsageError
+from ..errors import EncodingError, fault
 from ..events.metadata import MetadataValue, to_metadata
 
+NAME_LIMIT = 100  #: characters
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 TAG_KEY_LIMIT, TAG_VALUE_LIMIT = 250, 1000  #: characters
 
@@ -94,6 +93,24 @@ def check_text(what: str, argument: str, given: object) -> str | None:
     return given
 
 
+def check_flag(what: str, argument: str, given: object) -> bool:
+    """The flag. Raises UsageError for anything but True and False: "no" would be true."""
+    if not isinstance(given, bool):
+        raise fault(
+            f"{what}: {argument}={given!r:.80} is not True or False", f"Write {argument}=True, or leave it out."
+        )
+    return given
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with a number behind it if it is taken."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
+
+
 def check_keys(what: str, argument: str, given: Iterable[str] | None) -> frozenset[str]:
     """A set of names. Raises UsageError for a single text, which would be taken for its letters."""
     if given is None:
@@ -101,17 +118,3 @@ def check_keys(what: str, argument: str, given: Iterable[str] | None) -> frozens
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise fault(f"{what}: {argument}={given!r:.80} is no set of names", f"Write {argument}={{'name'}}.")
     return frozenset(check_name(f"{what}: {argument}", one, "Write names of letters, digits and '_'.") for one in given)
-
-
-def freeze(definition: Any) -> None:
-    """Make the mappings of a frozen dataclass ones that cannot be changed either; in its `__post_init__`."""
-    for field in dataclasses.fields(definition):
-        if isinstance(value := getattr(definition, field.name), dict):
-            object.__setattr__(definition, field.name, MappingProxyType(value))
-
-
-def fault(problem: str, remedy: str) -> UsageError:
-    """The error of a definition, with what to do."""
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error

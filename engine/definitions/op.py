@@ -7,20 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
+from ..errors import fault
 from .composition import compose
+from .freezing import freeze
 from .hook import HookDefinition, check_hooks
 from .inout import RESULT, UNSTATED, In, Nothing, Out, Output
-from .names import (
-    check_keys,
-    check_metadata,
-    check_name,
-    check_output_name,
-    check_tags,
-    check_text,
-    fault,
-    freeze,
-    name_of,
-)
+from .names import check_keys, check_metadata, check_name, check_output_name, check_tags, check_text, name_of
 from .results import MaterializeResult, ObserveResult
 from .retry import RetryPolicy, check_retry_policy
 from .shown import shown
@@ -30,7 +22,7 @@ from .typed_config import Config
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class OpDefinition:
     """What `@op` makes. Called inside a graph or a job it becomes a node; elsewhere it calls its function."""
 
@@ -55,6 +47,9 @@ class OpDefinition:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """In a graph: a node, and a handle for each output. Elsewhere: what the function gives, for tests of it."""
         return compose(self, args, kwargs) if _composing() else self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name!r}>"
 
     def alias(self, name: str) -> Any:
         """The same op under another name in a graph: `clean.alias("clean_orders")(orders)`."""
@@ -251,16 +246,15 @@ def _outs(what: str, signature: Signature, stated: Out | Mapping[str, Out] | Non
                     f"{what} has {len(stated)} outputs ({', '.join(stated)}), and is annotated to return {len(types)}",
                     "Return one value for each output, in their order.",
                 )
-    return {
-        name: one.with_annotation(UNSTATED if _says_nothing(kind) else kind)
-        for (name, one), kind in zip(stated.items(), types, strict=True)
-    }
+    return {name: one.with_annotation(_of_value(kind)) for (name, one), kind in zip(stated.items(), types, strict=True)}
 
 
-def _says_nothing(annotation: Any) -> bool:
-    """Whether a return annotation tells of the wrapping only: `-> Output`, `-> MaterializeResult`."""
+def _of_value(annotation: Any) -> Any:
+    """What a return annotation says of the value: of `Output[int]` int, of `Output` or `MaterializeResult` nothing."""
     origin = typing.get_origin(annotation) or annotation
-    return isinstance(origin, type) and issubclass(origin, Output | MaterializeResult | ObserveResult)
+    if not isinstance(origin, type) or not issubclass(origin, Output | MaterializeResult | ObserveResult):
+        return annotation
+    return next(iter(typing.get_args(annotation)), UNSTATED)
 
 
 __all__ = ["Nothing", "OpDefinition", "make_op", "op"]

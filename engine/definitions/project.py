@@ -7,6 +7,7 @@ attribute = "defs"           # optional
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ from typing import Any, Final, Self
 from ..config.checking import Context, check_section
 from ..config.fields import Field, text
 from ..config.place import Place, Source
-from ..errors import UsageError
+from ..errors import fault
 
 KEYS: Final[Mapping[str, Field]] = {"module": text(), "file": text(), "attribute": text()}
+_PLACE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 REMEDY: Final = 'Write `module = "acme.pipelines"` or `file = "jobs.py"`, and if you like `attribute = "defs"`.'
 
 
@@ -55,8 +57,12 @@ def project_entry(folder: Path) -> Entry | None:
 def _section(file: Path) -> Any:
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # TOML and UTF-8 that are none are ValueErrors
-        raise UsageError(f"{file} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        at, problem = (f"{file}:{place[1]}", str(error)[: place.start()]) if place else (str(file), str(error))
+        raise fault(f"{at}: this is no TOML: {problem}", "Correct the file there.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise fault(f"{file} cannot be read: {error}", "Make it a file of TOML in UTF-8 that can be read.") from None
     tool = document.get("tool", {})
     return tool.get("foldlog") if isinstance(tool, Mapping) else None
 

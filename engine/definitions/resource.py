@@ -8,9 +8,15 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
-from .names import check_keys, check_name, check_text, fault, name_of
+from ..errors import fault
+from . import ordering
+from .inout import UNSTATED
+from .names import check_keys, check_name, check_text, name_of
+from .shown import shown
 from .signature import read_signature
 from .typed_config import Config, schema_of
+
+IO_METHODS = ("handle_output", "load_input")  #: of an IO manager; what it is beyond that, execution knows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,14 +33,15 @@ class ResourceDefinition:
     takes_context: bool = True
     is_generator: bool = False
     resources: tuple[str, ...] = ()  #: parameters of `fn` that are given resources
+    value: Any = field(default=UNSTATED, repr=False)  #: what is there already, if it is
 
     @classmethod
     def of_value(cls, value: Any) -> ResourceDefinition:
         """A resource that is there already: an IO manager, a client, a number."""
-        return cls(fn=lambda: value, takes_context=False, description=type(value).__name__)
+        return cls(fn=lambda: value, takes_context=False, description=type(value).__name__, value=value)
 
     def configured(self, config: Any) -> ResourceDefinition:
-        """The same resource with this configuration; the run config may still replace it."""
+        """The same resource with this configuration; that of a run goes over it, key by key."""
         if self.config_type is None:
             raise fault(f"resource {self.name!r} takes no configuration", "Give its function a parameter `config`.")
         if not isinstance(config, Mapping | self.config_type):
@@ -104,23 +111,29 @@ def check_resources(what: str, resources: Mapping[str, Any] | None) -> dict[str,
 def in_order(what: str, resources: Mapping[str, ResourceDefinition], wanted: Iterable[str]) -> list[str]:
     """The keys that are needed for those wanted, each behind what it requires. Raises UsageError, with the path, for
     one that is missing and for a circle."""
-    ordered: dict[str, None] = {}
-
-    def visit(key: str, path: tuple[str, ...]) -> None:
-        if key in ordered:
-            return
-        if key in path:
-            circle = " -> ".join((*path[path.index(key) :], key))
-            raise fault(f"{what}: resources require each other in a circle: {circle}", "Take one requirement away.")
+    needed: dict[str, list[str]] = {}
+    found: list[tuple[str, str | None]] = [(key, None) for key in wanted]
+    for key, by in found:  # it grows as it is gone through
         if key not in resources:
-            raise missing(what, key, resources, by=path[-1] if path else None)
-        for before in sorted(resources[key].required_resource_keys):
-            visit(before, (*path, key))
-        ordered[key] = None
+            raise missing(what, key, resources, by=by)
+        if key not in needed:
+            needed[key] = sorted(resources[key].required_resource_keys)
+            found += [(before, key) for before in needed[key]]
+    return ordering.in_order(needed, f"{what}: resources require each other", "Take one requirement away.", flows=False)
 
-    for key in wanted:
-        visit(key, ())
-    return list(ordered)
+
+def check_io_managers(what: str, resources: Mapping[str, ResourceDefinition], keys: Iterable[tuple[str, str]]) -> None:
+    """Raise UsageError for a resource that is to keep or load values, is there already, and cannot.
+
+    `keys`: key, and what needs it. What a function makes is looked at when it is made.
+    """
+    for key, by in keys:
+        value = resources[key].value if key in resources else UNSTATED
+        if value is not UNSTATED and not all(callable(getattr(value, name, None)) for name in IO_METHODS):
+            raise fault(
+                f"{what}: the resource {key!r}, which keeps values of {by}, is {shown(value)}, no IOManager",
+                "Give an object of a class that derives from foldlog.IOManager.",
+            )
 
 
 def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None) -> Exception:
@@ -133,6 +146,16 @@ def missing(what: str, key: str, resources: Mapping[str, Any], *, by: str | None
         f"{what}: there is no resource {key!r}{needed}{meant(key, resources)} (there are: {there})",
         f"Give it, as resources={{{key!r}: ...}} of the Definitions, the job, or the call.",
     )
+
+
+def io_managers_of(op: Any, by: str) -> Iterator[tuple[str, str]]:
+    """(key, who needs it) of the resources that keep what an op gives, and load what it takes by one of its own."""
+    for out in op.outs.values():
+        if out.is_kept:
+            yield out.io_manager_key, by
+    for one in op.ins.values():
+        if one.input_manager_key is not None:
+            yield one.input_manager_key, by
 
 
 def used_by(job: Any, steps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -151,7 +174,7 @@ def used_by_op(op: Any, hooks: Iterable[Any], by: str) -> Iterator[tuple[str, st
     for key in sorted(op.required_resource_keys):
         yield key, by
     for out in op.outs.values():
-        if _is_kept(out):
+        if out.is_kept:
             yield out.io_manager_key, by
     for hook in hooks:
         for key in sorted(hook.required_resource_keys):
@@ -166,14 +189,10 @@ def _loaded_by(job: Any, steps: Mapping[str, Any], given: Any) -> Iterator[str]:
     if given.definition.is_nothing:
         return
     for source in given.step_sources():
-        if source.step_key not in steps and _is_kept(out := job.steps[source.step_key].outs[source.output]):
+        if source.step_key not in steps and (out := job.steps[source.step_key].outs[source.output]).is_kept:
             yield out.io_manager_key
     asset = getattr(given.source, "asset", None)
     if asset is not None and job.assets is not None and (spec := job.assets.spec_of(asset)) is not None:
         maker = job.assets.maker.get(asset)
-        if maker is None or _is_kept(maker.op.outs[maker.output_of(asset)]):
+        if maker is None or maker.op.outs[maker.output_of(asset)].is_kept:
             yield spec.io_manager_key
-
-
-def _is_kept(out: Any) -> bool:
-    return not out.is_nothing and out.annotation not in (None, type(None))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..errors import fault
 from ..events.key import AssetLike
-from .names import fault
 
 Severity = Literal["ERROR", "WARN"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from .names import fault
+from ..errors import fault
 
 MAX_WAIT_S = 86_400.0  #: no pause is longer, however a backoff grows
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.checking import Context, known_keys
 from ..config.place import Place, Source, meant
+from ..errors import fault
+from .freezing import copied
 from .inout import NO_DEFAULT
-from .names import fault
-from .node_config import NodeConfigs, check_keys_of, section_of
+from .node_config import NodeConfigs, check_inputs_of, check_keys_of, check_sections, nested, section_of
 from .resource import ResourceDefinition, in_order, missing, used_by
 from .steps import ConfigSource, FanInSource, Step
-from .typed_config import Config, make_config
+from .typed_config import Config, make_config, values_of
 
 if TYPE_CHECKING:
     from .job import JobDefinition
 
-SECTIONS = ("ops", "resources", "inputs", "execution")
 REMEDY = "Correct the run config there."
 
 
@@ -46,32 +46,30 @@ class RunConfig:
     document: Mapping[str, Any] = field(repr=False, default_factory=dict)  #: as it was written
 
     def input(self, source: ConfigSource) -> Any:
-        """The value of an input that no step gives."""
-        return self.inputs.get((source.path, source.input_name), source.default)
+        """The value of an input that no step gives; a copy, for whoever is given it may change it."""
+        return copied(self.inputs.get((source.path, source.input_name), source.default))
 
 
 def check_run_config(job: JobDefinition, steps: Mapping[str, Step], given: Mapping[str, Any] | None) -> RunConfig:
     """The run config, for these steps of the job. Raises UsageError for what does not fit, and for what is missing."""
-    document = merged(job.config, {} if given is None else given)
-    if not isinstance(document, Mapping):
+    if given is not None and not isinstance(given, Mapping):
         raise fault(f"the run config is {given!r:.80}, no mapping", "Write {'ops': {...}, 'resources': {...}}.")
+    document = _document(job, given)
     place = Place(source=given.source if isinstance(given, ReadConfig) else None, remedy=REMEDY)
-    for section in document:
-        if section not in SECTIONS:
-            inside = f"; did you mean ops.{section}?" if section in job.graph.nodes else meant(str(section), SECTIONS)
-            raise place.at(section).fault(f"there is no such section{inside}", f"Allowed here: {', '.join(SECTIONS)}.")
+    check_sections(document, job.graph, place)
     nodes = NodeConfigs(steps.values())
     nodes.graph(job.graph, (), section_of(document, "ops", place), place.at("ops"))
-    for name, value in section_of(document, "inputs", place).items():
-        if name not in job.graph.ins:
-            raise place.at("inputs", name).fault(
-                f"the job has no such input{meant(str(name), job.graph.ins)}",
-                known_keys(job.graph.ins) if job.graph.ins else "The job has no inputs: give those of its ops, there.",
-            )
-        nodes.inputs[(), name] = value
-    config = RunConfig(nodes.ops, nodes.inputs, _resources(job, steps, document, place), document)
+    check_inputs_of(job.graph, section_of(document, "inputs", place), place.at("inputs"))
+    nodes.inputs |= {((), name): value for name, value in section_of(document, "inputs", place).items()}
+    config = RunConfig(nodes.ops, nodes.inputs, _resources(job, steps, document, place), copied(document))
     _check_inputs(config, steps)
     return config
+
+
+def _document(job: JobDefinition, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The run config over the job's own; nothing in it is shared with either."""
+    found: dict[str, Any] = copied(merged(nested(job.config, job.graph), nested(given or {}, job.graph)))
+    return found
 
 
 def _resources(
@@ -104,9 +102,8 @@ def _resource_config(definition: ResourceDefinition, given: Any, place: Place) -
         if given:
             raise place.fault("the resource takes no configuration", "Take it away.")
         return None
-    own = definition.config
-    value = own if given is None else merged(own, given) if isinstance(own, Mapping) else given
-    return make_config(definition.config_type, {} if value is None else value, place, Context())
+    value = merged(definition.config, given)
+    return make_config(definition.config_type, {} if value is None else copied(value), place, Context())
 
 
 def _check_inputs(config: RunConfig, steps: Mapping[str, Step]) -> None:
@@ -134,10 +131,11 @@ def _open_input(step: Step, name: str, source: ConfigSource) -> Exception:
     )
 
 
-def given_inputs(document: Any) -> set[tuple[tuple[str, ...], str]]:
-    """(path, input) of every input that a run config gives; of one that is no mapping where it should be, none."""
+def given_inputs(job: JobDefinition, given: Any) -> set[tuple[tuple[str, ...], str]]:
+    """(path, input) of every input that the config of a job or a run of it gives; of what is no mapping where it should
+    be, none."""
     found: set[tuple[tuple[str, ...], str]] = set()
-    if not isinstance(document, Mapping):
+    if given is not None and not isinstance(given, Mapping):
         return found
 
     def visit(ops: Any, path: tuple[str, ...]) -> None:
@@ -147,12 +145,17 @@ def given_inputs(document: Any) -> set[tuple[tuple[str, ...], str]]:
                 found.update(((*path, name), one) for one in (inputs if isinstance(inputs, Mapping) else ()))
                 visit(part.get("ops"), (*path, name))
 
-    visit(document.get("ops") if isinstance(document, Mapping) else None, ())
+    visit(_document(job, given).get("ops"), ())
     return found
 
 
 def merged(under: Any, over: Any) -> Any:
-    """`over`, with what only `under` has; mappings key by key."""
+    """`over`, with what only `under` has; mappings key by key, also over a `Config`. None over a mapping says nothing:
+    in YAML it is a section whose lines are all commented out."""
+    if over is None and isinstance(under, Mapping | Config):
+        return under
+    if isinstance(under, Config) and isinstance(over, Mapping):
+        under = values_of(under)
     if not isinstance(under, Mapping) or not isinstance(over, Mapping):
         return over
     return {**under, **{key: merged(under[key], value) if key in under else value for key, value in over.items()}}

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import document
 from ..config.place import Place, Source, meant
-from .names import fault
+from ..errors import fault
 from .run_config import REMEDY, ReadConfig, merged
 
 

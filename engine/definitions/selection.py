@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, assert_never
 
 from ..config.place import meant
-from ..errors import UsageError
+from ..errors import UsageError, fault
 from .selection_syntax import Both, Either, Ends, Node, Not, Term, Walk, parse
 from .shown import shown
 
@@ -71,12 +71,10 @@ class _Graph:
 
     def fault(self, problem: str) -> UsageError:
         """The error with what there is to select as its remedy."""
-        error = UsageError(problem)
         listed = ", ".join(islice(self.items, LISTED))
         more = f" and {len(self.items) - LISTED} more" if len(self.items) > LISTED else ""
         there = f"There are {listed}{more}; `*` selects all." if self.items else f"There is no {self.what} at all."
-        error.remedy = f"{there} {self.listing}".rstrip()
-        return error
+        return fault(problem, f"{there} {self.listing}".rstrip())
 
     def found(self, text: str, node: Node) -> AbstractSet[str]:
         """What a whole expression selects, which is something."""
@@ -134,6 +132,9 @@ class _Graph:
         problem = f"there is no {self.what} {key!r}{inside}"
         if f"{key}*" in text and any(other.startswith(key) for other in self.items):
             raise self.fault(f"{problem}; `{key}*` is {key} and all downstream, `key:{key}*` all that begin with it")
+        for below in (f"{key}.", f"{key}/"):
+            if any(other.startswith(below) for other in self.items):
+                raise self.fault(f"{problem}; `{below}*` is all that is in {key}")
         raise self.fault(f"{problem}{meant(key, self.items)}")
 
 

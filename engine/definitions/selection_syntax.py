@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, NoReturn
 
 from ..config.place import meant
-from ..errors import UsageError
+from ..errors import fault
 
 ALL: Final = sys.maxsize  #: levels of a walk that ends only where the graph does
 DEPTH: Final = 50  #: parentheses inside parentheses, at most
@@ -122,11 +122,10 @@ class _Parser:
 
     def _fail(self, problem: str, start: int) -> NoReturn:
         line = re.sub(r"\s", " ", self.text)  # one sign each, so that the caret stays where it is meant
-        error = UsageError(f"the selection cannot be read: {problem}\n    {line}\n    {' ' * start}^")
-        error.remedy = (
-            'Write keys, patterns, and, or, not; a key with other signs in "quotes": `raw/* and not tag:slow`.'
+        raise fault(
+            f"the selection cannot be read: {problem}\n    {line}\n    {' ' * start}^",
+            'Write keys, patterns, and, or, not; a key with other signs in "quotes": `raw/* and not tag:slow`.',
         )
-        raise error
 
     @property
     def next(self) -> _Token:

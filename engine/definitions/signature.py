@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..errors import fault
 from .config_class import local_names
 from .inout import NO_DEFAULT, UNSTATED
-from .names import fault
 from .typed_config import Config, schema_of
 
 CONTEXT, CONFIG = "context", "config"

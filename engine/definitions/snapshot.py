@@ -4,50 +4,100 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Final
 
 import msgspec
 
 from .assets import AssetSpec, Making
+from .freezing import copied
 from .graph import Collected, Each, FanIn, FromOutput, GraphDefinition, GraphInput, Node
 from .inout import NO_DEFAULT, UNSTATED, In, Out
 from .job import JobDefinition
 from .op import OpDefinition
+from .partitions import PartitionsDefinition
 from .typed_config import config_document
+
+LISTED_KEYS: Final = 1_000  #: keys of static partitions that a snapshot spells
 
 
 def job_document(job: JobDefinition) -> dict[str, Any]:
     """Nodes, dependencies, configuration schemas, resources, partitions. No code, no defaults that are secret."""
+    partitions = _Partitions()
     document = {
-        "graph": _graph(job.graph),
+        "graph": _graph(job.graph, partitions),
         "description": job.description,
         "tags": dict(job.tags),
-        "metadata": _metadata(job.metadata),
+        "metadata": _metadata(copied(job.metadata)),
         "resources": {
             key: {"description": one.description, "config": config_document(one.config_type) if one.config_type else {}}
             for key, one in job.resource_defs.items()
         },
         "hooks": sorted({hook.name for step in job.steps.values() for hook in step.hooks}),
-        "partitions": job.partitions_def.to_document() if job.partitions_def is not None else None,
+        "partitions": partitions.ref(job.partitions_def),
+        "partitions_definitions": partitions.documents,
     }
     return _sparse(document)
 
 
-def _graph(graph: GraphDefinition) -> dict[str, Any]:
+class _Partitions:
+    """The partitions of a job and its assets: each distinct definition once, called by a number."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Any] = {}
+        self._refs: dict[PartitionsDefinition, str] = {}
+        self._seen: dict[int, tuple[PartitionsDefinition, str]] = {}  #: by identity: to hash many keys takes its time
+
+    def ref(self, definition: PartitionsDefinition | None) -> str | None:
+        if definition is None:
+            return None
+        if id(definition) not in self._seen:
+            ref = self._refs.setdefault(definition, str(len(self._refs) + 1))
+            if ref not in self.documents:
+                self.documents[ref] = _shortened(definition.to_document())
+            self._seen[id(definition)] = definition, ref
+        return self._seen[id(definition)][1]
+
+
+def _shortened(partitions: dict[str, Any]) -> dict[str, Any]:
+    """The document of partitions; of a long list of keys how many they are, the ends, and a digest of all."""
+    keys = partitions.get("keys")
+    if isinstance(keys, list) and len(keys) > LISTED_KEYS:
+        digest = blake2b(msgspec.json.encode(keys), digest_size=20).hexdigest()
+        ends = {"count": len(keys), "first": keys[0], "last": keys[-1], "digest": digest}
+        return {**{name: value for name, value in partitions.items() if name != "keys"}, **ends}
+    return {name: _shortened(value) if isinstance(value, dict) else value for name, value in partitions.items()}
+
+
+def within(document: dict[str, Any], limit: int) -> dict[str, Any]:
+    """The document; of one that is longer than `limit` bytes, only its digest, and how much is in it."""
+    text = msgspec.json.encode(document)
+    if len(text) <= limit:
+        return document
+    counts = {name: len(value) for name, value in document.items() if isinstance(value, dict | list)}
+    graph = document.get("graph")
+    if isinstance(graph, dict):
+        counts |= {name: len(value) for name, value in graph.items() if isinstance(value, dict)}
+    return {"left_out": "too long", "bytes": len(text), "digest": blake2b(text, digest_size=20).hexdigest(), **counts}
+
+
+def _graph(graph: GraphDefinition, partitions: _Partitions) -> dict[str, Any]:
     return {
-        "nodes": {name: _node(node) for name, node in graph.nodes.items()},
+        "nodes": {name: _node(node, partitions) for name, node in graph.nodes.items()},
         "dependencies": {f"{node}.{name}": _source(source) for (node, name), source in graph.dependencies.items()},
         "inputs": {name: _in(one) for name, one in graph.ins.items()},
         "outputs": {name: _source(source) for name, source in graph.results.items()},
     }
 
 
-def _node(node: Node) -> dict[str, Any]:
+def _node(node: Node, partitions: _Partitions) -> dict[str, Any]:
     definition = node.definition
     own: dict[str, Any] = {"tags": dict(node.tags), "after": list(node.after)}
     if isinstance(definition, GraphDefinition):
-        return _sparse({**own, "graph": definition.name, **_graph(definition)})
-    return _sparse({**own, **_op(definition), "makes": _making(node.making) if node.making is not None else None})
+        return _sparse({**own, "graph": definition.name, **_graph(definition, partitions)})
+    return _sparse(
+        {**own, **_op(definition), "makes": _making(node.making, partitions) if node.making is not None else None}
+    )
 
 
 def _op(op: OpDefinition) -> dict[str, Any]:
@@ -66,16 +116,16 @@ def _op(op: OpDefinition) -> dict[str, Any]:
     }
 
 
-def _making(making: Making) -> dict[str, Any]:
+def _making(making: Making, partitions: _Partitions) -> dict[str, Any]:
     return {
-        "assets": [_spec(making.definition.specs[key]) for key in making.asset_keys],
+        "assets": [_spec(making.definition.specs[key], partitions) for key in making.asset_keys],
         "checks": [
             {"check": str(key), "blocking": making.definition.checks[key].blocking} for key in making.check_keys
         ],
     }
 
 
-def _spec(spec: AssetSpec) -> dict[str, Any]:
+def _spec(spec: AssetSpec, partitions: _Partitions) -> dict[str, Any]:
     from .assets import AssetDep
 
     return _sparse(
@@ -87,7 +137,8 @@ def _spec(spec: AssetSpec) -> dict[str, Any]:
             "code_version": spec.code_version,
             "tags": dict(spec.tags),
             "metadata": _metadata(spec.metadata),
-            "partitions": spec.partitions_def.to_document() if spec.partitions_def is not None else None,
+            "kinds": list(spec.kinds),
+            "partitions": partitions.ref(spec.partitions_def),
         }
     )
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from .freezing import freeze
 from .graph import Node
 from .hook import HookDefinition
 from .inout import In, Out
-from .names import freeze
 from .op import OpDefinition
 from .retry import RetryPolicy
 

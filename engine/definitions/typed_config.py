@@ -18,7 +18,7 @@ from ..config.values import FromEnv, Lookup, env_name, shown
 from .annotations import schema_of, section_of
 from .config_class import Config, Secret, secret_names
 
-__all__ = ["Config", "Secret", "config_document", "make_config", "schema_of"]
+__all__ = ["Config", "Secret", "config_document", "make_config", "schema_of", "values_of"]
 
 C = TypeVar("C", bound=Config)
 
@@ -35,6 +35,12 @@ def make_config(cls: type[C], value: Any, place: Place, context: Context) -> C:
         keys = "; ".join(f"{key} ({wanted(field)})" for key, field in (section.fields or {}).items())
         place = replace(place, remedy=f"{cls.__name__} takes {keys or 'no keys'}.")
     return cast(C, check_value(section, {} if value is None else value, place, context._replace(hidden=hidden)))
+
+
+def values_of(config: Config) -> dict[str, Any]:
+    """What an object of a class holds, by the keys that a configuration calls it by."""
+    names = zip(config.__struct_encode_fields__, config.__struct_fields__, strict=True)
+    return {key: getattr(config, name) for key, name in names}
 
 
 def config_document(cls: type[Config]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from types import TracebackType
 
 import msgspec
 
+from ..errors import FoldlogError
+
 MAX_CAUSES = 8  #: causes that `from_exception` keeps below an error; what lies deeper is left out
 MAX_CHAIN = 64  #: causes that may be below an error at all
 MAX_FRAMES = 100  #: frames kept of one stack: the first and the last halves of these
@@ -90,7 +92,10 @@ def _message(error: BaseException) -> str:
 
 def _more(error: BaseException) -> Iterator[str]:
     """The notes of an exception, and those that it groups."""
-    yield from (str(note) for note in getattr(error, "__notes__", ()))
+    notes = getattr(error, "__notes__", ())
+    if isinstance(error, FoldlogError) and not error.has_own_remedy:
+        notes = notes[1:]  # what its class says of every such error is no news here
+    yield from (str(note) for note in notes)
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions[:MAX_CAUSES]:
             yield f"- {_class_name(one)}: {_message(one)}".replace("\n", "\n  ")

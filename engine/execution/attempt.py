@@ -60,15 +60,12 @@ class _Attempt:
         self._loader = Loader(run, instance, self._context)
         self._outputs = StepOutputs(run, instance, self._context, self._loader)
         self._since = time.monotonic()
+        self._is_begun = False
 
     def make(self) -> Ended:
-        first = self._number == 1
-        started = StepStarted() if first else StepRestarted(attempt=self._number)
         token = step_here.set((self._run.recorder, self._instance.key))
         try:
-            # Nothing of the user's runs before this is on disk: what a killed process was at can be told from the log.
-            # Where it cannot be recorded, the run cannot go on: that is no failure of the step.
-            self._uninterrupted(lambda: self._run.recorder.record([started], step_key=self._instance.key))
+            self._uninterrupted(self._begin)
             self._since = time.monotonic()
             try:
                 self._uninterrupted(self._run.interruption.check)
@@ -79,6 +76,13 @@ class _Attempt:
         finally:
             step_here.reset(token)
 
+    def _begin(self) -> None:
+        """Nothing of the user's runs before this is on disk: what a killed process was at can be told from the log.
+        Where it cannot be recorded, the run cannot go on: that is no failure of the step."""
+        self._hold(StepStarted() if self._number == 1 else StepRestarted(attempt=self._number))
+        self._is_begun = True
+        self._run.recorder.record([])
+
     def _uninterrupted(self, deed: Callable[[], object]) -> None:
         """Do it; an interrupt that comes meanwhile is recorded as the step's failure, and goes on."""
         try:
@@ -86,9 +90,9 @@ class _Attempt:
         except (Exception, SystemExit):
             raise
         except BaseException as error:
-            self._hold(
-                StepFailed(attempt=self._number, error=error_info(error), source="INTERRUPT", duration_us=self._took())
-            )
+            if self._is_begun:  # else nothing tells of a step that could have failed
+                info, took = error_info(error), self._took()
+                self._hold(StepFailed(attempt=self._number, error=info, source="INTERRUPT", duration_us=took))
             raise
 
     # -- the work -----------------------------------------------------------------------------------------------
@@ -159,6 +163,7 @@ class _Attempt:
                 self._hold(HookSkipped(hook=hook.name))
 
     def _called(self, hook: HookDefinition, error: BaseException | None) -> Fact:
+        self._run.recorder.release()  # how the step ended should not wait for the hook
         try:
             with user_code_error_boundary(StepCodeError, lambda: f"hook {hook.name!r} of step {self._instance.key}"):
                 hook.fn(HookContext(self._context, hook, error))

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import ALL_ASSETS, job_text
-from ..definitions.names import check_tags, fault
+from ..definitions.names import check_tags
+from ..errors import fault
 from ..events.backfill import (
     BackfillCanceled,
     BackfillCanceling,
@@ -207,7 +208,7 @@ def partition_range(instance: Deployment, job: JobDefinition, first: str | None,
     if not keys:
         raise fault(
             f"{job_text(job.name)} is partitioned by {job.partitions_def.describe()}, and there is none yet",
-            "Wait for the first.",
+            job.partitions_def.how_to_add() or "Wait for the first.",
         )
     return job.partitions_def.get_partition_keys_in_range(
         keys[0] if first is None else first, keys[-1] if last is None else last, now=now, dynamic=dynamic

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from ..coordination.processes import started
-from ..definitions.names import fault
+from ..errors import fault
 from ..events.run import FailureReason, RunStatus
 from .deployment import Deployment
 from .run_context import PARTITION_TAG

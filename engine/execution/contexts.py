@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import Making
+from ..definitions.freezing import copied
 from ..definitions.inout import RESULT
-from ..definitions.names import fault
 from ..definitions.typed_config import Config
-from ..errors import UsageError
+from ..errors import fault
 from ..events.asset import AssetMaterialization, AssetObservation
 from ..events.event import Fact
 from ..events.key import AssetCheckKey, AssetKey, AssetLike
@@ -20,10 +20,9 @@ from ..events.metadata import MetadataValue, to_metadata
 from ..reporting.lines import RunHandler
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ..definitions.hook import HookDefinition
     from ..definitions.op import OpDefinition
+    from ..definitions.partitions import TimeWindow
     from .deployment import Deployment
     from .frontier import Instance as StepInstance
     from .run_context import RunContext
@@ -39,9 +38,18 @@ class Resources:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        error = UsageError(f"{self._what} requires no resource {name!r}")
-        error.remedy = f"Add it to required_resource_keys={{{name!r}}}."
-        raise error
+        raise fault(f"{self._what} requires no resource {name!r}", f"Add it to required_resource_keys={{{name!r}}}.")
+
+
+class _LazyLog(logging.Logger):
+    """The step's logger, made when somebody logs: few IO managers do."""
+
+    def __init__(self, context: StepExecutionContext) -> None:
+        super().__init__("io", logging.DEBUG)  # lines of `foldlog.` are not recorded
+        self._context = context
+
+    def handle(self, record: logging.LogRecord) -> None:
+        self._context.log.handle(record)
 
 
 class StepExecutionContext:
@@ -92,10 +100,11 @@ class StepExecutionContext:
     def run_tags(self) -> Mapping[str, str]:
         return self._run.tags
 
-    @property
+    @cached_property
     def run_config(self) -> Mapping[str, Any]:
-        """The whole run config, as it was written."""
-        return self._run.config.document
+        """The whole run config, as it was written; a copy of the step's own."""
+        found: Mapping[str, Any] = copied(self._run.config.document)
+        return found
 
     @property
     def op_tags(self) -> Mapping[str, str]:
@@ -130,6 +139,11 @@ class StepExecutionContext:
         """A logger whose lines are recorded in the run as the step's, from DEBUG on."""
         return _logger(f"step {self.step_key}", RunHandler(self._run.recorder, logging.DEBUG, step_key=self.step_key))
 
+    @cached_property
+    def io_log(self) -> logging.Logger:
+        """What IO managers are given to log with: the same, made when one of them logs."""
+        return _LazyLog(self)
+
     # -- partitions and assets ----------------------------------------------------------------------------------
 
     @property
@@ -145,8 +159,9 @@ class StepExecutionContext:
         return self._run.partition_key
 
     @property
-    def partition_time_window(self) -> tuple[datetime, datetime]:
-        """Start and end of the time that the partition is of. Raises UsageError if it is of no stretch of time."""
+    def partition_time_window(self) -> TimeWindow:
+        """Start and end of the time that the partition is of; of two dimensions, in the one by time. Raises UsageError
+        if there is none."""
         return self._run.time_window(self.partition_key)
 
     @property

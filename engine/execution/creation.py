@@ -9,10 +9,10 @@ from typing import Any
 
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import job_text
-from ..definitions.names import check_tags, fault
+from ..definitions.names import check_tags
 from ..definitions.run_config import RunConfig
-from ..definitions.snapshot import job_document
-from ..errors import ConflictError, UsageError
+from ..definitions.snapshot import job_document, within
+from ..errors import ConflictError, UsageError, fault
 from ..events.asset import AssetMaterializationPlanned
 from ..events.check import AssetCheckEvaluationPlanned
 from ..events.event import Fact
@@ -23,6 +23,8 @@ from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
 from .run_context import PARTITION_TAG, all_dynamic, has_partition, partition_of_check
+
+SNAPSHOT_LIMIT = LIMITS.bytes - 100_000  #: bytes of a document, with room for what stands around it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +85,10 @@ def check_partition(instance: Deployment, job: JobDefinition, partition_key: str
             )
         return
     if partition_key is None:
+        how = job.partitions_def.how_to_add()
         raise fault(
             f"{job_text(job.name)} is partitioned by {job.partitions_def.describe()}, and no partition was given",
-            "Give one: partition_key='...', or --partition.",
+            "Give one: partition_key='...', or --partition." + (f" {how}" if how else ""),
         )
     if isinstance(partition_key, str) and has_partition(instance, job.partitions_def, partition_key, now):
         return
@@ -138,5 +141,5 @@ def _planned(request: RunRequest) -> list[Fact]:
 
 
 def _snapshots(instance: Deployment, plan: ExecutionPlan) -> tuple[str, str]:
-    job_id = instance.add_job_snapshot(plan.job.name, job_document(plan.job))
-    return job_id, instance.add_plan_snapshot(plan.document(), job_snapshot_id=job_id)
+    job_id = instance.add_job_snapshot(plan.job.name, within(job_document(plan.job), SNAPSHOT_LIMIT))
+    return job_id, instance.add_plan_snapshot(within(plan.document(), SNAPSHOT_LIMIT), job_snapshot_id=job_id)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..definitions.graph import GraphDefinition
-from ..definitions.names import fault
 from ..definitions.op import OpDefinition
 from ..definitions.shown import shown
+from ..errors import fault
 
 
 def op_texts(selection: Any) -> tuple[str, ...] | None:

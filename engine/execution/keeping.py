@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,9 @@ from ..definitions.typed_config import Config
 from ..errors import UsageError
 from .deployment import Deployment
 
-FOLDER = "values~"  #: below the local artifacts; no run's folder is called so: `~` has a hash behind it there
+#: below the local artifacts, which several logs may share, and with a folder in it for each of them; no run's folder is
+#: called so: `~` has a hash behind it there
+FOLDER = "values~"
 
 #: what runs of one instance keep in memory: later runs in this process find the assets of earlier ones
 _memories: WeakKeyDictionary[Deployment, InMemoryIOManager] = WeakKeyDictionary()
@@ -22,7 +25,7 @@ class IOManagerConfig(Config):
 
     #: `files`, `memory`, or None: files if the instance outlives this process and has a folder on this machine
     kind: Literal["files", "memory"] | None = None
-    url: str | None = None  #: where files are kept: a folder or a URL of fsspec; by default beside the local artifacts
+    url: str | None = None  #: where files are kept: a folder or a URL of fsspec; by default a folder of the log's own
     format: Literal["auto", "json", "msgpack", "parquet", "pickle"] = "auto"
 
 
@@ -32,7 +35,7 @@ def default_io_manager(instance: Deployment) -> ResourceDefinition:
     def make(config: IOManagerConfig) -> IOManager:
         if config.kind == "memory" or (config.kind is None and config.url is None and _is_fleeting(instance)):
             return _memories.setdefault(instance, InMemoryIOManager())
-        return FilesIOManager(config.url or instance.local_artifact_storage.base_dir / FOLDER, format=config.format)
+        return FilesIOManager(config.url or _folder(instance), format=config.format)
 
     return ResourceDefinition(
         fn=make,
@@ -41,6 +44,11 @@ def default_io_manager(instance: Deployment) -> ResourceDefinition:
         takes_context=False,
         description="keeps values as files, or in memory",
     )
+
+
+def _folder(instance: Deployment) -> Path:
+    """The folder of the log, by its id: two logs beside each other have assets of the same keys."""
+    return instance.local_artifact_storage.base_dir / FOLDER / str(instance.log.head().log_id)
 
 
 def _is_fleeting(instance: Deployment) -> bool:

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..coordination.processes import started
-from ..definitions.names import fault
-from ..errors import ConflictError, UsageError
+from ..errors import ConflictError, UsageError, fault
 from ..events.event import Event, Fact
 from ..events.log import EngineEvent
-from ..events.run import FailureReason, RunFailed, RunStarted, RunStatus
+from ..events.run import FailureReason, RunCanceled, RunFailed, RunStarted, RunStatus
 from ..log.log import EventRecord
 from ..log.port import LIMITS
 from ..reporting.planned import Planned, not_made
@@ -27,7 +26,7 @@ _WORKING = (RunStatus.STARTED, RunStatus.CANCELING, RunStatus.STARTING, RunStatu
 
 
 def end_if_lost(instance: Deployment, run: Run, records: list[EventRecord], *, assume_lost: bool) -> RunStatus:
-    """The status of a run; one whose worker is gone is recorded as failed first.
+    """The status of a run; one whose worker is gone is recorded as failed first, or as canceled if it was to stop.
 
     Raises UsageError for one that may still be at work.
     """
@@ -40,11 +39,9 @@ def end_if_lost(instance: Deployment, run: Run, records: list[EventRecord], *, a
     last = instance.log.read_shard(run.run_id, newest_first=True, limit=1).records[0].seq
     facts = [record.event.fact for record in records]
     text = f"the worker of the run is gone; it was {run.status}"
-    ending: list[Fact] = [
-        *not_made(Planned(facts).left, reason="RUN_TERMINATED"),
-        EngineEvent(text=text),
-        RunFailed(reason=FailureReason.UNEXPECTED_TERMINATION),
-    ]
+    stopping = run.status is RunStatus.CANCELING
+    end = RunCanceled(reason=text) if stopping else RunFailed(reason=FailureReason.UNEXPECTED_TERMINATION)
+    ending: list[Fact] = [*not_made(Planned(facts).left, reason="RUN_TERMINATED"), EngineEvent(text=text), end]
     events = [Event.now(fact, job_name=run.job_name) for fact in ending]
     try:
         for first in range(0, len(events), LIMITS.events):
@@ -57,7 +54,7 @@ def end_if_lost(instance: Deployment, run: Run, records: list[EventRecord], *, a
         raise fault(
             f"run {run.run_id} has recorded something just now: its worker is at work", "Wait for its end."
         ) from error
-    return RunStatus.FAILURE
+    return RunStatus.CANCELED if stopping else RunStatus.FAILURE
 
 
 def worker_is_gone(run: Run, records: list[EventRecord]) -> bool:

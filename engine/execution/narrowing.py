@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import job_text
-from ..definitions.names import fault
 from ..definitions.steps import Step
+from ..errors import fault
 from ..events.key import AssetKey
 
 SHOWN: Final = 12  #: assets in a message
@@ -37,11 +37,12 @@ def selected(job: JobDefinition, selection: Any) -> JobDefinition:
 
 
 def assets_of(job: JobDefinition, selection: Any) -> list[AssetKey]:
-    """Those of the assets selected that the job makes. Raises UsageError if it makes none of them, or no assets."""
+    """Those of the assets selected that the job makes or checks. Raises UsageError if there are none."""
     if job.assets is None:
         raise fault(f"{job_text(job.name)} makes no assets, so none can be selected", "Use op_selection.")
-    makes = set(job.asset_keys)
-    keys = [key for key in job.assets.select(selection) if key in makes]
+    makings = [step.node.making for step in job.steps.values() if step.node.making is not None]
+    own = {*job.asset_keys, *(check.asset_key for making in makings for check in making.check_keys)}
+    keys = [key for key in job.assets.select(selection) if key in own]
     if not keys:
         raise fault(f"{job_text(job.name)} makes none of the assets selected", f"It makes {_some(job.asset_keys)}.")
     return keys

@@ -22,7 +22,7 @@ from .contexts import StepExecutionContext
 from .frontier import Instance
 from .returned import each_returned, wants
 from .run_context import RunContext
-from .types import check_type, hands_on_nothing
+from .types import check_type
 from .values import Loader, io_manager, output_context
 
 TYPE_REMEDY: Final = (
@@ -140,7 +140,7 @@ class StepOutputs:
     def _keep(self, name: str, key: str | None, value: Any) -> dict[str, MetadataValue] | None:
         """Hand the value to its IO manager; what that says of it. None if there is nothing to keep."""
         out = self._instance.step.outs[name]
-        if hands_on_nothing(out.annotation):
+        if not out.is_kept:
             return None
         manager = io_manager(self._run, out.io_manager_key)
         context = output_context(self._run, self._instance, self._context, name, key)
@@ -152,7 +152,7 @@ class StepOutputs:
         asset = self._assets.asset(one.asset_key)
         name = self._making.definition.output_of(asset) if self._making is not None else RESULT
         value = None if one.value is NO_VALUE else one.value
-        if one.value is not NO_VALUE or hands_on_nothing(self._instance.step.outs[name].annotation):
+        if one.value is not NO_VALUE or not self._instance.step.outs[name].is_kept:
             self._output(Output(value, name, metadata=one.metadata, data_version=one.data_version, tags=one.tags))
         else:
             self._named(Output(None, name))
@@ -176,7 +176,7 @@ class StepOutputs:
             if out.is_dynamic:
                 self._came[name] = {}
             elif wants(self._making, name, out):
-                if not hands_on_nothing(out.annotation):
+                if out.is_kept:
                     raise output_fault(f"step {self._instance.key} did not give its output {name!r}", MISSING_REMEDY)
                 self._output(Output(None, name))
         self._assets.check_complete()

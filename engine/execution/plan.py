@@ -12,9 +12,9 @@ from typing import Any
 
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import job_text
-from ..definitions.names import fault
 from ..definitions.selection import Selectable, select
 from ..definitions.steps import CollectSource, MappedSource, Step, StepInputDef, StepOutputSource
+from ..errors import fault
 
 Output = tuple[str, str]  #: key of a step (with its mapping key, if it is mapped), name of an output
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import job_text
-from ..definitions.names import fault
 from ..definitions.op import OpDefinition
 from ..definitions.steps import Step
+from ..errors import fault
 from ..events.run import RunCreated, RunStatus
 from ..reporting.recorder import Listener
 from .deployment import Deployment

@@ -8,13 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from ..definitions.assets import AssetsDefinition
+from ..definitions.definitions import UnresolvedAssetJob
+from ..definitions.graph import GraphDefinition
 from ..definitions.job import JobDefinition
-from ..definitions.names import check_tags, fault
+from ..definitions.job_text import job_text
+from ..definitions.names import check_tags
 from ..definitions.op import OpDefinition
-from ..definitions.resource import check_resources
-from ..definitions.run_config import check_run_config, given_inputs, merged
+from ..definitions.resource import check_io_managers, check_resources, io_managers_of
+from ..definitions.run_config import check_run_config, given_inputs
 from ..definitions.shown import shown
-from ..errors import UserCodeError
+from ..errors import UserCodeError, fault
 from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
@@ -113,8 +117,7 @@ def _context(
 def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, now: datetime) -> RunRequest:
     """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
-        remedy = "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names."
-        raise fault(f"{shown(job)} cannot be executed", remedy)
+        raise fault(f"{shown(job)} cannot be executed", _how_to_execute(job))
     check_is_mapping(wanted.run_config)
     job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
     selection = op_texts(wanted.op_selection)
@@ -124,8 +127,10 @@ def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, 
         step_keys=wanted.step_keys,
         known=wanted.known,
         only=wanted.only,
-        given=given_inputs(merged(job.config, wanted.run_config or {})),
+        given=given_inputs(job, wanted.run_config),
     )
+    keep = (one for step in plan.steps.values() for one in io_managers_of(step.op, f"step {step.key}"))
+    check_io_managers(job_text(job.name), job.resource_defs, keep)
     config = check_run_config(job, plan.steps, wanted.run_config)
     check_partition(instance, job, wanted.partition_key, now)
     return RunRequest(
@@ -139,6 +144,19 @@ def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, 
         parent_run_id=wanted.parent_run_id,
         root_run_id=wanted.root_run_id,
     )
+
+
+def _how_to_execute(given: Any) -> str:
+    match given:
+        case OpDefinition():
+            return f"Call it in a function with @job, or, to try its function, call it: {given.name}(...)."
+        case GraphDefinition():
+            return f"Write execute_job({given.name}.to_job())."
+        case AssetsDefinition():
+            return "Write foldlog.materialize([...]), with the assets."
+        case UnresolvedAssetJob():
+            return f"Write execute_job(Definitions(assets=[...], jobs=[...]).get_job({given.name!r}))."
+    return "Make it with @job or graph.to_job(); Definitions(...).get_job() gives what define_asset_job names."
 
 
 def equipped(instance: Deployment, job: JobDefinition, resources: Mapping[str, Any]) -> JobDefinition:

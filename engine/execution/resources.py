@@ -23,7 +23,6 @@ from .boundary import described, error_info, user_code_error_boundary
 from .contexts import InitResourceContext
 from .interruption import RunInterrupted
 from .run_context import RunContext
-from .types import hands_on_nothing
 from .values import io_manager
 
 logger = logging.getLogger("foldlog.execution")
@@ -74,7 +73,7 @@ def _make_all(
 def _io_manager_keys(run: RunContext) -> set[str]:
     """The resources that keep or load values of the run's steps."""
     steps = run.plan.steps.values()
-    keep = {out.io_manager_key for step in steps for out in step.outs.values() if not hands_on_nothing(out.annotation)}
+    keep = {out.io_manager_key for step in steps for out in step.outs.values() if out.is_kept}
     return keep | {key for step in steps for one in step.inputs if (key := one.definition.input_manager_key)}
 
 
@@ -116,6 +115,8 @@ def _make(
 
 def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, None]]]) -> None:
     """The last one first. An interrupt ends the tear-down that it comes into, and passes on when all had their turn."""
+    if begun:
+        run.recorder.release()  # what the last step has made should not wait for a tear-down, nor be lost with it
     interrupts: list[BaseException] = []
     for key, generator in reversed(begun):
         if inspect.getgeneratorstate(generator) != inspect.GEN_SUSPENDED:

@@ -7,14 +7,13 @@ from typing import Any
 
 from ..artifacts.io import InputContext, OutputContext
 from ..definitions.inout import RESULT
-from ..definitions.names import fault
+from ..errors import fault
 from ..events.key import AssetKey, AssetLike
 from ..events.run import RunStatus
 from ..log.log import EventRecord
 from .deployment import Deployment
 from .frontier import Outcome
 from .run_context import RunContext
-from .types import hands_on_nothing
 from .values import io_manager
 from .worker import RunEnd
 
@@ -114,7 +113,7 @@ class ExecutionResult:
             raise fault(
                 f"the output {output!r} of step {step_key} did not come: the step is {outcome}", "Look at result.error."
             )
-        if hands_on_nothing(out.annotation):
+        if not out.is_kept:
             return None
         making = step.node.making
         asset = making.key_of_output(output) if making is not None else None

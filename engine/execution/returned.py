@@ -14,7 +14,6 @@ from ..definitions.results import AssetCheckResult, MaterializeResult, ObserveRe
 from ..events.asset import AssetMaterialization, AssetObservation
 from .boundary import output_fault, shown
 from .frontier import Instance
-from .types import hands_on_nothing
 
 #: what stands for itself, whatever outputs there are
 WRAPPED = (
@@ -68,7 +67,7 @@ def _single(instance: Instance, name: str, out: Out, given: Any) -> Iterator[Out
 def _several(instance: Instance, given: Any) -> Iterator[Output]:
     outs, making = instance.step.outs, instance.step.node.making
     names = [name for name in outs if making is None or making.key_of_output(name) is not None]
-    if given is None and all(hands_on_nothing(outs[name].annotation) for name in names):
+    if given is None and all(not outs[name].is_kept for name in names):
         given = (None,) * len(names)
     if not isinstance(given, tuple) or len(given) != len(names):
         raise output_fault(

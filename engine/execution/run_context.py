@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ..definitions.assets import AssetsDefinition
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import job_text
-from ..definitions.names import fault
+from ..definitions.partitions import (
+    IdentityPartitionMapping,
+    MultiPartitionsDefinition,
+    PartitionsDefinition,
+    TimeWindow,
+    TimeWindowPartitionsDefinition,
+)
 from ..definitions.run_config import RunConfig
+from ..errors import fault
 from ..events.key import AssetKey
 from ..log.log import EventRecord
 from ..reporting.planned import Planned
@@ -23,7 +30,6 @@ from .interruption import Interruption
 from .plan import ExecutionPlan
 
 if TYPE_CHECKING:
-    from ..definitions.partitions import PartitionMapping, PartitionsDefinition
     from ..views.records import AssetEvent
 
 PARTITION_TAG = "foldlog/partition"  #: tag of a run that is of one partition
@@ -46,6 +52,7 @@ class RunContext:
     now: datetime  #: of the start of the run: partitions are listed as of then
     dice: random.Random = field(default_factory=random.Random)  #: for the jitter of pauses
     resources: dict[str, Any] = field(default_factory=dict)
+    io_resources: dict[str, Any] = field(default_factory=dict)  #: IO manager to what it requires, as it is told
     data_versions: dict[tuple[AssetKey, str | None], str] = field(default_factory=dict)  #: of what this run has made
     _latest: dict[tuple[AssetKey, str | None], EventRecord | None] = field(default_factory=dict)
     _observed: dict[AssetKey, AssetEvent | None] = field(default_factory=dict)
@@ -63,14 +70,24 @@ class RunContext:
         """The partition that the run makes of an asset; None if that has none."""
         return self.partition_key if definition.partitions_def is not None else None
 
-    def time_window(self, key: str) -> tuple[datetime, datetime]:
-        """The time that a partition of the job is of. Raises UsageError if it is of none."""
+    def time_window(self, key: str) -> TimeWindow:
+        """The time that a partition of the job is of; of two dimensions, in the one by time. Raises UsageError if it is
+        of none, or of two."""
         partitions = self.job.partitions_def
-        window = getattr(partitions, "time_window_for_partition_key", None)
-        if window is None:
-            raise fault(f"{job_text(self.job.name)} has no partitions by time", "Use context.partition_key.")
-        start, end = window(key)
-        return start, end
+        if isinstance(partitions, TimeWindowPartitionsDefinition):
+            return partitions.time_window_for_partition_key(key)
+        windows: list[TimeWindow] = []
+        if isinstance(partitions, MultiPartitionsDefinition):
+            values = partitions.parse_key(key).keys_by_dimension
+            windows = [
+                one.time_window_for_partition_key(values[name])
+                for name, one in partitions.dimensions
+                if isinstance(one, TimeWindowPartitionsDefinition)
+            ]
+        if len(windows) != 1:
+            said = "several dimensions" if windows else "no partitions"
+            raise fault(f"{job_text(self.job.name)} has {said} by time", "Use context.partition_key.")
+        return windows[0]
 
     def upstream_partitions(self, definition: AssetsDefinition, upstream: AssetKey) -> tuple[str, ...] | None:
         """The partitions of an asset upstream that this run's partition is made of; None if that has none."""
@@ -83,7 +100,11 @@ class RunContext:
             return None
         own, key = assets.own_partitions(definition, upstream), self.partition_key
         keys = [] if own is None or key is None else [key]
-        if keys and _is_identity(mapping) and has_partition(self.instance, above, keys[0], self.now):
+        if (
+            keys
+            and isinstance(mapping, IdentityPartitionMapping)
+            and has_partition(self.instance, above, keys[0], self.now)
+        ):
             return tuple(keys)  # no need to list all there are, as each run of a backfill would
         return tuple(mapping.upstream_keys(keys, downstream=own, upstream=above, now=self.now, dynamic=self.dynamic))
 
@@ -142,9 +163,3 @@ def has_partition(instance: Deployment, partitions: PartitionsDefinition, key: s
         return sorted(instance.get_existing_dynamic_partitions(name, {key, *key.split("|")}))
 
     return partitions.has_partition_key(key, now=now, dynamic=dynamic)
-
-
-def _is_identity(mapping: PartitionMapping) -> bool:
-    from ..definitions.partitions import IdentityPartitionMapping
-
-    return isinstance(mapping, IdentityPartitionMapping)

@@ -11,17 +11,12 @@ import typing
 from functools import lru_cache
 from typing import Any
 
-from ..definitions.inout import UNSTATED, Nothing
+from ..definitions.inout import UNSTATED, hands_on_nothing
 from ..events.step import TypeCheck
 from .boundary import shown
 
 PASSED = TypeCheck(success=True)
 Kinds = tuple[type, ...] | None  #: None: anything
-
-
-def hands_on_nothing(annotation: Any) -> bool:
-    """Whether values of the type are never kept: there is nothing in them."""
-    return annotation is Nothing or annotation is None or annotation is type(None)
 
 
 def check_type(annotation: Any, value: Any) -> TypeCheck:

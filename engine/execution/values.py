@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from ..artifacts.io import InputContext, IOManager, OutputContext
 from ..definitions.inout import IO_MANAGER, NO_DEFAULT, UNSTATED, In, Out
-from ..definitions.names import fault
 from ..definitions.steps import AssetSource, CollectSource, ConfigSource, FanInSource, Step, StepInputDef
-from ..errors import UserCodeError
+from ..errors import UserCodeError, fault
 from ..events.key import AssetKey
 from ..events.step import LoadedInput, StepInput
 from .boundary import user_code_error_boundary
 from .contexts import Resources, StepExecutionContext
 from .frontier import Instance, Ref
 from .run_context import RunContext
-from .types import PASSED, check_type, hands_on_nothing
+from .types import PASSED, check_type
 from .versions import version_read
 
 
@@ -76,7 +74,7 @@ class Loader:
         out = producer.outs[ref.output]
         making = producer.node.making
         asset = making.definition.outputs.get(ref.output) if making is not None else None
-        if hands_on_nothing(out.annotation):
+        if not out.is_kept:
             return None
         if asset is not None:
             return self._asset(given, asset, (ref, producer, out))
@@ -93,7 +91,7 @@ class Loader:
         if partitions == ():
             return _of_no_partitions(given.definition)
         maker = assets.maker.get(asset) if assets is not None else None
-        if maker is not None and hands_on_nothing(maker.op.outs[maker.output_of(asset)].annotation):
+        if maker is not None and not maker.op.outs[maker.output_of(asset)].is_kept:
             return None
         upstream = None
         if made is not None:
@@ -135,7 +133,7 @@ class Loader:
             partition_keys=partitions,
             metadata=given.definition.metadata,
             type_hint=_hint(given.definition.annotation),
-            log=_log_of(self._context),
+            log=self._context.io_log,
             resources=_all(self._run, key),
         )
         manager = io_manager(self._run, key)
@@ -203,7 +201,7 @@ def output_context(
         metadata=out.metadata,
         type_hint=_hint(out.annotation),
         version=out.code_version or instance.step.op.code_version,
-        log=_log_of(context),
+        log=context.io_log,
         resources=_all(run, out.io_manager_key),
     )
 
@@ -221,21 +219,11 @@ def _hint(annotation: Any) -> Any:
     return Any if annotation is UNSTATED else annotation
 
 
-def _log_of(context: StepExecutionContext) -> logging.Logger:
-    return _LazyLog(context)
-
-
-class _LazyLog(logging.Logger):
-    """The step's logger, made when somebody logs: few IO managers do."""
-
-    def __init__(self, context: StepExecutionContext) -> None:
-        super().__init__("io", logging.DEBUG)  # lines of `foldlog.` are not recorded
-        self._context = context
-
-    def handle(self, record: logging.LogRecord) -> None:
-        self._context.log.handle(record)
-
-
-def _all(run: RunContext, key: str) -> Any:
-    definition = run.job.resource_defs.get(key)
-    return Resources(f"IO manager {key!r}", run.resources, definition.required_resource_keys if definition else ())
+def _all(run: RunContext, key: str) -> Resources:
+    """The resources that an IO manager requires."""
+    found = run.io_resources.get(key)
+    if found is None:
+        definition = run.job.resource_defs.get(key)
+        required = definition.required_resource_keys if definition else ()
+        found = run.io_resources[key] = Resources(f"IO manager {key!r}", run.resources, required)
+    return found

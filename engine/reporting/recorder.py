@@ -42,6 +42,15 @@ class _Append(NamedTuple):
     total: int  #: events queued with it and before
 
 
+class _Handing(NamedTuple):
+    """What is being handed to the writer; left behind by an interrupt, it is handed over again with what comes next."""
+
+    events: Sequence[Event[Any]]
+    held: int  #: how many of them, the first, are held
+    expected: Expected
+    key: UUID
+
+
 class Recorder:
     """Appends to one run, in the order of the calls. Thread-safe."""
 
@@ -58,6 +67,7 @@ class Recorder:
         self._held: list[Event[Any]] = []
         self._held_bytes = 0  #: of those that were checked
         self._unsettled: list[_Append] = []  #: with held events, and not waited for yet
+        self._handing: _Handing | None = None
         self._queued = 0  #: events that were queued here
         self._seq_ahead: int | None = None  #: last seq of a receipt less the events queued up to it
         self._company = False
@@ -147,11 +157,22 @@ class Recorder:
 
     def _queue(self, events: Sequence[Event[Any]], expected: Expected) -> _Append:
         """Queue what is held and these events. What is held stays so if they cannot be stored."""
-        events, key = [*self._held, *events], uuid4()
-        future = self._writer.append(self.run_id, events, expected=expected, key=key)
-        self._held, self._held_bytes = [], 0
-        self._queued += len(events)
-        return _Append(future, events, expected, key, self._queued)
+        if self._handing is not None:  # once more, with its key: whether it was queued is not known
+            self._unsettled.append(self._hand_over(self._handing))
+        held = len(self._held)
+        return self._hand_over(_Handing([*self._held, *events], held, expected, uuid4()))
+
+    def _hand_over(self, given: _Handing) -> _Append:
+        self._handing = given
+        try:
+            future = self._writer.append(self.run_id, given.events, expected=given.expected, key=given.key)
+        except Exception:
+            self._handing = None
+            raise
+        total = self._queued + len(given.events)
+        # In one assignment, between whose parts no interrupt comes: what was queued is held no more.
+        self._held, self._held_bytes, self._queued, self._handing = self._held[given.held :], 0, total, None
+        return _Append(future, given.events, given.expected, given.key, total)
 
     def _settle(self, append: _Append) -> Receipt:
         """Wait until it is durable; while the store gives no answer, try again."""

@@ -217,9 +217,6 @@ def test_sys_exit_in_a_hook_or_a_resource_leaves_no_run_without_an_end(memory: I
     def warehouse():
         sys.exit(4)
 
-    @op
-    def uses(warehouse: str): ...
-
     @op(required_resource_keys={"warehouse"})
     def needs(): ...
 
@@ -509,8 +506,7 @@ def test_a_value_that_cannot_be_shown_is_told_of_all_the_same(memory: Instance) 
     assert "Shy" in second
 
 
-def test_a_log_of_definitions_can_fail_too(memory: Instance) -> None:
-    """A job out of Definitions is no different."""
+def test_a_job_of_definitions_fails_the_same_way(memory: Instance) -> None:
     found = Definitions(jobs=[half]).get_job("half")
     assert run(found, memory).failed_step_keys == ("fails",)
 

@@ -104,6 +104,21 @@ def test_hooks_of_one_node(memory: Instance) -> None:
     assert hooks_of(result, "plain") == []
 
 
+def test_the_end_of_the_step_can_be_seen_from_its_hook(fresh: Instance) -> None:
+    @success_hook
+    def looking(context):
+        fresh.writer.flush()
+        seen.extend((one.event.type, "", None) for one in fresh.log.read_shard(context.run_id).records[-1:])
+        seen.append((fresh.get_run_steps(context.run_id)[0].status, "", None))
+
+    @job(hooks={looking})
+    def one():
+        works()
+
+    assert run(one, fresh).success
+    assert [one for one, _, _ in seen] == ["STEP_SUCCESS", "SUCCESS"]
+
+
 class Options(Config):
     limit: int = 3
 

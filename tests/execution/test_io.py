@@ -13,7 +13,6 @@ from foldlog import (
     AssetIn,
     FilesIOManager,
     In,
-    InMemoryIOManager,
     InputContext,
     Instance,
     IOManager,
@@ -86,6 +85,23 @@ def test_values_of_assets_are_there_for_another_process(tmp_path: Path) -> None:
         materialize([kept, counted], instance=one, selection="kept")
     with Instance.from_url(url) as two:
         assert materialize([kept, counted], instance=two, selection="counted").asset_value("counted") == 3
+
+
+def test_two_logs_beside_each_other_share_no_values(tmp_path: Path) -> None:
+    @asset
+    def source() -> str:
+        return "mine"
+
+    @asset
+    def copied(source: str) -> str:
+        return source
+
+    with Instance.from_url(f"sqlite:///{tmp_path}/one?durability=process") as one:
+        materialize([source, copied], instance=one)
+    with Instance.from_url(f"sqlite:///{tmp_path}/two?durability=process") as two:
+        result = materialize([source, copied], instance=two, selection="copied", raise_on_error=False)
+        assert not result.success, "it got a value that this log knows nothing of"
+        assert "asset source is not there" in str(result.step_errors["copied"])
 
 
 def test_without_a_folder_values_stay_in_memory(postgres_url: str) -> None:
@@ -239,15 +255,18 @@ def test_an_object_that_is_no_io_manager_is_named(memory: Instance) -> None:
     def two():
         takes(numbers())
 
-    for job_, key in ((one, "io_manager"), (two, "seven")):
-        result = run(job_, memory)
-        assert "STEP_START" not in " ".join(story(result))  # before any work is done for nothing
-        error = fact(result, "RESOURCE_INIT_FAILURE").error
-        assert f"the resource {key!r} is" in error.message
-        assert "no IOManager" in error.message
+    result = run(one, memory)
+    assert "STEP_START" not in " ".join(story(result))  # before any work is done for nothing
+    error = fact(result, "RESOURCE_INIT_FAILURE").error
+    assert "the resource 'io_manager' is" in error.message
+    assert "no IOManager" in error.message
+    before = memory.get_runs_count()
+    with pytest.raises(UsageError, match="the resource 'seven', which keeps values of step takes, is 7, no IOManager"):
+        run(two, memory)
+    assert memory.get_runs_count() == before  # what is plain from the definitions alone is refused before
 
 
-def test_values_of_another_class_than_asked_for(memory: Instance) -> None:
+def test_values_that_are_not_there_are_told(memory: Instance) -> None:
     result = run(adding, memory)
     for wrong in ("nothing", "numbers[a]"):
         with pytest.raises(UsageError):
@@ -284,4 +303,3 @@ def test_assets_of_partitions_have_places_of_their_own(memory: Instance) -> None
         result = made([parted], memory, partition_key=key, resources={"io_manager": noting})
         assert result.asset_value("io_parted") == key
     assert [one.identifier for one in noting.outputs] == [["assets", "io_parted", "eu"], ["assets", "io_parted", "us"]]
-    assert InMemoryIOManager() is not None

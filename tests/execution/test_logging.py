@@ -158,7 +158,7 @@ def test_a_run_within_a_run_keeps_its_lines_apart(memory: Instance) -> None:
     assert lines(result) == ["outer library"]
 
 
-def test_runs_side_by_side_keep_their_lines_apart(memory: Instance) -> None:
+def test_runs_side_by_side_keep_their_lines_apart(instance: Instance) -> None:
     both = threading.Barrier(2, timeout=30)
 
     @resource
@@ -180,7 +180,7 @@ def test_runs_side_by_side_keep_their_lines_apart(memory: Instance) -> None:
     results: dict[str, Any] = {}
 
     def work(name: str) -> None:
-        results[name] = run(one, memory, run_id=name)
+        results[name] = run(one, instance, run_id=name)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in ("beside-1", "beside-2")]
     for thread in threads:

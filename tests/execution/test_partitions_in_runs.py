@@ -82,7 +82,7 @@ def test_the_partition_must_be_one(memory: Instance) -> None:
     with pytest.raises(UsageError, match="asia"):
         materialize([by_region], instance=memory, partition_key="asia")
     with pytest.raises(UsageError, match="has no partitions"):
-        materialize([all_regions], instance=memory, partition_key="eu")
+        materialize([by_region, all_regions], selection="all_regions", instance=memory, partition_key="eu")
     with pytest.raises(UsageError, match="2999-01-01"):
         materialize([daily], instance=memory, partition_key="2999-01-01")
     assert memory.get_runs_count() == before

@@ -112,6 +112,17 @@ def test_the_beginning_can_be_seen_while_a_resource_takes_its_time(fresh: Instan
     assert events == ["RUN_CREATED", "RUN_START", "ENGINE_EVENT", "RESOURCE_INIT_STARTED"]
 
 
+def test_what_steps_have_done_can_be_seen_while_a_resource_is_torn_down(fresh: Instance) -> None:
+    @resource
+    def slow(context):
+        yield 1
+        fresh.writer.flush()
+        events.extend(one.event.type for one in context.instance.log.read_shard(context.run_id).records[-2:])
+
+    assert run(stepped(lambda: None, slow=slow), fresh).success
+    assert events == ["HANDLED_OUTPUT", "STEP_SUCCESS"]
+
+
 def test_config_of_a_resource(memory: Instance) -> None:
     for wrong, message in (
         ({}, "url"),

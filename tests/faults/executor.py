@@ -86,6 +86,7 @@ def wait(url: str, root: str, moment: str) -> None:
             while not Path(root, "go").exists():
                 time.sleep(0.01)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     try:
         with ending_on_sigterm():
             work(url, Path(root), at)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ from foldlog import (
     ConflictError,
     Definitions,
     Event,
+    InMemoryIOManager,
     Instance,
     RetryPolicy,
     RunStatus,
     ShardPurged,
+    UserCodeError,
     asset,
     define_asset_job,
     events,
@@ -39,6 +43,14 @@ from foldlog import (
 from foldlog.engine.execution.interruption import RunInterrupted, Terminated, ending_on_sigterm, interrupts_wait
 
 EXECUTOR = Path(__file__).with_name("executor.py")
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Also where a shell runs the tests in the background: there, Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -56,10 +68,7 @@ def ctrl_c() -> None:
 def soon(number: int = signal.SIGINT, after_s: float = 0.2) -> None:
     """Have the main thread interrupted in a moment, whatever it waits for."""
 
-    def send() -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-
-    threading.Timer(after_s, send).start()
+    threading.Timer(after_s, signal.pthread_kill, (threading.main_thread().ident, number)).start()
 
 
 def told(instance: Instance, run_id: str = RUN) -> list[tuple[str, str | None]]:
@@ -272,7 +281,7 @@ def test_what_is_no_exception_ends_the_run_too(instance: Instance) -> None:
     def leave() -> None:
         raise SystemExit(3)
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserCodeError, match="SystemExit"):
         execute_job(two_steps(Deeds(inner_up=leave)), instance=instance, run_id="run-2")
     assert told(instance, "run-2")[-1] == ("RUN_FAILURE", None)
     deeds = Deeds(inner_down=leave)
@@ -452,3 +461,97 @@ def test_interrupts_wait_in_other_threads_changes_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [before]
+
+
+@pytest.mark.parametrize("queued", [False, True])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_as_events_are_queued(instance: Instance, monkeypatch: pytest.MonkeyPatch, number: int, queued: bool) -> None:
+    """Right before they are queued, or right behind it, with the recorder not told: recorded once, and all of them."""
+    really, calls = instance.writer.append, []
+
+    def append(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) != number:
+            return really(*arguments, **options)
+        if queued:
+            really(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(instance.writer, "append", append)
+    deeds = Deeds()
+    with pytest.raises(KeyboardInterrupt):
+        execute_job(two_steps(deeds), instance=instance, run_id=RUN)
+    monkeypatch.undo()
+    instance.writer.flush()
+    found = told(instance)
+    if number == 1:  # before there was a run, as far as can be told
+        assert found == ([("RUN_CREATED", None)] if queued else [])
+        return
+    kinds = [one for one in found if one[0] not in ("LOADED_INPUT", "STEP_INPUT")]
+    assert len(kinds) == len(set(kinds))
+    begun = {mark for mark in ("first", "second") if mark in deeds.happened}
+    assert begun <= {key for kind, key in found if kind == "STEP_START"}
+    if number < 5:
+        assert found[-2:] == CANCELED
+
+
+@pytest.mark.parametrize(
+    ("seed", "times"), [(1, 30), pytest.param(2, 300, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+)
+def test_at_any_moment(tmp_path: Path, seed: int, times: int) -> None:
+    """Many runs, each interrupted somewhere: none is left without its end, and nothing is recorded twice."""
+    dice = random.Random(seed)
+    chain = long_chain()
+    canceled = 0
+    with Instance.from_url(f"sqlite:///{tmp_path}/h?durability=process") as instance:
+        execute_job(chain, instance=instance)  # what is loaded on first use is loaded
+        since = time.monotonic()
+        execute_job(chain, instance=instance)
+        took = time.monotonic() - since
+        for number in range(times):
+            timer = threading.Timer(dice.uniform(0, took), ctrl_c_from_outside)
+            run_id = f"run-{number}"
+            with suppress(KeyboardInterrupt):
+                timer.start()
+                execute_job(chain, instance=instance, run_id=run_id)
+                timer.join()
+                time.sleep(0.05)
+            instance.writer.flush()
+            kinds = [
+                (one.event.type, one.event.step_key)
+                for one in instance.log.read_shard(run_id).records
+                if one.event.type != "ENGINE_EVENT"
+            ]
+            if not kinds:
+                continue  # before there was a run
+            assert kinds[-1][0] in ("RUN_SUCCESS", "RUN_CANCELED"), kinds
+            canceled += kinds[-1][0] == "RUN_CANCELED"
+            assert len(kinds) == len(set(kinds)), kinds
+            begun = {key for kind, key in kinds if kind == "STEP_START"}
+            ended = {key for kind, key in kinds if kind in ("STEP_SUCCESS", "STEP_FAILURE")}
+            assert ended <= begun
+            assert len(begun - ended) <= 1
+        assert canceled > times // 10
+        assert instance.verify().ok
+
+
+def ctrl_c_from_outside() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def long_chain() -> Any:
+    @op
+    def begin() -> int:
+        return 0
+
+    @op
+    def add(n: int) -> int:
+        return n + 1
+
+    @job(resource_defs={"io_manager": InMemoryIOManager()})
+    def chain() -> None:
+        value = begin()
+        for number in range(30):
+            value = add.alias(f"add_{number}")(value)
+
+    return chain

@@ -92,10 +92,17 @@ def examine(instance: Instance, root: Path, notes: list[Any]) -> RunStatus | Non
         with pytest.raises(UsageError, match="nothing tells of its worker"):
             go_on(instance, root / "values")
         options = {"assume_lost": True}
-    result, called = go_on(instance, root / "values", **options)
-    assert result.output_for_node("total") == TOTAL
-    assert set(called) == set(STEPS) - succeeded
-    check_parent(instance)
+    if succeeded == set(STEPS):  # killed between the last step and the end: nothing is left to do
+        with pytest.raises(UsageError, match="there is nothing to go on from"):
+            go_on(instance, root / "values", **options)
+        check_parent(instance)
+        again = reexecute_job(job_of(root / "values"), RUN, instance=instance, step_selection="total")
+        assert again.output_for_node("total") == TOTAL
+    else:
+        result, called = go_on(instance, root / "values", **options)
+        assert result.output_for_node("total") == TOTAL
+        assert set(called) == set(STEPS) - succeeded
+        check_parent(instance)
     before = [instance.get_run_records(), instance.get_run_steps(RUN)]
     instance.rebuild()
     assert [instance.get_run_records(), instance.get_run_steps(RUN)] == before
@@ -151,7 +158,7 @@ def at_each_append(scratch: Path, every: int) -> None:
 
 def test_killed_at_appends(scratch: Path) -> None:
     """Before an append, and behind it with nobody told."""
-    at_each_append(scratch, 7)
+    at_each_append(scratch, 12)
 
 
 @pytest.mark.long
@@ -296,6 +303,21 @@ def test_a_worker_that_lives_is_refused(scratch: Path) -> None:
         assert result.output_for_node("total") == TOTAL
         check_parent(instance)
     child.communicate(timeout=10)
+
+
+def test_killed_when_it_was_to_stop(scratch: Path) -> None:
+    """Somebody asked for a cancel, and the worker was killed before it came to that: the run is canceled."""
+    url, root = f"sqlite:///{scratch}/h", scratch / "root"
+    child = waiting(url, root, "begin work[x]")
+    with Instance.from_url(url, root=root) as instance:
+        assert instance.cancel_run(RUN)
+        child.kill()
+        child.communicate(timeout=10)
+        result, _ = go_on(instance, root / "values")
+        assert result.output_for_node("total") == TOTAL
+        parent = instance.get_run_by_id(RUN)
+        assert parent is not None
+        assert parent.status is RunStatus.CANCELED
 
 
 def test_a_worker_of_another_machine(scratch: Path) -> None:

@@ -6,6 +6,7 @@ landed or not. For good: the run raises, resources are torn down, and the log is
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,3 +183,29 @@ def test_away_for_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         store.first, store.last = 6, 8
         assert execute_job(job_of(tmp_path / "values"), instance=instance, run_id=RUN).success
         assert store.calls > 8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["kill", "stop"])
+def test_a_server_that_restarts(postgres_server: Any, tmp_path: Path, kind: str) -> None:
+    """A real one, in the middle of a step, twice; it is back after two seconds."""
+    restarts: list[threading.Timer] = []
+
+    def at(moment: str) -> None:
+        if moment in ("begin flaky again", "begin work[y]"):
+            getattr(postgres_server, kind)()
+            restarts.append(threading.Timer(2.0, postgres_server.start))
+            restarts[-1].start()
+
+    with Instance.from_url(postgres_server.url, root=tmp_path / "root") as instance:
+        result = execute_job(job_of(tmp_path / "values", at=at), instance=instance, run_id=RUN)
+        for one in restarts:
+            one.join()
+        assert len(restarts) == 2
+        assert result.output_for_node("total") == TOTAL
+        found = of_steps(instance)
+        assert [kinds.count("STEP_SUCCESS") for kinds in found.values()] == [1] * len(STEPS)
+        run = instance.get_run_by_id(RUN)
+        assert run is not None
+        assert run.status is RunStatus.SUCCESS
+        assert instance.verify().ok

@@ -16,13 +16,14 @@ from .formats import FORMATS, Unfit, prepare
 from .io_manager import IOManager
 from .loading import load_each, missing
 from .newest import Found
+from .pickled import OfScript
 from .places import place_of
 from .secrecy import Secrecy, options_for, shown_url
 from .stores import Store, local_folder, open_store
 from .tables import NotInstalled
 from .value_id import ValueId
 
-LOOKS = 5  #: how often a value is looked for whose file goes away between finding and opening it
+LOOKS = 10  #: how often a value is looked for whose file goes away between finding and opening it
 
 
 class FilesIOManager(IOManager):
@@ -51,7 +52,7 @@ class FilesIOManager(IOManager):
             raise error
         if not str(base):
             raise UsageError("base is empty; give a folder or a URL, as s3://bucket/values")
-        folder = base if isinstance(base, Path) else local_folder(base)
+        folder = base.expanduser() if isinstance(base, Path) else local_folder(base)  # which knows `~`, too
         self._base = str(base) if folder is None else str(folder.absolute())  # wherever the process goes later
         self._is_local = folder is not None
         self._format = format
@@ -98,7 +99,12 @@ class FilesIOManager(IOManager):
             raise
         except Exception as error:  # each format has errors of its own, and pickle those of any code
             problem = f"{shown_url(store.address(found.place))} cannot be read as {found.format}"
-            told = UsageError(f"{context.shown}: {value_id}: {problem}: {type(error).__name__}: {error}")
+            place = f"{context.shown}: {value_id}: {problem}"
+            if isinstance(error, OfScript):  # told whole: of an error of a step people see the message only
+                told = UsageError(f"{place}: {error}, and {value_id.maker}")
+                told.remedy = error.remedy.format(maker=value_id.maker)
+                raise told from None
+            told = UsageError(f"{place}: {type(error).__name__}: {error}")
             told.remedy = (
                 f"If the file is damaged, {value_id.maker}; if it needs code or a package, make it importable."
             )

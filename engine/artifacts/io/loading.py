@@ -24,16 +24,23 @@ ABSENT = WhyMissing()
 
 
 def load_each(
+    context: InputContext, find: Callable[[Sequence[ValueId]], Mapping[ValueId, F]], load: Callable[[ValueId, F], Any]
+) -> Any:
+    """What `load_input` gives: one value, or a dict from partition key to value in the order they were asked for.
+
+    `find` says where those are that are there; only if all are, each of them is loaded. Raises UsageError that names
+    what is missing.
+    """
+    return load_each_or_say(context, find, load, ABSENT)
+
+
+def load_each_or_say(
     context: InputContext,
     find: Callable[[Sequence[ValueId]], Mapping[ValueId, F]],
     load: Callable[[ValueId, F], Any],
-    *,
-    why_missing: WhyMissing = ABSENT,
+    why_missing: WhyMissing,
 ) -> Any:
-    """What `load_input` gives. `find` says where those are that are there; only if all are is one of them loaded.
-
-    Raises UsageError that names what is missing.
-    """
+    """`load_each`, by an IO manager that knows why a value may be missing."""
     value_ids = context.value_ids
     found = find(value_ids)
     if lost := [one for one in value_ids if one not in found]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .contexts import InputContext, OutputContext
 from .io_manager import IOManager
-from .loading import WhyMissing, load_each
+from .loading import WhyMissing, load_each_or_say
 from .value_id import ValueId
 
 LOST = WhyMissing(
@@ -34,7 +34,7 @@ class InMemoryIOManager(IOManager):
 
     def load_input(self, context: InputContext) -> Any:
         """As IOManager says. Raises UsageError for what this object has not been given."""
-        return load_each(context, self._found, lambda _, kept: kept[0], why_missing=LOST)
+        return load_each_or_say(context, self._found, lambda _, kept: kept[0], LOST)
 
     def forget_run(self, run_id: str) -> None:
         """Free what the steps of a run have given; values of assets stay. A run that is not known is no matter."""

@@ -13,6 +13,12 @@ REMEDY = (
 )
 
 
+class OfScript(Exception):
+    """The value is of a class of a script that was run: in its process `__main__`, in this one another program is."""
+
+    remedy = "Move the class into a module that is imported, and {maker}."  #: `{maker}`: what makes the value anew
+
+
 class _Watched:
     """A file that remembers what it raised, so that a full disk is not taken for a value that does not pickle."""
 
@@ -45,6 +51,19 @@ def prepare(value: Any) -> Prepared:
     return Prepared(write)
 
 
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except AttributeError:
+            if module != "__main__":
+                raise
+            raise OfScript(
+                f"it holds {name!r} of the script that made it, which only that script finds; move that into a module "
+                "that is imported"
+            ) from None
+
+
 def read(file: IO[bytes], type_hint: Any) -> Any:
-    """The value. Whatever its classes raise, and EOFError or UnpicklingError for a file that is damaged."""
-    return pickle.load(file)
+    """The value. Raises OfScript, whatever its classes raise, and EOFError or UnpicklingError for a damaged file."""
+    return _Unpickler(file).load()

@@ -16,6 +16,12 @@ from .unfit import Unfit
 
 VARIABLE = "FOLDLOG_STORAGE_OPTIONS"
 OPEN_KEYS = ("url", "endpoint", "region", "protocol", "project", "account_name")  #: whose values may be shown
+#: the package for a kind of URL, as pip installs it
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "foldlog[s3]"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+}
 #: what no repetition mends
 LASTING = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
@@ -67,9 +73,13 @@ class Secrecy:
             raise self._told(problem, error) from self._cause(error)
 
     def _told(self, problem: str, error: Exception) -> FoldlogError:
+        if package := self._missing(error):
+            told: FoldlogError = UsageError(f"{problem}: {self._base}: a package is missing: pip install '{package}'")
+            told.remedy = f"pip install '{package}'"
+            return told
         text = self.shown(f"{problem}: {self._base}: {type(error).__name__}: {error}")
         if isinstance(error, ImportError | ValueError):
-            told: FoldlogError = UsageError(text)
+            told = UsageError(text)
             told.remedy = "Correct the URL, or install the package for such URLs (foldlog[s3] for s3://)."
             return told
         told = (UsageError if isinstance(error, LASTING) else UnavailableError)(text)
@@ -80,9 +90,15 @@ class Secrecy:
         return told
 
     def _cause(self, error: Exception) -> Exception | None:
-        """The error itself, unless its traceback would show what is hidden."""
+        """The error itself, unless its traceback would show what is hidden, or has no more to say."""
+        if self._missing(error):
+            return None
         whole = "".join(traceback.format_exception(error))
         return error if self.shown(whole) == whole else None
+
+    def _missing(self, error: Exception) -> str | None:
+        """The package that is to be installed, if that is what the error is about."""
+        return PACKAGES.get(self._base.partition("://")[0]) if isinstance(error, ImportError) else None
 
 
 def _texts(options: Any) -> Iterator[str]:

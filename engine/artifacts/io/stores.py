@@ -1,18 +1,22 @@
 """Where files of values lie: a folder of this machine, or whatever fsspec knows by a URL.
 
 Promises: a file is whole under its name or not there; who reads while it is written anew gets the former one or the new
-one. Locally a file is synced, and so is its folder, before `write` returns. On S3, Google Cloud Storage, Azure and in
+one. Locally a file is synced, and so is its folder, before `put` returns. On S3, Google Cloud Storage, Azure and in
 memory an object appears when all of it has arrived. Other stores keep the promise if their own upload does.
+`remove` takes what was seen, and leaves what is another file by now: in a folder for certain while its name is locked;
+in another store up to the moment between its look and its removal.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
@@ -22,13 +26,23 @@ PIECE = 8 * 1024 * 1024  #: bytes moved at once; what is not larger goes to a st
 AT_ONCE = 16  #: requests side by side, when many files are looked for
 #: stores without folders; others want the folder of a file to be made first
 WITHOUT_FOLDERS = frozenset(("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"))
+WITHOUT_LOCKS = (errno.ENOTSUP, errno.ENOSYS)  #: what file systems say that know no flock
 
 
 class Stat(NamedTuple):
-    """A file that is there."""
+    """A file that is there. Of two that had one name, the stats differ."""
 
     bytes: int
     modified: float | None  #: seconds since 1970, by the store's clock; None if it keeps no time
+    version: str | None = None  #: what else tells it from another: ETag, generation, or the time to the nanosecond
+
+
+class Filled(NamedTuple):
+    """A file that has all its bytes and is not in its place yet."""
+
+    file: IO[bytes]
+    name: str  #: its path on this machine
+    bytes: int
 
 
 class Store(Protocol):
@@ -39,14 +53,20 @@ class Store(Protocol):
     def look(self, places: list[str]) -> dict[str, Stat]:
         """Those of the files that are there."""
 
-    def write(self, place: str, fill: Callable[[IO[bytes]], None]) -> int:
-        """Make the file of what `fill` writes, in place of what is there; what it raises leaves that. Gives bytes."""
+    def filled(self, place: str, fill: Callable[[IO[bytes]], None]) -> AbstractContextManager[Filled]:
+        """A context with the file that `fill` writes, for that place. What is there stays until `put`."""
+
+    def put(self, place: str, filled: Filled) -> None:
+        """Make it the file at its place, instead of what is there."""
+
+    def locked(self, place: str) -> AbstractContextManager[None]:
+        """A context that is inside one at a time, where the store has locks: a folder has. `place` is for the lock."""
 
     def open(self, place: str, stat: Stat) -> Any:
         """A context with the file to read from its start; it can seek. Raises FileNotFoundError."""
 
-    def remove(self, place: str) -> None:
-        """Remove the file. One that is not there is no matter."""
+    def remove(self, place: str, seen: Stat) -> None:
+        """Remove the file that was seen. Another one stays; one that is not there is no matter."""
 
     def address(self, place: str) -> str:
         """Where it is: a path or a URL."""
@@ -88,32 +108,46 @@ class LocalStore:
                 stat = os.stat(self._folder / place)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            found[place] = Stat(stat.st_size, stat.st_mtime_ns / 1e9)
+            found[place] = Stat(stat.st_size, stat.st_mtime_ns / 1e9, f"{stat.st_ino} {stat.st_mtime_ns}")
         return found
 
-    def write(self, place: str, fill: Callable[[IO[bytes]], None]) -> int:
-        path = self._folder / place
-        _make_folder(path.parent)
-        temporary = path.parent / f".{uuid4().hex}.tmp"  # in the same folder: across devices there is no rename
+    @contextmanager
+    def filled(self, place: str, fill: Callable[[IO[bytes]], None]) -> Iterator[Filled]:
+        folder = (self._folder / place).parent
+        _make_folder(folder)
+        temporary = folder / f".{uuid4().hex}.tmp"  # in the same folder: across devices there is no rename
         try:
             with temporary.open("xb") as file:
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
-                size = os.fstat(file.fileno()).st_size
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+                yield Filled(file, str(temporary), os.fstat(file.fileno()).st_size)
+        finally:
+            temporary.unlink(missing_ok=True)  # where it was put, there is none any more
+
+    def put(self, place: str, filled: Filled) -> None:
+        path = self._folder / place
+        os.replace(filled.name, path)
         _sync_folder(path.parent)
-        return size
+
+    @contextmanager
+    def locked(self, place: str) -> Iterator[None]:
+        number = _lock(self._folder / place)
+        try:
+            yield
+        finally:
+            (self._folder / place).unlink(missing_ok=True)  # before the lock goes: who waits for it, sees that
+            fcntl.flock(number, fcntl.LOCK_UN)  # closing is not enough while a forked process has it open, too
+            os.close(number)
 
     @contextmanager
     def open(self, place: str, stat: Stat) -> Iterator[IO[bytes]]:
         with (self._folder / place).open("rb") as file:
             yield file
 
-    def remove(self, place: str) -> None:
+    def remove(self, place: str, seen: Stat) -> None:
+        if self.look([place]).get(place) != seen:
+            return
         path = self._folder / place
         path.unlink(missing_ok=True)
         _sync_folder(path.parent)  # so that after a power loss files are gone in the order in which they were removed
@@ -144,19 +178,25 @@ class RemoteStore:
             stats = list(map(self._stat, places))
         return {place: stat for place, stat in zip(places, stats, strict=True) if stat is not None}
 
-    def write(self, place: str, fill: Callable[[IO[bytes]], None]) -> int:
+    @contextmanager
+    def filled(self, place: str, fill: Callable[[IO[bytes]], None]) -> Iterator[Filled]:
         with tempfile.NamedTemporaryFile(prefix="foldlog-") as file:
             fill(file)
             file.flush()
-            size = os.fstat(file.fileno()).st_size
-            if not self._protocols & WITHOUT_FOLDERS:
-                self._fs.makedirs(self._fs._parent(self._at(place)), exist_ok=True)
-            if size <= PIECE or self._in_memory:
-                file.seek(0)
-                self._fs.pipe_file(self._at(place), file.read())
-            else:
-                self._fs.put_file(file.name, self._at(place))
-        return size
+            yield Filled(file, file.name, os.fstat(file.fileno()).st_size)
+
+    def put(self, place: str, filled: Filled) -> None:
+        path = self._at(place)
+        if not self._protocols & WITHOUT_FOLDERS:
+            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+        if filled.bytes <= PIECE or self._in_memory:
+            filled.file.seek(0)
+            self._fs.pipe_file(path, filled.file.read())
+        else:
+            self._fs.put_file(filled.name, path)
+
+    def locked(self, place: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
     def open(self, place: str, stat: Stat) -> Iterator[IO[bytes]]:
@@ -175,7 +215,9 @@ class RemoteStore:
             file.seek(0)
             yield file
 
-    def remove(self, place: str) -> None:
+    def remove(self, place: str, seen: Stat) -> None:
+        if self._stat(place) != seen:
+            return
         try:
             self._fs.rm_file(self._at(place))
         except FileNotFoundError:
@@ -197,7 +239,9 @@ class RemoteStore:
         if info["type"] == "directory":
             return None
         times = (info.get(name) for name in ("LastModified", "last_modified", "mtime", "updated", "created"))
-        return Stat(int(info["size"]), next((_seconds(time) for time in times if time is not None), None))
+        tags = [str(info[name]) for name in ("ETag", "etag", "generation") if info.get(name) is not None]
+        modified = next((_seconds(time) for time in times if time is not None), None)
+        return Stat(int(info["size"]), modified, " ".join(tags) or None)
 
 
 def _seconds(time: Any) -> float | None:
@@ -210,6 +254,35 @@ def _seconds(time: Any) -> float | None:
         return float(time) if isinstance(time, int | float) else float(time.timestamp())
     except (ValueError, AttributeError):  # a form that is not known is as good as none
         return None
+
+
+def _lock(path: Path) -> int:
+    """Wait for the lock that the file stands for, and give the number of the open file."""
+    while True:
+        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # to write: NFS locks no other
+        try:
+            _wait(number)
+            if _is_file(number, path):
+                return number
+        except BaseException:
+            os.close(number)
+            raise
+        os.close(number)  # who had it has removed it: the next one is another file
+
+
+def _wait(number: int) -> None:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+
+
+def _is_file(number: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(number), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _make_folder(folder: Path) -> None:

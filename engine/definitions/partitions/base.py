@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from ...config.place import meant
-from ...errors import UsageError
+from ...errors import UsageError, fault
 
 DynamicKeys = Callable[[str], Sequence[str]]  #: name of a dynamic definition -> its keys, as they were added
 
@@ -92,6 +92,10 @@ class PartitionsDefinition(ABC):
             raise backwards(self, start, end)
         return keys[first : last + 1]
 
+    def how_to_add(self) -> str | None:
+        """What makes further keys, as a sentence for a remedy; None where only time or the code does."""
+        return None
+
     def why_not(self, key: str, *, now: datetime, dynamic: DynamicKeys | None) -> str:
         """Why there is no such partition: what there is, and what was probably meant. The end of a message."""
         keys = self.get_partition_keys(now=now, dynamic=dynamic)
@@ -120,13 +124,6 @@ def check_partitions(what: str, given: object) -> PartitionsDefinition | None:
             "Write DailyPartitionsDefinition('2026-01-01'), StaticPartitionsDefinition(['eu', 'us']) or another.",
         )
     return given
-
-
-def fault(problem: str, remedy: str) -> UsageError:
-    """The error that something is wrong, with what to do about it."""
-    error = UsageError(problem)
-    error.remedy = remedy
-    return error
 
 
 def backwards(definition: PartitionsDefinition, start: str, end: str) -> UsageError:

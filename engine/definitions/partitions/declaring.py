@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from .base import YEARS, fault, key_fault
+from ...errors import fault
+from .base import YEARS, key_fault
 from .zone import moment_of, offset_text, wall_at
 
 _DIRECTIVES: Final = "YymdHMSjGVu%"  #: those that neither a locale nor a time zone changes

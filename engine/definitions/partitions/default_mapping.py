@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .base import PartitionsDefinition, fault
+from ...errors import fault
+from .base import PartitionsDefinition
 from .listed import StaticPartitionsDefinition
 from .mapping import (
     AllPartitionMapping,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from .base import DynamicKeys, PartitionsDefinition, fault, key_fault
+from ...errors import fault
+from .base import DynamicKeys, PartitionsDefinition, key_fault
 
 _SHOWN: Final = 3  #: keys that a description spells
 
@@ -35,7 +36,8 @@ class StaticPartitionsDefinition(PartitionsDefinition):
                 raise fault(f"StaticPartitionsDefinition: keys[{number}]={key!r:.80} {reason}", _GIVE_KEYS)
         known = frozenset(keys)
         if len(known) < len(keys):
-            twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+            seen: set[str] = set()
+            twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
             raise fault(f"StaticPartitionsDefinition: key {twice!r:.80} is there twice", "Give each key once.")
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "_known", known)
@@ -80,6 +82,10 @@ class DynamicPartitionsDefinition(PartitionsDefinition):
                 "Run on an instance, or give dynamic=, a function from the name to all of its keys.",
             )
         return list(dynamic(self.name))
+
+    def how_to_add(self) -> str | None:
+        """The call that adds keys."""
+        return f"Add keys: instance.add_dynamic_partitions({self.name!r}, [...])."
 
     def why_not(self, key: str, *, now: datetime, dynamic: DynamicKeys | None) -> str:
         """What there is, and how to add a key."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ...errors import UsageError
-from .base import DynamicKeys, PartitionsDefinition, fault, key_fault, moment
+from ...errors import UsageError, fault
+from .base import DynamicKeys, PartitionsDefinition, key_fault, moment
 from .listed import StaticPartitionsDefinition
 from .windows import TimeWindowPartitionsDefinition
 

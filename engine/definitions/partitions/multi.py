@@ -13,7 +13,8 @@ from datetime import datetime
 from itertools import product
 from typing import Any, Final
 
-from .base import KEY_BYTES, DynamicKeys, PartitionsDefinition, fault, key_fault, moment
+from ...errors import fault
+from .base import KEY_BYTES, DynamicKeys, PartitionsDefinition, key_fault, moment
 from .listed import StaticPartitionsDefinition
 from .windows import TimeWindowPartitionsDefinition
 
@@ -122,6 +123,10 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         return self._pairs(
             lambda name, one: one.get_partition_keys_in_range(first[name], last[name], now=now, dynamic=dynamic)
         )
+
+    def how_to_add(self) -> str | None:
+        """How to add keys to its dimensions, where that can be done."""
+        return " ".join(filter(None, (one.how_to_add() for _, one in self.dimensions))) or None
 
     def keys_with(
         self, dimension: str, value: str, *, now: datetime | None = None, dynamic: DynamicKeys | None = None

@@ -15,7 +15,8 @@ from itertools import takewhile
 from typing import Any, ClassVar, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from .base import YEARS, DynamicKeys, PartitionsDefinition, backwards, extent, fault, in_utc, moment
+from ...errors import fault
+from .base import YEARS, DynamicKeys, PartitionsDefinition, backwards, extent, in_utc, moment
 from .declaring import canonical, check_fmt, date_moment, short, whole_number
 from .zone import MICROSECOND, offset_text, zone_named
 
@@ -179,8 +180,8 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
     def describe(self) -> str:
         """`daily partitions from 2026-01-05, Europe/London`."""
         text = f"{self.KIND} partitions from {short(self.start_date)}"
-        if self.end_date is not None:
-            text += f" to {short(self.end_date)}"
+        if self._until is not None:
+            text += f" to {self._key(self._moved(self._holding(self._until), -1))}"  # the last key that there will be
         return f"{text}, {self.timezone}"
 
     # -- inside
