@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..coordination.processes import started
-from ..errors import ConflictError, fault
+from ..errors import ConflictError, UsageError, fault
 from ..events.event import Event, Fact
 from ..events.log import EngineEvent
 from ..events.run import FailureReason, RunCanceled, RunFailed, RunStarted, RunStatus
@@ -55,6 +55,17 @@ def end_if_lost(instance: Deployment, run: Run, records: list[EventRecord], *, a
             f"run {run.run_id} has recorded something just now: its worker is at work", "Wait for its end."
         ) from error
     return RunStatus.CANCELED if stopping else RunStatus.FAILURE
+
+
+def worker_is_gone(run: Run, records: list[EventRecord]) -> bool:
+    """Whether it is certain that nobody executes the run any more, and nothing has said so yet."""
+    if run.status not in _WORKING:
+        return False
+    try:
+        _check_gone(run, records)
+    except UsageError:  # it may be at work, or nothing tells of its worker
+        return False
+    return True
 
 
 @contextmanager

@@ -30,7 +30,6 @@ from ..events.run import (
 from ..reporting.lines import RunHandler, step_here
 from ..reporting.planned import not_made
 from .boundary import described, error_info
-from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated, interrupts_wait
 from .lost import at_work
@@ -132,13 +131,13 @@ def _seal(run: RunContext) -> None:
 
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
-    outcomes = list(run.frontier.outcomes.values())
     facts: list[Fact] = list(not_made(run.planned.left))  # none, if every step has told of its own
     if not failed:
         return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
     keys = tuple(one.step_key for one in failed)
-    abandoned = sum(one is Outcome.ABANDONED for one in outcomes)
-    behind = f"; {abandoned} behind them were not executed" if abandoned else ""
+    abandoned = run.frontier.abandoned
+    behind = f"; {abandoned} behind {'it' if len(failed) == 1 else 'them'}" if abandoned else ""
+    behind += f" {'was' if abandoned == 1 else 'were'} not executed" if abandoned else ""
     text = f"{len(failed)} step{' has' if len(failed) == 1 else 's have'} failed: {', '.join(keys[:10])}{behind}"
     first = error_info(failed[0].error)
     return [
