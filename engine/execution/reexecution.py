@@ -63,12 +63,12 @@ def reexecute(
         raise fault(
             f"run {run.run_id} is of job {run.job_name!r}, not of {job.name!r}", f"Execute {run.job_name!r} again."
         )
-    records = read_run(instance, run.run_id)
-    status = end_if_lost(instance, run, records, assume_lost=again.assume_lost)
+    status = end_if_lost(instance, run, assume_lost=again.assume_lost)
     if again.from_failure and status is RunStatus.SUCCESS:
         raise fault(
             f"run {run.run_id} succeeded, so there is no failure to go on from", "Execute it whole, or a selection."
         )
+    records = read_run(instance, run.run_id)  # now that nothing of it is to come any more
     made = created(records)
     wanted = _wanted(job, run, again, made, whole_past(instance, run.run_id, records))
     return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report, listener=listener)
