@@ -15,6 +15,7 @@ from .asset_graph import AssetGraph, Selection
 from .assets import AssetsDefinition, AssetSpec
 from .hook import HookDefinition, check_hooks
 from .job import JobDefinition
+from .job_text import ALL_ASSETS as ALL_ASSETS
 from .names import check_metadata, check_name, check_tags, check_text
 from .partitions import PartitionsDefinition, check_partitions
 from .resource import (
@@ -31,7 +32,6 @@ from .retry import check_retry_policy
 from .shown import shown
 
 Init = TypeVar("Init", bound=Callable[..., None])
-ALL_ASSETS = "__ASSET_JOB"  #: the job of assets that no job names
 
 
 @dataclass(frozen=True, kw_only=True)

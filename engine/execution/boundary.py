@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Final
 
 from ..errors import FoldlogError, UserCodeError
 from ..events.errorinfo import ErrorInfo
@@ -35,6 +36,18 @@ def user_code_error_boundary(
         if log_manager is not None:
             log_manager.error(message, exc_info=error)
         raise error_cls(message) from error
+
+
+OUTPUT_REMEDY: Final = (
+    "Give what the definition declares, or declare what is given: out=, outs=, the return annotation."
+)
+
+
+def output_fault(problem: str, remedy: str = OUTPUT_REMEDY) -> UserCodeError:
+    """The error that a function gave what it should not, or not what it should. Nothing was raised."""
+    error = UserCodeError(problem)
+    error.remedy = remedy
+    return error
 
 
 def described(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import job_text
 from ..definitions.names import check_tags
 from ..definitions.run_config import RunConfig
 from ..definitions.snapshot import job_document, within
@@ -21,7 +22,7 @@ from ..log.port import LIMITS, NEW
 from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
-from .run_context import PARTITION_TAG, all_dynamic, partition_of_check
+from .run_context import PARTITION_TAG, all_dynamic, has_partition, partition_of_check
 
 SNAPSHOT_LIMIT = LIMITS.bytes - 100_000  #: bytes of a document, with room for what stands around it
 
@@ -53,7 +54,7 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
     facts: list[Fact] = [_created(request, job_snapshot, plan_snapshot), *_planned(request)]
     if len(facts) > LIMITS.events:
         raise fault(
-            f"job {request.plan.job.name!r} is to make {len(facts) - 1:,} assets and checks; "
+            f"{job_text(request.plan.job.name)} is to make {len(facts) - 1:,} assets and checks; "
             f"a run takes {LIMITS.events - 1:,} at most",
             "Select fewer, and make the rest in another run.",
         )
@@ -63,7 +64,7 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
         if type(error) is not UsageError:
             raise
         raise fault(
-            f"run {request.run_id} of job {request.plan.job.name!r} cannot be recorded: {error}",
+            f"run {request.run_id} of {job_text(request.plan.job.name)} cannot be recorded: {error}",
             "Keep large values of the run config in files, and give their place.",
         ) from error
     except ConflictError as error:
@@ -80,17 +81,19 @@ def check_partition(instance: Deployment, job: JobDefinition, partition_key: str
     if job.partitions_def is None:
         if partition_key is not None:
             raise fault(
-                f"job {job.name!r} has no partitions; partition_key={partition_key!r} was given", "Leave it out."
+                f"{job_text(job.name)} has no partitions; partition_key={partition_key!r} was given", "Leave it out."
             )
         return
     if partition_key is None:
         how = job.partitions_def.how_to_add()
         raise fault(
-            f"job {job.name!r} is partitioned by {job.partitions_def.describe()}, and no partition was given",
+            f"{job_text(job.name)} is partitioned by {job.partitions_def.describe()}, and no partition was given",
             "Give one: partition_key='...', or --partition." + (f" {how}" if how else ""),
         )
+    if isinstance(partition_key, str) and has_partition(instance, job.partitions_def, partition_key, now):
+        return
     job.partitions_def.check_key(
-        partition_key, name_of_thing=f"job {job.name!r}", now=now, dynamic=lambda name: all_dynamic(instance, name)
+        partition_key, name_of_thing=job_text(job.name), now=now, dynamic=lambda name: all_dynamic(instance, name)
     )
 
 
