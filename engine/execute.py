@@ -6,14 +6,16 @@ Here an instance is made where none is given; what they do is in engine/executio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .definitions.asset_graph import Selection
     from .definitions.assets import AssetsDefinition, AssetSpec
     from .definitions.job import JobDefinition
-    from .execution.backfill import BackfillResult
+    from .definitions.op import OpDefinition
+    from .execution.backfill_result import BackfillResult
     from .execution.in_process import StepReport
     from .execution.result import ExecutionResult
     from .instance import Instance
@@ -27,7 +29,7 @@ def execute_job(
     run_config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
     partition_key: str | None = None,
-    op_selection: str | Sequence[str] | None = None,
+    op_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None,
     asset_selection: Selection | None = None,
     resources: Mapping[str, Any] | None = None,
     run_id: str | None = None,
@@ -38,8 +40,9 @@ def execute_job(
     """Execute a job in this process, every event of it recorded; what came of it.
 
     `instance`: where it is recorded; by default in memory, gone with the result. `run_config`: see
-    docs/definitions.md. `op_selection`: steps to execute, as `"*load"`, `["extract", "clean+"]`; `asset_selection`: the
-    same of a job of assets. `resources`: in place of the job's own. `run_id`: a name of the caller's, else a new one.
+    docs/definitions.md. `op_selection`: steps to execute, as `"*load"`, `["extract", "clean+"]`, or ops;
+    `asset_selection`: the same of a job of assets. `resources`: in place of the job's own.
+    `run_id`: a name of the caller's, else a new one.
     `raise_on_error`: raise what the first step failed with, when all is recorded; else see `result.error`.
     `report`: called as steps begin and end, with key, `START`, `RETRY` or outcome, and seconds. `listener`: called with
     each event of the run, log lines too, by the thread that records it.
@@ -47,9 +50,9 @@ def execute_job(
     Raises UsageError, before anything is recorded, for a config, selection, partition or resource that does not fit;
     ConflictError if there is a run of that id. An interrupt (Ctrl-C) is recorded as a cancel, and passes on.
     """
-    from .execution.requests import Wanted, execute
+    from .execution.requests import ExecutionRequest, execute
 
-    wanted = Wanted(
+    request = ExecutionRequest(
         run_config=run_config,
         tags=tags or {},
         partition_key=partition_key,
@@ -58,9 +61,8 @@ def execute_job(
         resources=resources or {},
         run_id=run_id,
     )
-    return execute(
-        _or_ephemeral(instance), job, wanted, raise_on_error=raise_on_error, report=report, listener=listener
-    )
+    with _given_or_ephemeral(instance) as there:
+        return execute(there, job, request, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
 def materialize(
@@ -112,19 +114,19 @@ def materialize_partitions(
     """Make many partitions of assets, a run each, in this order, recorded as a backfill; what came of each.
 
     The result has `success`, `backfill_id`, `failed_partitions`, `runs` (each with `partition`, `run_id`, `status`,
-    `seconds`, `errors`) and `left`, the partitions that were not begun. A failed run keeps no other from being
-    executed, unless `stop_on_failure`. Its runs have the tag `foldlog/backfill`. An interrupt (Ctrl-C) is recorded as
-    a cancel of the run and of the backfill, and passes on; `instance.cancel_backfill` from elsewhere ends it after the
-    run that is under way. The other parameters as of `materialize`.
+    `seconds`, `errors`: class and message by step) and `left`, the partitions that were not begun. A failed run keeps
+    no other from being executed, unless `stop_on_failure`. Its runs have the tag `foldlog/backfill`. An interrupt
+    (Ctrl-C) is recorded as a cancel of the run and of the backfill, and passes on; `instance.cancel_backfill` from
+    elsewhere ends it after the run that is under way. The other parameters as of `materialize`.
 
     Raises UsageError, before anything is recorded, for a partition that there is not, and for what else does not fit.
     """
     from .execution.backfill import run_backfill
-    from .execution.requests import Wanted
+    from .execution.requests import ExecutionRequest
 
     job = _job_of(assets, selection, resources)
-    wanted = Wanted(run_config=run_config, tags=tags or {})
-    return run_backfill(instance, job, partitions, wanted, stop_on_failure=stop_on_failure, title=title)
+    request = ExecutionRequest(run_config=run_config, tags=tags or {})
+    return run_backfill(_checked(instance), job, partitions, request, stop_on_failure=stop_on_failure, title=title)
 
 
 def reexecute_job(
@@ -133,7 +135,7 @@ def reexecute_job(
     *,
     instance: Instance,
     from_failure: bool = False,
-    step_selection: str | Sequence[str] | None = None,
+    step_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None,
     run_config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
     resources: Mapping[str, Any] | None = None,
@@ -152,9 +154,9 @@ def reexecute_job(
 
     Raises UsageError for a parent that there is not, that still runs or has succeeded, or is of another job.
     """
-    from .execution.reexecution import Again, reexecute
+    from .execution.reexecution import ReexecutionRequest, reexecute
 
-    again = Again(
+    request = ReexecutionRequest(
         parent_run_id=parent_run_id,
         from_failure=from_failure,
         step_selection=step_selection,
@@ -164,7 +166,24 @@ def reexecute_job(
         run_id=run_id,
         assume_lost=assume_lost,
     )
-    return reexecute(instance, job, again, raise_on_error=raise_on_error, report=report, listener=listener)
+    return reexecute(_checked(instance), job, request, raise_on_error=raise_on_error, report=report, listener=listener)
+
+
+@contextmanager
+def _given_or_ephemeral(instance: Instance | None) -> Iterator[Instance]:
+    """The instance; or one in memory, which lives as long as the result that refers to it, without a thread."""
+    if instance is not None:
+        yield _checked(instance)
+        return
+    from .errors import FoldlogError
+    from .instance import Instance
+
+    own = Instance.ephemeral()
+    try:
+        yield own
+    finally:
+        with suppress(FoldlogError):  # an append that failed was told to who made it
+            own.end_writer()
 
 
 def _job_of(assets: Any, selection: Selection, resources: Mapping[str, Any] | None) -> JobDefinition:
@@ -184,16 +203,15 @@ def _job_of(assets: Any, selection: Selection, resources: Mapping[str, Any] | No
     return Definitions(assets=assets, resources=resources).asset_job(selection, name=ALL_ASSETS)
 
 
-def _or_ephemeral(instance: Instance | None) -> Instance:
+def _checked(instance: Instance) -> Instance:
+    """The instance. Raises UsageError for what is none, such as a URL."""
     from .instance import Instance
 
-    if instance is None:
-        return Instance.ephemeral()
     if not isinstance(instance, Instance):
         from .errors import fault
 
         raise fault(
             f"instance is a {type(instance).__name__}, no Instance",  # not shown: it may be a URL
-            "Open one: foldlog.Instance.from_url('sqlite:///history'), or Instance.get().",
+            "Open it: foldlog.Instance.from_url('sqlite:///history'), or Instance.get().",
         )
     return instance

@@ -230,6 +230,13 @@ class Instance(
                 self._writer = self._log.writer()
             return self._writer
 
+    def end_writer(self) -> None:
+        """Write what is queued, and end the thread that writes; the next append through `writer` begins another."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
     @property
     def views(self) -> Views:
         """The views underneath; opened when first asked for."""

@@ -471,8 +471,8 @@ def test_a_backfill_is_a_call_of_the_library():
         backfill = instance.get_backfill(result.backfill_id)
         assert backfill.status == "CANCELED"
         for wrong, says in (
-            ([], "no partition of job '__ASSET_JOB' is asked for"),
-            (["a", "x"], "job '__ASSET_JOB': no partition 'x'; it has 3, from 'a' to 'c'"),
+            ([], "no partition of the assets' own job is asked for"),
+            (["a", "x"], "the assets' own job: no partition 'x'; it has 3, from 'a' to 'c'"),
             (["a", "a"], "the partition 'a' is asked for twice"),
         ):
             with pytest.raises(foldlog.UsageError) as caught:
@@ -580,17 +580,17 @@ WRONG = {
     ),
     "partition of an asset without": (
         (*ASSET, "--select", "alone", "--partition", "a..c"),
-        "job '__ASSET_JOB' has no partitions; partition_key='a..c' was given",
+        "the assets' own job has no partitions; partition_key='a..c' was given",
         "Leave it out.",
     ),
     "no partition": (
         (*ASSET, "--select", "daily"),
-        "job '__ASSET_JOB' is partitioned by static partitions a, b, c, and no partition was given",
+        "the assets' own job is partitioned by static partitions a, b, c, and no partition was given",
         "Give one: partition_key='...', or --partition.",
     ),
     "unknown partition": (
         (*ASSET, "--select", "daily", "--partition", "x"),
-        "job '__ASSET_JOB': no partition 'x'; it has 3, from 'a' to 'c'",
+        "the assets' own job: no partition 'x'; it has 3, from 'a' to 'c'",
         "Give a key that its partitions have.",
     ),
     "range": (

@@ -899,7 +899,7 @@ def test_a_run_that_there_is_not(instance: Instance, trouble: Trouble) -> None:
 def test_a_run_of_another_job(instance: Instance, trouble: Trouble) -> None:
     trouble.of = {"a"}
     first = run(chain(trouble), instance)
-    with pytest.raises(UsageError, match=f"run {first.run_id} is of job 'chained', not of 'fan'") as caught:
+    with pytest.raises(UsageError, match=f"run {first.run_id} is of job 'chained', not of job 'fan'") as caught:
         on(fanned(trouble, []), first, instance)
     assert "chained" in caught.value.remedy
 

@@ -503,7 +503,7 @@ def an_asset_job_with_partitions_as_text():
 
 
 @wrong(
-    "job '__ASSET_JOB' is partitioned by static partitions eu, us, and no partition was given",
+    "the assets' own job is partitioned by static partitions eu, us, and no partition was given",
     "Give one: partition_key='...', or --partition.",
 )
 def a_run_without_a_partition():
@@ -511,7 +511,7 @@ def a_run_without_a_partition():
 
 
 @wrong(
-    "job '__ASSET_JOB': no partition 'uk'; it has 2, from 'eu' to 'us'",
+    "the assets' own job: no partition 'uk'; it has 2, from 'eu' to 'us'",
     "Give a key that its partitions have.",
 )
 def a_run_of_an_unknown_partition():
@@ -519,7 +519,7 @@ def a_run_of_an_unknown_partition():
 
 
 @wrong(
-    "job '__ASSET_JOB' has no partitions; partition_key='eu' was given",
+    "the assets' own job has no partitions; partition_key='eu' was given",
     "Leave it out.",
 )
 def a_partition_of_what_has_none():

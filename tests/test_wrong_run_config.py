@@ -117,7 +117,7 @@ def load_with(**config: Any) -> None:
 
 @wrong(
     "the run config is 'run.yaml', no mapping",
-    "Write {'ops': {...}, 'resources': {...}}.",
+    "Read the file first, yaml.safe_load(...), and give its mapping; or `foldlog job execute --config FILE`.",
 )
 def a_config_that_is_a_text():
     run(loading, "run.yaml")
@@ -613,11 +613,11 @@ def a_selection_of_a_step_that_is_not_there():
 
 
 @wrong(
-    "the selection holds op 'load', which is no text",
-    "There are load, clean; `*` selects all.",
+    "op_selection holds 3, which selects no step",
+    "Write 'clean', 'clean+', an op, or a list of such.",
 )
 def a_selection_that_is_no_text():
-    run(etl, None, op_selection=[load])
+    run(etl, None, op_selection=[3])
 
 
 @wrong(

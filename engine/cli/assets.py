@@ -8,6 +8,7 @@ import click
 
 from .forms import jsonable, metadata_text
 from .groups import ListOrShow
+from .one_run import print_failed_checks
 from .opening import existing_instance
 from .options import Target, examples, json_option, log_option
 from .show import Cell, Styled, clean, local, on_terminal, print_json, say, table, when
@@ -185,6 +186,7 @@ def show_asset(instance: Instance, key: str, *, as_json: bool = False) -> None:
         say()
         print_partitions(partitions)
     _print_checks(checks)
+    print_failed_checks([one.event.event.fact for one in checks if one.status == "FAILED" and one.event is not None])
 
 
 def _latest(checks: list[CheckRecord]) -> list[CheckRecord]:
@@ -199,6 +201,10 @@ def _metadata(whole: EventRecord | None) -> dict[str, Any]:
     return getattr(whole.event.fact, "metadata", {}) if whole else {}
 
 
+def _description(whole: EventRecord | None) -> str | None:
+    return getattr(whole.event.fact, "description", None) if whole is not None else None
+
+
 def _print_latest(record: AssetRecord, whole: EventRecord | None) -> None:
     made = record.materialization
     if made is None:
@@ -207,7 +213,7 @@ def _print_latest(record: AssetRecord, whole: EventRecord | None) -> None:
     of = f" (partition {made.partition})" if made.partition is not None else ""
     say(clean(f"  materialized {local(made.timestamp_us)}{of} by run {made.run_id or 'none'}"))
     say(clean(f"  data version {made.data_version or '-'}, code version {made.code_version or '-'}"))
-    if description := getattr(whole.event.fact, "description", None) if whole else None:
+    if description := _description(whole):
         say(clean(f"  {description}"))
     if metadata := _metadata(whole):
         say()
@@ -251,6 +257,8 @@ def _check_form(one: CheckRecord) -> dict[str, Any]:
         "partition": one.partition,
         "status": one.status,
         "severity": one.severity,
+        "description": _description(one.event),
+        "metadata": jsonable(one.metadata),
         "timestamp_us": one.timestamp_us,
         "run_id": one.run_id,
     }

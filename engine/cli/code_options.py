@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from ..errors import UsageError
+from .kept_apart import kept_apart
 from .show import clean, say
 
 if TYPE_CHECKING:
@@ -24,14 +24,19 @@ class CodeChoice(NamedTuple):
     file: str | None
     attribute: str | None
 
-    def definitions(self) -> Definitions:
-        """What it defines. Raises UsageError for code that is not there, or fails while it is imported."""
+    def definitions(self, *, as_json: bool = False) -> Definitions:
+        """What it defines. `as_json`: what the code prints while it loads goes to the error stream.
+
+        Raises UsageError for code that is not there, or fails while it is imported.
+        """
         from ..definitions.gathering import definitions_of
         from ..definitions.loading import load_module
         from .own_traceback import own_traceback
 
         try:
-            code = load_module(self.module, self.file, self.attribute)
+            with kept_apart(as_json):
+                # A function of the code may import what lies beside it when it is called.
+                code = load_module(self.module, self.file, self.attribute, stays_importable=True)
         except UsageError as error:
             cause = error.__cause__
             if isinstance(cause, Exception) and not isinstance(cause, UsageError | ModuleNotFoundError):
@@ -43,7 +48,7 @@ class CodeChoice(NamedTuple):
     def options(self) -> list[str]:
         """The options that name it, as they are typed."""
         pairs = (("-m", self.module), ("-f", self.file), ("--attribute", self.attribute))
-        return [word for option, given in pairs if given is not None for word in (option, shlex.quote(given))]
+        return [word for option, given in pairs if given is not None for word in (option, given)]
 
 
 def code_options(function: F) -> F:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from .code_options import CodeChoice
+from .kept_apart import kept_apart
 from .main import FAILED, OK
 from .opening import log_exists
 from .options import Target
 from .own_traceback import own_error, own_traceback
-from .run_display import Display, output_kept_apart
+from .run_display import Display
 from .show import clean, line, print_json, say, took
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ class Caller:
     target: Target
 
     def command(self, *words: str, code: bool = False) -> str:
-        """A command to type, on the same log and, if asked for, the same code."""
-        url = ["--url", shlex.quote(self.target.url)] if self.target.source == "--url" else []
-        return " ".join(["foldlog", *words, *(self.code.options() if code else []), *url])
+        """A command to type, on the same log and, if asked for, the same code. A password is left out."""
+        from ...backends import without_password
+
+        url = ["--url", without_password(self.target.url)] if self.target.source == "--url" else []
+        return shlex.join(["foldlog", *words, *(self.code.options() if code else []), *url])
 
     @property
     def is_kept(self) -> bool:
@@ -47,26 +50,44 @@ class Caller:
         return self.target.url.partition(":")[0].lower() != "memory"
 
 
-def guarded(run: Callable[[], int], what: Callable[[], str]) -> int:
-    """The exit code of an execution. It records interrupts, and here they are told. `what`: is under way; else ""."""
+class UnderWay(NamedTuple):
+    """What is being executed, as it is told when it is interrupted."""
+
+    text: str  #: `run 4f1c`
+    go_on: str  #: the command that goes on with it
+
+
+def guarded(run: Callable[[], int], under_way: Callable[[], UnderWay | None], caller: Caller) -> int:
+    """The exit code of an execution. It records interrupts, and here they are told. `under_way`: None: nothing yet."""
     from ..execution.interruption import RunInterrupted, Terminated, ending_on_sigterm
 
     try:
         with ending_on_sigterm():
             return run()
     except KeyboardInterrupt:
-        if what():
-            say(f"interrupted; {what()} is recorded as canceled", err=True)
+        if (what := under_way()) is not None:
+            say(f"interrupted; {what.text} is recorded as canceled", err=True)
+            _say_how_to_go_on(what, caller)
         raise
     except Terminated:
-        say(f"foldlog: told to end (SIGTERM){f'; {what()} is recorded as failed' if what() else ''}", err=True)
+        what = under_way()
+        recorded = f"; {what.text} is recorded as failed" if what is not None else ""
+        say(f"foldlog: told to end (SIGTERM){recorded}", err=True)
+        if what is not None:
+            _say_how_to_go_on(what, caller)
         return TERMINATED
     except RunInterrupted as interrupt:
-        say(f"foldlog: {what()} was stopped by somebody else: {interrupt}", err=True)
+        what = under_way()
+        say(f"foldlog: {what.text if what else 'the run'} was stopped by somebody else: {interrupt}", err=True)
         return FAILED
 
 
-def check_first(target: Target, check: Callable[[Instance], object]) -> None:
+def _say_how_to_go_on(what: UnderWay, caller: Caller) -> None:
+    if caller.is_kept:
+        say(f"what to do: `{what.go_on}` goes on with it.", err=True)
+
+
+def check_first(target: Target, check: Callable[[Instance], object], *, as_json: bool) -> None:
     """Have what is wanted checked before a log is made: a mistyped option must not leave one behind.
 
     Where there is none yet, an instance in memory knows as much as the new one would.
@@ -74,14 +95,14 @@ def check_first(target: Target, check: Callable[[Instance], object]) -> None:
     if not log_exists(target):
         from ..instance import Instance
 
-        with Instance.ephemeral() as instance:
+        with kept_apart(as_json), Instance.ephemeral() as instance:
             check(instance)
 
 
 @contextmanager
 def showing(display: Display, *, as_json: bool) -> Iterator[None]:
     """Inside, runs are shown; with `as_json`, nothing but the answer goes to the output."""
-    with output_kept_apart() if as_json else nullcontext(), display:
+    with kept_apart(as_json), display:
         yield
 
 
@@ -95,19 +116,33 @@ def finish(result: ExecutionResult, display: Display, caller: Caller, *, job: st
         return OK
     tell_errors(result)
     say(err=True)
-    say(f"foldlog: run {result.run_id} of job {job} failed{_where(result)}", err=True)
+    say(f"foldlog: run {result.run_id} of {job_words(job)} failed{_where(result)}", err=True)
     if caller.is_kept:
-        again = caller.command("job", "execute", job, "--from-failure", result.run_id, code=True)
         shows = f"`{caller.command('runs', 'show', result.run_id)}` shows what happened"
+        again = going_on(caller, result.run_id)
         say(f"what to do: {shows}. When the cause is gone, `{again}` goes on from there.", err=True)
     return FAILED
+
+
+def going_on(caller: Caller, run_id: str) -> str:
+    """The command that goes on where a run failed; the run says of which job it is."""
+    return caller.command("job", "execute", "--from-failure", run_id, code=True)
+
+
+def job_words(name: str) -> str:
+    """A job as these lines call it."""
+    from ..definitions.job_text import ALL_ASSETS
+
+    return "the assets' own job" if name == ALL_ASSETS else f"job {name}"
 
 
 def summary(result: ExecutionResult, display: Display, job: str) -> str:
     """One line about a run."""
     executed = sum(one.attempts > 0 for one in display.tally.steps)
     steps = f"{executed} step{'' if executed == 1 else 's'}"
-    return f"run {result.run_id} of job {job}: {result.status}, {steps} in {took(int(display.tally.seconds * 1e6))}"
+    return (
+        f"run {result.run_id} of {job_words(job)}: {result.status}, {steps} in {took(int(display.tally.seconds * 1e6))}"
+    )
 
 
 def _where(result: ExecutionResult) -> str:

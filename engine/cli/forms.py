@@ -96,6 +96,17 @@ def error_form(error: ErrorInfo | None) -> dict[str, Any] | None:
     return form
 
 
+def error_line(error: ErrorInfo) -> str:
+    """Class and message of an error, for people: the class as they call it, without the module that has it."""
+    return class_and_message(error.class_name, error.message)
+
+
+def class_and_message(class_name: str, message: str | None) -> str:
+    """The same, of an error that is told by its parts."""
+    name = class_name.rpartition(".")[2]
+    return f"{name}: {message}" if message else name
+
+
 def gist(event: Event[Any]) -> str:
     """What an event says, in one line: its message, or what stands out in its fact."""
     return event.message or "; ".join(_particulars(event.fact))
@@ -113,7 +124,7 @@ def _particulars(fact: Any) -> Iterator[str]:
     if getattr(fact, "attempt", 1) > 1:
         yield f"attempt {fact.attempt}"
     if error := getattr(fact, "error", None):
-        yield f"{error.class_name}: {error.message}"
+        yield error_line(error)
     yield from _plain_fields(fact)
 
 

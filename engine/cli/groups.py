@@ -3,6 +3,7 @@ own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import click
@@ -24,7 +25,8 @@ class ListOrShow(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.commands:
-            raise click.UsageError(self.hint.format(name=self.name, thing=args[0]), ctx)
+            hint = self.hint.format(name=self.name, thing=args[0])
+            raise click.UsageError(f"{_meant(args[0], self.commands)}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -38,3 +40,18 @@ class ListOrMaterialize(ListOrShow):
     """The same of assets in code."""
 
     hint = "write `foldlog {name} materialize --select {thing}` to make one; `list` lists them"
+
+
+class ListShowOrResume(ListOrShow):
+    """The same of backfills."""
+
+    hint = "write `foldlog {name} show {thing}` to see one, `resume` to go on with it, `cancel` to have it stop"
+
+
+def _meant(word: str, commands: Iterable[str]) -> str:
+    """The command that was probably meant: `exec`, `materialise`; else nothing, for a name may be anything."""
+    from difflib import get_close_matches
+
+    begun = [name for name in commands if len(word) > 2 and name.startswith(word.lower())]
+    close = begun or get_close_matches(word.lower(), list(commands), n=1, cutoff=0.75)
+    return f"there is no command {word!r}; did you mean {close[0]!r}? Else " if close else ""

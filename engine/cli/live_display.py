@@ -19,16 +19,15 @@ from rich.text import Text
 
 from .run_display import Display, event_line
 from .show import line, took
-from .step_tally import RUNNING, WAITING, StepState
+from .step_tally import INTERRUPTED, RUNNING, WAITING, StepState
 
 if TYPE_CHECKING:
-    from ..definitions.job import JobDefinition
     from ..events.event import Event
 
 FEW: Final = 20  #: steps of a run up to which each has a line
 FAILED_SHOWN: Final = 5
 INFO: Final = 20  #: log lines of this level and above are shown
-STYLES: Final = {"SUCCESS": "green", "FAILURE": "red", WAITING: "yellow", RUNNING: "cyan"}
+STYLES: Final = {"SUCCESS": "green", "FAILURE": "red", WAITING: "yellow", RUNNING: "cyan", INTERRUPTED: "magenta"}
 
 
 class LiveDisplay(Display):
@@ -37,7 +36,6 @@ class LiveDisplay(Display):
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
         self._console = console or Console(stderr=True, highlight=False)
-        self._title = ""
         self._spinner = Spinner("line")  # of plain characters: every terminal has them
         self._live = Live(self, console=self._console, refresh_per_second=8)
 
@@ -48,11 +46,8 @@ class LiveDisplay(Display):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        super().__exit__(kind, error, trace)  # before the last state is drawn, which stays there
         self._live.stop()
-
-    def begin(self, job: JobDefinition, title: str) -> None:
-        super().begin(job, title)
-        self._title = title
 
     def listen(self, event: Event[Any]) -> None:
         super().listen(event)
@@ -65,7 +60,7 @@ class LiveDisplay(Display):
     def __rich__(self) -> Group:
         """What is drawn, as of now."""
         steps, total = self.tally.steps, self.tally.total
-        parts: list[Any] = [Text(line(self._title), style="bold")] if self._title else []
+        parts: list[Any] = [Text(line(self.title), style="bold")] if self.title else []
         if total > FEW:
             failed = [one for one in steps if one.status == "FAILURE"][-FAILED_SHOWN:]
             steps_shown = [one for one in steps if one.status in (RUNNING, WAITING)] + failed

@@ -15,13 +15,25 @@ from .show import clean, in_colour, line, local, print_json, say
 from .tail import SLOWEST_S, doubt, kind_text, sleep
 
 if TYPE_CHECKING:
+    from ..events.event import Event
     from ..log.log import EventLog, EventRecord
 
 PAGE = 1000
+STEPS_SHOWN = 20
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 
-class Wanted(NamedTuple):
+#: types of events that have no level of their own, and are as grave as a log line of this one
+GRAVITY = {
+    "STEP_FAILURE": 40,
+    "RUN_FAILURE": 40,
+    "RESOURCE_INIT_FAILURE": 40,
+    "STEP_UP_FOR_RETRY": 30,
+    "HOOK_ERRORED": 30,
+}
+
+
+class RunLogFilter(NamedTuple):
     """Which events of a run."""
 
     types: frozenset[str] | None
@@ -35,7 +47,19 @@ class Wanted(NamedTuple):
         event = record.event
         if self.step is not None and event.step_key != self.step:
             return False
-        return self.level is None or (event.level is not None and event.level >= self.level)
+        return self.level is None or level_of(event) >= self.level
+
+
+def level_of(event: Event[Any]) -> int:
+    """How grave an event is, as levels of the standard logging: its own level, or what its type says; 0: not at all."""
+    if event.level is not None:
+        return event.level
+    fact: Any = event.fact
+    if event.type == "ASSET_CHECK_EVALUATION":
+        return 0 if fact.passed else LEVELS["WARNING" if fact.severity == "WARN" else "ERROR"]
+    if event.type == "ENGINE_EVENT" and fact.error is not None:
+        return LEVELS["WARNING"]
+    return GRAVITY.get(event.type, 0)
 
 
 @click.command(
@@ -54,7 +78,7 @@ class Wanted(NamedTuple):
 @click.option(
     "--level",
     type=click.Choice(list(LEVELS), case_sensitive=False),
-    help="Only what has this level or a higher one, as log lines do.",
+    help="Only log lines of this level or a higher one, and what is as grave: failures are ERROR, retries WARNING.",
 )
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only what comes behind this number.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="So many at most; 1000 by default, all with -f.")
@@ -80,10 +104,13 @@ def command(
     kinds = frozenset(name.strip().upper() for name in types) or None
     doubt(kinds or frozenset())
     most = limit if limit is not None or follow else PAGE
-    wanted = Wanted(kinds, step, LEVELS[level.upper()] if level else None, after, most)
+    wanted = RunLogFilter(kinds, step, LEVELS[level.upper()] if level else None, after, most)
     with existing_log(target) as log:
+        shard = find_run(log, run_id)
+        if step is not None and not follow:
+            _check_step(log, shard, step)
         more = None
-        for record in _records(log, find_run(log, run_id), wanted, follow=follow):
+        for record in _records(log, shard, wanted, follow=follow):
             if isinstance(record, int):
                 more = record
                 break
@@ -95,7 +122,27 @@ def command(
         say(f"There are more: --after {more} goes on, --limit shows more at once.", err=True)
 
 
-def _records(log: EventLog, shard: str, wanted: Wanted, *, follow: bool) -> Iterator[EventRecord | int]:
+def _check_step(log: EventLog, shard: str, step: str) -> None:
+    """Raise UsageError for a step that nothing in the run is of."""
+    from ..config.place import meant
+    from ..errors import fault
+
+    steps: dict[str, None] = {}
+    seq = 0
+    while not (page := log.read_shard(shard, after_seq=seq, limit=PAGE)).at_end or page.records:
+        steps |= dict.fromkeys(record.event.step_key for record in page.records if record.event.step_key is not None)
+        if step in steps or page.at_end:
+            break
+        seq = page.next_seq
+    if step not in steps:
+        there = ", ".join(list(steps)[:STEPS_SHOWN]) + (" ..." if len(steps) > STEPS_SHOWN else "")
+        raise fault(
+            f"run {shard} has no event of a step {step!r}{meant(step, steps)}",
+            f"It has events of {there}." if steps else "It has no event of any step.",
+        )
+
+
+def _records(log: EventLog, shard: str, wanted: RunLogFilter, *, follow: bool) -> Iterator[EventRecord | int]:
     """The events; last the number to go on behind, if there are more than the limit."""
     log.catch_up()  # so that each has its position
     seq, given, pause = wanted.after, 0, 0.01
@@ -119,7 +166,7 @@ def _records(log: EventLog, shard: str, wanted: Wanted, *, follow: bool) -> Iter
 
 def _line(record: EventRecord) -> str:
     event: Any = record.event
-    level = logging.getLevelName(event.level) if event.level is not None else ""
+    level = logging.getLevelName(grave) if (grave := level_of(event)) else ""
     parts = (
         f"{record.seq:>6}",
         local(event.timestamp_us),

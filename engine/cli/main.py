@@ -28,6 +28,7 @@ COMMANDS = {
     "assets": ("assets", "List assets, or show one with its metadata and partitions."),
     "job": ("job", "List the jobs that code defines, or execute one."),
     "asset": ("asset", "List the assets that code defines, or make them."),
+    "backfill": ("backfill", "List backfills, show one, go on with it, or have it stop."),
     "partitions": ("partitions", "List dynamic partitions, or the partitions of an asset."),
     "ticks": ("ticks", "List the ticks of schedules and sensors, the newest first."),
     "log": ("log", "Print the events of one run."),

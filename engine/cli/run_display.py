@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from .forms import gist
+from .forms import error_line, gist
 from .show import line, took
 from .step_tally import StepTally
 
@@ -37,6 +35,8 @@ class Display:
     def __init__(self) -> None:
         self.tally = StepTally(set())
         self.is_recorded = False  #: whether there is a run in the log
+        self.title = ""  #: of the run that is under way, once it is in the log: what is refused has no run id
+        self._next_title = ""
 
     def __enter__(self) -> Self:
         return self
@@ -44,10 +44,12 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show it no more."""
+        """Show it no more. What is not over is not going to be."""
+        self.tally.interrupt()
 
     def begin(self, job: JobDefinition, title: str) -> None:
-        """A run is about to begin."""
+        """A run is about to be created, and then to be shown under this title."""
+        self.title, self._next_title = "", title
         self.tally = StepTally({key for key, step in job.steps.items() if step.mapped_over is None})
 
     def report(self, key: str, what: str, seconds: float) -> None:
@@ -58,6 +60,7 @@ class Display:
         """Something was recorded; called by any thread."""
         if event.type == "RUN_CREATED":
             self.is_recorded = True
+            self.title = self._next_title
             self.tally.plan(event.fact.step_keys)
 
     def say(self, text: str) -> None:
@@ -67,12 +70,10 @@ class Display:
 class PlainDisplay(Display):
     """A line an event, with the time."""
 
-    def begin(self, job: JobDefinition, title: str) -> None:
-        super().begin(job, title)
-        self.say(title)
-
     def listen(self, event: Event[Any]) -> None:
         super().listen(event)
+        if event.type == "RUN_CREATED":
+            self.say(self.title)
         if event.type not in UNSAID:
             self._write(event.timestamp_us, event_line(event))
 
@@ -138,7 +139,7 @@ def _made(fact: Any) -> str:
 
 
 def _error(fact: Any) -> str:
-    return f"{fact.error.class_name}: {fact.error.message}" if fact.error is not None else "no error was told"
+    return error_line(fact.error) if fact.error is not None else "no error was told"
 
 
 def _level(level: int) -> str:
@@ -163,24 +164,3 @@ def _is_live(*, as_json: bool) -> bool:
     if not sys.stderr.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
         return False
     return as_json or (sys.stdout is not None and sys.stdout.isatty())
-
-
-@contextmanager
-def output_kept_apart() -> Iterator[None]:
-    """Inside, what steps and the programs that they start print goes to the error stream: the other is for JSON."""
-    from contextlib import redirect_stdout
-
-    try:
-        own = os.dup(1) if sys.stdout is sys.__stdout__ else None
-    except OSError:  # closed by whoever called
-        own = None
-    if own is not None:
-        sys.stdout.flush()
-        os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if own is not None:
-            os.dup2(own, 1)
-            os.close(own)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .forms import tags_text
+from .forms import class_and_message, tags_text
 from .groups import ListOrShow
 from .moments import Moment
 from .opening import existing_instance, find_run
@@ -126,7 +126,7 @@ def show(target: Target, run_id: str, position: int | None, as_json: bool) -> No
     from .one_run import show_run
 
     with existing_instance(target) as instance:
-        show_run(instance, find_run(instance.log, run_id), position=position, as_json=as_json)
+        show_run(instance, find_run(instance.log, run_id), position=position, as_json=as_json, target=target)
 
 
 def _filter(
@@ -187,7 +187,7 @@ def print_runs(records: list[RunRecord]) -> None:
             when(record.started_us or record.created_us),
             lasted(record),
             tags_text(record.run.tags),
-            _failure(record),
+            run_words(record),
         ]
         for record in records
     ]
@@ -205,10 +205,11 @@ def lasted(record: RunRecord) -> str:
     return took(record.ended_us - record.started_us)
 
 
-def _failure(record: RunRecord) -> str:
+def run_words(record: RunRecord) -> str:
+    """What a run failed with, in short."""
     if record.failure_class is None:
         return record.failure_reason or ""
-    return f"{record.failure_class.rpartition('.')[2]}: {record.failure_message}"
+    return class_and_message(record.failure_class, record.failure_message)
 
 
 def run_form(record: RunRecord) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-RUNNING, WAITING = "RUNNING", "UP_FOR_RETRY"
+RUNNING, WAITING, INTERRUPTED = "RUNNING", "UP_FOR_RETRY", "INTERRUPTED"
 
 
 @dataclass
@@ -15,7 +15,7 @@ class StepState:
     """One step so far."""
 
     key: str
-    status: str = RUNNING  #: RUNNING, UP_FOR_RETRY, or an outcome: SUCCESS, FAILURE, SKIPPED, ABANDONED
+    status: str = RUNNING  #: RUNNING, UP_FOR_RETRY, INTERRUPTED, or an outcome: SUCCESS, FAILURE, SKIPPED, ABANDONED
     attempts: int = 0
     seconds: float = 0.0  #: of all attempts that have ended
     since: float = field(default_factory=time.monotonic)  #: of the attempt that is under way
@@ -55,6 +55,13 @@ class StepTally:
             else:
                 state.status = WAITING if what == "RETRY" else what
                 state.seconds += seconds
+
+    def interrupt(self) -> None:
+        """The run is over, or nobody looks any more: what has no end has been interrupted."""
+        with self._lock:
+            for state in self._steps.values():
+                if state.status in (RUNNING, WAITING):
+                    state.seconds, state.status = state.elapsed, INTERRUPTED
 
     def plan(self, step_keys: tuple[str, ...] | None) -> None:
         """The run executes only these; None: all."""

@@ -48,13 +48,16 @@ def load_module(
     file: str | Path | None = None,
     attribute: str | None = None,
     folder: str | Path | None = None,
+    *,
+    stays_importable: bool = False,
 ) -> LoadedCode:
     """The code that is meant, imported, with the working directory importable while it loads.
 
     `module`: its dotted name. `file`: a .py file; in a package (its folder has an __init__.py) it is imported as the
     package's module, else under its own name with its folder importable. Neither: what [tool.foldlog] of the
     pyproject.toml in the working directory, or the nearest above that has it, says. `attribute`: the name of an object
-    in it. `folder`: the working directory, if it is another.
+    in it. `folder`: the working directory, if it is another. `stays_importable`: what lies beside the code can be
+    imported later, too, as by a function of it; for processes that load one program, and then execute it.
 
     What is loaded already is not loaded again. Raises UsageError for what is not there, or fails while it is imported.
     """
@@ -67,7 +70,7 @@ def load_module(
             raise fault(f"nothing says which code to load: no module, no file, and no [tool.foldlog] in {here}", WAYS)
         entry = found.naming(attribute)
     try:
-        loaded, chosen = _loaded(entry, here)
+        loaded, chosen = _loaded(entry, here, stays=stays_importable)
     except UsageError as error:
         if entry.folder is None:
             raise
@@ -81,11 +84,13 @@ def load_module(
     )
 
 
-def _loaded(entry: Entry, here: Path) -> tuple[ModuleType, Any]:
+def _loaded(entry: Entry, here: Path, *, stays: bool) -> tuple[ModuleType, Any]:
     """The module, and the object in it that was asked for."""
     folder = entry.folder or here
-    with _importable(folder, here):
-        loaded = _by_name(entry.module) if entry.module is not None else _by_file(folder / (entry.file or ""))
+    with _importable(folder, here, stays=stays):
+        loaded = (
+            _by_name(entry.module) if entry.module is not None else _by_file(folder / (entry.file or ""), stays=stays)
+        )
     return loaded, _attribute(loaded, entry.attribute) if entry.attribute else None
 
 
@@ -123,22 +128,23 @@ def _by_name(name: str) -> ModuleType:
     return _imported(name, lambda: import_module(name))
 
 
-def _by_file(path: Path) -> ModuleType:
+def _by_file(path: Path, *, stays: bool) -> ModuleType:
     file = path.resolve()
     _check_file(file)
-    if (loaded := _loaded_from(file)) is not None:
-        return loaded
     root, name = _name_in_package(file)
+    if (loaded := _loaded_from(file)) is not None:
+        with _importable(root, stays=stays):
+            return loaded
     top = name.partition(".")[0]
     taken = sys.modules.get(top)
     if "." in name or file.name == "__init__.py":
         if taken is not None and _file_of(taken) != root / top / "__init__.py":
             raise _taken(file, top, taken)
-        with _importable(root):
+        with _importable(root, stays=stays):
             return _imported(name, lambda: import_module(name))
     if taken is not None or top in sys.stdlib_module_names:
         raise _taken(file, top, taken)
-    with _importable(root):
+    with _importable(root, stays=stays):
         return _imported(name, lambda: _executed(name, file))
 
 
@@ -207,13 +213,16 @@ def _imported(name: str, load: Callable[[], ModuleType]) -> ModuleType:
 
 
 @contextmanager
-def _importable(*folders: Path) -> Iterator[None]:
-    """What lies in the folders can be imported inside, the first before the others and before all else."""
+def _importable(*folders: Path, stays: bool = False) -> Iterator[None]:
+    """What lies in the folders can be imported inside, the first before the others and before all else. `stays`: later,
+    too, if nothing was raised."""
     added = list(dict.fromkeys(map(str, folders)))
     sys.path[:0] = added
+    keep = False
     try:
         yield
+        keep = stays
     finally:
-        for folder in added:
+        for folder in [] if keep else added:
             if folder in sys.path:  # the user's code may have changed it
                 sys.path.remove(folder)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..definitions.results import AssetCheckResult
-from ..errors import UserCodeError
 from ..events.asset import AssetMaterialization
 from ..events.check import AssetCheckEvaluation
 from ..events.key import AssetCheckKey, AssetKey
 from ..events.metadata import MetadataValue, to_metadata
+from .boundary import output_fault
 from .frontier import Instance
 from .run_context import RunContext, partition_of_check
 from .values import Loader
 from .versions import version_made
+
+CHECK_REMEDY: Final = "Return AssetCheckResult(passed=...), or True or False, on every way through the function."
+BLOCKED_REMEDY: Final = "Correct what the check looked at; without blocking=True what lies downstream goes on."
 
 
 class AssetFacts:
@@ -32,11 +35,11 @@ class AssetFacts:
         keys = self._making.asset_keys if self._making is not None else ()
         if given is None:
             if len(keys) != 1:
-                raise UserCodeError(f"step {self._key} makes {len(keys)} assets: say which, with asset_key=")
+                raise output_fault(f"step {self._key} makes {len(keys)} assets: say which, with asset_key=")
             return keys[0]
         key = AssetKey.of(given)
         if key not in keys:
-            raise UserCodeError(
+            raise output_fault(
                 f"step {self._key} is not to make {key}; it makes: {', '.join(map(str, keys)) or 'none'}"
             )
         return key
@@ -74,7 +77,7 @@ class AssetFacts:
         known = self._making.definition.checks if self._making is not None else {}
         key = _check_key(self._key, one, asset, list(known))
         if key in self._checked:
-            raise UserCodeError(f"step {self._key} said twice how the check {key} came out")
+            raise output_fault(f"step {self._key} said twice how the check {key} came out")
         partition = partition_of_check(self._run.job, key.asset_key, self._run.partition_key)
         position, run_id = self._run.target(key.asset_key, partition)
         self._checked[key] = one
@@ -97,11 +100,11 @@ class AssetFacts:
             return
         for key in self._making.check_keys:
             if key not in self._checked:
-                raise UserCodeError(f"step {self._key} did not say how the check {key} came out")
+                raise output_fault(f"step {self._key} did not say how the check {key} came out", CHECK_REMEDY)
         for key, result in self._checked.items():
             blocking = self._making.definition.checks[key].blocking and result.severity == "ERROR"
             if blocking and not result.passed:
-                raise UserCodeError(f"the check {key} did not pass, and blocks what lies downstream")
+                raise output_fault(f"the check {key} did not pass, and blocks what lies downstream", BLOCKED_REMEDY)
 
 
 def _check_key(step: str, one: AssetCheckResult, asset: AssetKey | None, known: list[AssetCheckKey]) -> AssetCheckKey:
@@ -111,7 +114,7 @@ def _check_key(step: str, one: AssetCheckResult, asset: AssetKey | None, known: 
     if len(found) != 1:
         names = ", ".join(map(str, known)) or "none"
         problem = "is of no check that it declares" if not found else "may be of several checks"
-        raise UserCodeError(
+        raise output_fault(
             f"step {step}: AssetCheckResult(check_name={one.check_name!r}) {problem}; there are: {names}"
         )
     return found[0]

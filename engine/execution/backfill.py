@@ -1,92 +1,49 @@
 """A backfill in this process: one run for each of many partitions, one after the other, recorded as one undertaking.
 
-Promises: what does not fit is said before anything is recorded. A run's id is in the backfill's log before the run is
-created, so a kill leaves none that nobody knows of. A backfill that was begun here is ended in the log, whatever ends
-it short of a kill.
+Promises: what does not fit is said before anything is recorded. A backfill that was begun here is ended in the log,
+whatever ends it short of a kill; one that was killed is resumed under its id.
+Not here: how its runs are executed (backfill_runner.py), how far a backfill is (backfill_state.py).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import uuid4
 
-from ..definitions.definitions import ALL_ASSETS
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import ALL_ASSETS, job_text
 from ..definitions.names import check_tags
 from ..errors import fault
 from ..events.backfill import (
     BackfillCanceled,
     BackfillCanceling,
-    BackfillCompleted,
-    BackfillFailed,
     BackfillProgressed,
 )
-from ..events.errorinfo import ErrorInfo
-from ..events.run import RunStatus
-from ..reporting.recorder import Listener, Recorder
-from .boundary import described
+from ..reporting.recorder import Recorder
+from .backfill_result import NOBODY, BackfillResult, Watch
+from .backfill_runner import BackfillRunner
+from .backfill_state import (
+    IDLE,
+    SHARD,
+    BackfillState,
+    PartitionState,
+    backfill_state,
+    check_nobody_at_work,
+    is_at_work,
+)
 from .creation import check_partition
 from .deployment import Deployment
-from .in_process import StepReport
-from .interruption import RunInterrupted, Terminated
-from .requests import Wanted, checked, execute
-from .result import ExecutionResult
+from .lost import end_if_lost
+from .requests import ExecutionRequest, checked
 from .run_context import all_dynamic
-
-SHARD = "@instance"  #: the shard of backfills
-BACKFILL_TAG = "foldlog/backfill"  #: tag of a run that is of a backfill: its id
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartitionRun:
-    """What became of one partition. It holds no value and no traceback: a backfill may have many."""
-
-    partition: str
-    run_id: str
-    status: RunStatus
-    seconds: float
-    errors: Mapping[str, str] = field(default_factory=dict)  #: class and message, by the key of the step that failed
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackfillResult:
-    """What a backfill came to."""
-
-    backfill_id: str
-    runs: tuple[PartitionRun, ...]  #: in the order in which they were executed
-    left: tuple[str, ...] = ()  #: partitions that no run was created for, since it was stopped
-
-    @property
-    def success(self) -> bool:
-        """Whether every partition was made."""
-        return not self.left and not self.failed_partitions
-
-    @property
-    def failed_partitions(self) -> tuple[str, ...]:
-        return tuple(one.partition for one in self.runs if one.status is not RunStatus.SUCCESS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """Who is told of the runs of a backfill."""
-
-    begun: Callable[[str, str, int], None] | None = None  #: with partition, run id and number of the run, from 1
-    ended: Callable[[PartitionRun, ExecutionResult | None], None] | None = None  #: None: somebody canceled the run
-    report: StepReport | None = None  #: as of `execute_job`
-    listener: Listener | None = None
-
-
-NOBODY = Watch()
 
 
 def run_backfill(
     instance: Deployment,
     job: JobDefinition,
     partitions: Sequence[str],
-    wanted: Wanted,
+    wanted: ExecutionRequest,
     *,
     stop_on_failure: bool = False,
     title: str | None = None,
@@ -102,7 +59,7 @@ def run_backfill(
     """
     keys = _checked_keys(instance, job, partitions)
     checked(instance, job, replace(wanted, partition_key=keys[0]), datetime.now(UTC))
-    newest = instance.log.read_shard(SHARD, newest_first=True, limit=1).records
+    after = _newest(instance)
     backfill_id = instance.request_backfill(
         keys,
         asset_selection=job.asset_keys if job.makes_assets else (),
@@ -110,8 +67,108 @@ def run_backfill(
         tags=check_tags("backfill", wanted.tags),
         title=title,
     )
-    backfill = _Backfill(instance, job, backfill_id, wanted, watch, after=newest[0].seq if newest else 0)
-    return backfill.execute(keys, stop_on_failure=stop_on_failure)
+    return BackfillRunner(instance, job, backfill_id, wanted, watch, after=after).execute(keys, stop_on_failure)
+
+
+def resume_backfill(
+    instance: Deployment,
+    job: JobDefinition,
+    backfill_id: str,
+    *,
+    failed: bool = False,
+    wanted: ExecutionRequest | None = None,
+    stop_on_failure: bool = False,
+    assume_lost: bool = False,
+    watch: Watch = NOBODY,
+) -> BackfillResult:
+    """Make the partitions that a backfill has not made yet, under its id; what came of these.
+
+    Those are partitions without a run, and with one that was interrupted or canceled; `failed`: those that failed, too,
+    each anew. A run whose process is gone is recorded as failed first. `wanted`: of each run; by default the run
+    config, the selection and the tags of its latest. The job must be the one that the backfill is of. `assume_lost`:
+    take a process that cannot be asked for gone.
+
+    Its first end stands in the views; what its runs make is taken in all the same. Raises UsageError if there is no
+    such backfill or nothing to make, and for one that somebody is at work on.
+    """
+    state = _idle_state(instance, backfill_id, assume_lost=assume_lost)
+    _check_same_job(state, job)
+    wrong = (PartitionState.LEFT, PartitionState.FAILED) if failed else (PartitionState.LEFT,)
+    partitions = state.partitions(*wrong)
+    if not partitions:
+        again = state.partitions(PartitionState.FAILED)
+        raise fault(
+            f"backfill {backfill_id} has no partition left to make{f'; {len(again)} failed' if again else ''}",
+            "Make those again: failed=True, or --failed." if again else "Begin another for more partitions.",
+        )
+    keys = _checked_keys(instance, job, partitions)
+    wanted = wanted or request_like(state)
+    checked(instance, job, replace(wanted, partition_key=keys[0]), datetime.now(UTC))
+    after = _newest(instance)
+    return BackfillRunner(instance, job, backfill_id, wanted, watch, after=after).execute(keys, stop_on_failure)
+
+
+def cancel_backfill(instance: Deployment, backfill_id: str, *, assume_lost: bool = False) -> bool:
+    """Have a backfill stop after the run that is under way; True if it has stopped, since nobody is at work on it.
+
+    A run whose process is gone is recorded as failed. Raises UsageError if there is no such backfill, or it is over.
+    """
+    record = backfill_state(instance, backfill_id).record
+    recorder = Recorder(instance.log, instance.writer, SHARD, record.job_name or ALL_ASSETS)
+    canceling = BackfillCanceling(backfill_id=backfill_id)
+    if is_at_work(record) and not assume_lost:
+        recorder.record([canceling])
+        return False
+    if record.is_finished:
+        raise fault(f"backfill {backfill_id} is {record.status}", "It is over; nothing of it is left to cancel.")
+    _idle_state(instance, backfill_id, assume_lost=assume_lost)
+    idle = BackfillProgressed(backfill_id=backfill_id, cursor=IDLE)
+    recorder.record([canceling, idle, BackfillCanceled(backfill_id=backfill_id)])
+    return True
+
+
+def request_like(state: BackfillState) -> ExecutionRequest:
+    """What the latest run of a backfill was asked for; of one without runs, what the backfill says."""
+    latest, tags = state.latest_run, dict(state.record.tags)
+    if latest is None:
+        return ExecutionRequest(tags=tags)
+    run = latest.run
+    assets = run.asset_selection if state.record.job_name is not None else None  # else the job is just of these
+    return ExecutionRequest(
+        run_config=run.run_config, tags=tags, op_selection=run.op_selection, asset_selection=assets or None
+    )
+
+
+def _idle_state(instance: Deployment, backfill_id: str, *, assume_lost: bool) -> BackfillState:
+    """How far it is, with runs whose process is gone recorded as failed. Raises UsageError if somebody is at work."""
+    state = backfill_state(instance, backfill_id)
+    if not assume_lost:
+        check_nobody_at_work(state.record)
+    under_way = state.partitions(PartitionState.IN_PROGRESS)
+    for partition in under_way:
+        end_if_lost(instance, state.runs[partition][-1].run, assume_lost=assume_lost)
+    return backfill_state(instance, backfill_id) if under_way else state
+
+
+def _check_same_job(state: BackfillState, job: JobDefinition) -> None:
+    record = state.record
+    of = record.job_name or ALL_ASSETS
+    if of != job.name:
+        raise fault(
+            f"backfill {record.backfill_id} is of {job_text(of)}, not of {job_text(job.name)}",
+            f"Resume it with {job_text(of)}.",
+        )
+    if record.job_name is None and set(record.asset_selection) != set(job.asset_keys):
+        raise fault(
+            f"backfill {record.backfill_id} is of other assets than are selected",
+            f"Select {', '.join(map(str, record.asset_selection))}.",
+        )
+
+
+def _newest(instance: Deployment) -> int:
+    """The seq of the latest event about backfills."""
+    records = instance.log.read_shard(SHARD, newest_first=True, limit=1).records
+    return records[0].seq if records else 0
 
 
 def _checked_keys(instance: Deployment, job: JobDefinition, partitions: Sequence[str]) -> list[str]:
@@ -119,9 +176,9 @@ def _checked_keys(instance: Deployment, job: JobDefinition, partitions: Sequence
     now = datetime.now(UTC)
     keys = list(partitions)
     if job.partitions_def is None:
-        raise fault(f"job {job.name!r} has no partitions", "Execute it without one.")
+        raise fault(f"{job_text(job.name)} has no partitions", "Execute it without one.")
     if not keys:
-        raise fault(f"no partition of job {job.name!r} is asked for", "Name one at least.")
+        raise fault(f"no partition of {job_text(job.name)} is asked for", "Name one at least.")
     there = set(job.partitions_def.get_partition_keys(now=now, dynamic=lambda name: all_dynamic(instance, name)))
     seen: set[str] = set()
     for key in keys:
@@ -133,96 +190,6 @@ def _checked_keys(instance: Deployment, job: JobDefinition, partitions: Sequence
     return keys
 
 
-class _Backfill:
-    def __init__(
-        self, instance: Deployment, job: JobDefinition, backfill_id: str, wanted: Wanted, watch: Watch, *, after: int
-    ) -> None:
-        self._instance = instance
-        self._job = job
-        self._id = backfill_id
-        self._wanted = replace(wanted, tags={**wanted.tags, BACKFILL_TAG: backfill_id})
-        self._watch = watch
-        self._recorder = Recorder(instance.log, instance.writer, SHARD, job.name)
-        self._looked = after  #: seq in the shard of backfills up to which was looked for a request to cancel
-        self._runs: list[PartitionRun] = []
-
-    def execute(self, keys: Sequence[str], *, stop_on_failure: bool) -> BackfillResult:
-        try:
-            for number, key in enumerate(keys, 1):
-                if self._is_canceled():
-                    self._recorder.record([BackfillCanceled(backfill_id=self._id)])
-                    return self._result(keys[number - 1 :])
-                self._make(key, number)
-                if stop_on_failure and self._runs[-1].status is not RunStatus.SUCCESS and number < len(keys):
-                    self._stopped(key, len(keys) - number)
-                    return self._result(keys[number:])
-        except BaseException as error:
-            self._broken(error)
-            raise
-        result = self._result(())
-        self._recorder.record([BackfillCompleted(backfill_id=self._id, failed_partitions=result.failed_partitions)])
-        return result
-
-    def _make(self, key: str, number: int) -> None:
-        run_id = str(uuid4())
-        progress = BackfillProgressed(backfill_id=self._id, run_ids=(run_id,), partitions=(key,))
-        self._recorder.record([progress])
-        if self._watch.begun is not None:
-            self._watch.begun(key, run_id, number)
-        since = time.monotonic()
-        result: ExecutionResult | None = None
-        try:
-            result = execute(
-                self._instance,
-                self._job,
-                replace(self._wanted, partition_key=key, run_id=run_id),
-                raise_on_error=False,
-                report=self._watch.report,
-                listener=self._watch.listener,
-            )
-        except RunInterrupted as interrupt:
-            if isinstance(interrupt, Terminated):
-                raise
-            # Somebody has canceled this run, and not the backfill: it counts as one that failed.
-        self._ended(key, run_id, result, time.monotonic() - since)
-
-    def _ended(self, key: str, run_id: str, result: ExecutionResult | None, seconds: float) -> None:
-        errors = {} if result is None else {step: described(one) for step, one in result.step_errors.items()}
-        if result is not None and result.error is not None and not errors:
-            errors = {"": described(result.error)}
-        status = RunStatus.CANCELED if result is None else result.status
-        run = PartitionRun(partition=key, run_id=run_id, status=status, seconds=seconds, errors=errors)
-        self._runs.append(run)
-        if self._watch.ended is not None:
-            self._watch.ended(run, result)
-
-    def _is_canceled(self) -> bool:
-        """Whether somebody has asked that it stop."""
-        while records := self._instance.log.read_shard(
-            SHARD, after_seq=self._looked, types=["BACKFILL_CANCELING"], limit=100
-        ).records:
-            self._looked = records[-1].seq
-            if any(record.event.fact.backfill_id == self._id for record in records):
-                return True
-        return False
-
-    def _stopped(self, key: str, left: int) -> None:
-        info = ErrorInfo(
-            class_name="RunFailed", message=f"the run of partition {key} failed; {left} behind it are not made"
-        )
-        self._recorder.record([BackfillFailed(backfill_id=self._id, error=info)])
-
-    def _broken(self, error: BaseException) -> None:
-        """Record what ends it from outside: an interrupt, or an error of the engine."""
-        if isinstance(error, KeyboardInterrupt):
-            self._recorder.record([BackfillCanceling(backfill_id=self._id), BackfillCanceled(backfill_id=self._id)])
-        else:
-            self._recorder.record([BackfillFailed(backfill_id=self._id, error=ErrorInfo.from_exception(error))])
-
-    def _result(self, left: Sequence[str]) -> BackfillResult:
-        return BackfillResult(backfill_id=self._id, runs=tuple(self._runs), left=tuple(left))
-
-
 def partition_range(instance: Deployment, job: JobDefinition, first: str | None, last: str | None) -> Sequence[str]:
     """The partitions of a job from one to another, both included; None: from the first, to the last there is.
 
@@ -230,7 +197,7 @@ def partition_range(instance: Deployment, job: JobDefinition, first: str | None,
     """
     now = datetime.now(UTC)
     if job.partitions_def is None:
-        raise fault(f"job {job.name!r} has no partitions", "Execute it without one.")
+        raise fault(f"{job_text(job.name)} has no partitions", "Execute it without one.")
 
     def dynamic(name: str) -> Sequence[str]:
         return all_dynamic(instance, name)
@@ -238,7 +205,7 @@ def partition_range(instance: Deployment, job: JobDefinition, first: str | None,
     keys = job.partitions_def.get_partition_keys(now=now, dynamic=dynamic)
     if not keys:
         raise fault(
-            f"job {job.name!r} is partitioned by {job.partitions_def.describe()}, and there is none yet",
+            f"{job_text(job.name)} is partitioned by {job.partitions_def.describe()}, and there is none yet",
             job.partitions_def.how_to_add() or "Wait for the first.",
         )
     return job.partitions_def.get_partition_keys_in_range(

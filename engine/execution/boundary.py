@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
+from typing import Final
 
 from ..errors import FoldlogError, UserCodeError
 from ..events.errorinfo import ErrorInfo, clean
@@ -51,6 +52,18 @@ class _Boundary(let_through):
         if self._log is not None:
             self._log.error(message, exc_info=error)
         raise self._error_cls(message) from error
+
+
+OUTPUT_REMEDY: Final = (
+    "Give what the definition declares, or declare what is given: out=, outs=, the return annotation."
+)
+
+
+def output_fault(problem: str, remedy: str = OUTPUT_REMEDY) -> UserCodeError:
+    """The error that a function gave what it should not, or not what it should. Nothing was raised."""
+    error = UserCodeError(problem)
+    error.remedy = remedy
+    return error
 
 
 def described(error: BaseException) -> str:

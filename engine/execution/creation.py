@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import job_text
 from ..definitions.names import check_tags
 from ..definitions.run_config import RunConfig
 from ..definitions.snapshot import job_document, within
@@ -21,8 +22,9 @@ from ..log.port import LIMITS, NEW
 from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
-from .run_context import PARTITION_TAG, all_dynamic, partition_of_check
+from .run_context import PARTITION_TAG, all_dynamic, has_partition, partition_of_check
 
+STEP_KEYS_BYTES = LIMITS.bytes // 2  #: of the names of the steps that a run is of, in the event that creates it
 SNAPSHOT_LIMIT = LIMITS.bytes - 100_000  #: bytes of a document, with room for what stands around it
 
 
@@ -49,11 +51,12 @@ class RunRequest:
 
 def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) -> list[Fact]:
     """Record the run and what it plans, in one append; the facts. Raises ConflictError if there is a run of that id."""
+    _check_step_keys(request.plan)
     job_snapshot, plan_snapshot = _snapshots(instance, request.plan)
     facts: list[Fact] = [_created(request, job_snapshot, plan_snapshot), *_planned(request)]
     if len(facts) > LIMITS.events:
         raise fault(
-            f"job {request.plan.job.name!r} is to make {len(facts) - 1:,} assets and checks; "
+            f"{job_text(request.plan.job.name)} is to make {len(facts) - 1:,} assets and checks; "
             f"a run takes {LIMITS.events - 1:,} at most",
             "Select fewer, and make the rest in another run.",
         )
@@ -63,7 +66,7 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
         if type(error) is not UsageError:
             raise
         raise fault(
-            f"run {request.run_id} of job {request.plan.job.name!r} cannot be recorded: {error}",
+            f"run {request.run_id} of {job_text(request.plan.job.name)} cannot be recorded: {error}",
             "Keep large values of the run config in files, and give their place.",
         ) from error
     except ConflictError as error:
@@ -75,22 +78,38 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
     return facts
 
 
+def _check_step_keys(plan: ExecutionPlan) -> None:
+    """Raise UsageError for more keys than the event that creates the run can name."""
+    keys = plan.step_keys or ()
+    size = sum(len(key.encode()) + 5 for key in keys)
+    if size <= STEP_KEYS_BYTES:
+        return
+    most = max(plan.only, key=lambda key: len(plan.only[key]), default="NAME")
+    raise fault(
+        f"job {plan.job.name!r}: the run would be of {len(keys):,} steps by name, and their names are "
+        f"{size:,} bytes; {STEP_KEYS_BYTES:,} are the limit",
+        f"Execute {most} for all its keys (step_selection='{most}+'), or the whole job.",
+    )
+
+
 def check_partition(instance: Deployment, job: JobDefinition, partition_key: str | None, now: Any) -> None:
     """Raise UsageError unless the key is one of the job's partitions, and just then given."""
     if job.partitions_def is None:
         if partition_key is not None:
             raise fault(
-                f"job {job.name!r} has no partitions; partition_key={partition_key!r} was given", "Leave it out."
+                f"{job_text(job.name)} has no partitions; partition_key={partition_key!r} was given", "Leave it out."
             )
         return
     if partition_key is None:
         how = job.partitions_def.how_to_add()
         raise fault(
-            f"job {job.name!r} is partitioned by {job.partitions_def.describe()}, and no partition was given",
+            f"{job_text(job.name)} is partitioned by {job.partitions_def.describe()}, and no partition was given",
             "Give one: partition_key='...', or --partition." + (f" {how}" if how else ""),
         )
+    if isinstance(partition_key, str) and has_partition(instance, job.partitions_def, partition_key, now):
+        return
     job.partitions_def.check_key(
-        partition_key, name_of_thing=f"job {job.name!r}", now=now, dynamic=lambda name: all_dynamic(instance, name)
+        partition_key, name_of_thing=job_text(job.name), now=now, dynamic=lambda name: all_dynamic(instance, name)
     )
 
 

@@ -11,7 +11,8 @@ from ..log.writer import EventWriter
 
 if TYPE_CHECKING:
     from ..artifacts import ComputeLogManager, LocalArtifactStorage
-    from ..views.records import AssetRecord, Run
+    from ..views.orchestration_records import BackfillPartition, BackfillRecord, DynamicPartitionsPage
+    from ..views.records import AssetRecord, Run, RunRecord
 
 
 class Deployment(Protocol):
@@ -30,7 +31,22 @@ class Deployment(Protocol):
     def get_run_by_id(self, run_id: str) -> Run | None: ...
     def add_job_snapshot(self, job_name: str, document: Any) -> str: ...
     def add_plan_snapshot(self, document: Any, *, job_snapshot_id: str | None = None) -> str: ...
-    def get_dynamic_partitions(self, name: str, *, limit: int = ..., cursor: str | None = None) -> Sequence[str]: ...
+    def get_paginated_dynamic_partitions(
+        self, name: str, *, limit: int = ..., cursor: str | None = None
+    ) -> DynamicPartitionsPage: ...
+    def get_existing_dynamic_partitions(self, name: str, keys: Collection[str]) -> set[str]: ...
+    def get_run_records(
+        self,
+        *,
+        limit: int = ...,
+        ascending: bool = False,
+        cursor: str | None = None,
+        tags: Mapping[str, str | Collection[str]] | None = None,
+    ) -> list[RunRecord]: ...
+    def get_backfill(self, backfill_id: str) -> BackfillRecord | None: ...
+    def get_backfill_partitions(
+        self, backfill_id: str, *, cursor: str | None = None, limit: int = ...
+    ) -> list[BackfillPartition]: ...
     def request_backfill(
         self,
         partitions: Sequence[str],

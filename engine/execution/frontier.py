@@ -231,7 +231,8 @@ class Frontier:
         for unit, step_key in self._before(instance):
             outcome = self.outcomes.get(unit) or self.outcomes.get(step_key)
             if outcome in _BAD:
-                return Skip(instance, Outcome.ABANDONED, f"{step_key} failed")
+                why = "failed" if self._failed(unit, step_key) else "was not executed"
+                return Skip(instance, Outcome.ABANDONED, f"{step_key} {why}")
         for one in instance.step.after:
             if self.outcomes.get(one) is Outcome.SKIPPED:
                 return Skip(instance, Outcome.SKIPPED, f"{one} was skipped")
@@ -241,6 +242,19 @@ class Frontier:
                     instance, Outcome.SKIPPED, f"input {given.name!r}: {missing.step_key}.{missing.output} stayed away"
                 )
         return None
+
+    def _failed(self, unit: str, step_key: str) -> bool:
+        """Whether it failed itself; of a mapped step, whether one of its instances did."""
+        lanes = self._barriers.get(step_key, ()) if unit == step_key else ()
+        return any(self.outcomes.get(one) is Outcome.FAILURE for one in (unit, step_key, *lanes))
+
+    @property
+    def abandoned(self) -> int:
+        """How many steps were not executed since something before them failed: instances, and mapped steps of which
+        there were none."""
+        return sum(
+            outcome is Outcome.ABANDONED and not self._barriers.get(key) for key, outcome in self.outcomes.items()
+        )
 
     def _missing(self, instance: Instance, given: StepInputDef) -> StepOutputSource | None:
         """An output that the input cannot do without, and that stayed away. A list does with those that came."""

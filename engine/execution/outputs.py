@@ -7,24 +7,28 @@ and nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..definitions.inout import RESULT, DynamicOutput, ExpectationResult, Output
 from ..definitions.results import NO_VALUE, AssetCheckResult, MaterializeResult, ObserveResult
-from ..errors import UserCodeError
 from ..events.asset import AssetMaterialization, AssetObservation
 from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.metadata import MetadataValue, to_metadata
 from ..events.step import HandledOutput, StepExpectationResult, StepOutput
 from .asset_facts import AssetFacts
-from .boundary import shown, user_code_error_boundary
+from .boundary import output_fault, shown, user_code_error_boundary
 from .contexts import StepExecutionContext
 from .frontier import Instance
 from .returned import each_returned, wants
 from .run_context import RunContext
 from .types import check_type
 from .values import Loader, io_manager, output_context
+
+TYPE_REMEDY: Final = (
+    "Return a value of that type, or change the annotation: the return type of the function, or Out(type)."
+)
+MISSING_REMEDY: Final = "Return it or yield an Output of that name; declared with is_required=False it may stay away."
 
 
 class StepOutputs:
@@ -81,7 +85,7 @@ class StepOutputs:
                 self._hold_checked(one)
                 self._run.planned.take_in([one])
             case _:
-                raise UserCodeError(
+                raise output_fault(
                     f"step {self._instance.key} yielded {shown(one)}; wanted an Output, DynamicOutput, "
                     "MaterializeResult, AssetCheckResult, ExpectationResult, AssetMaterialization or AssetObservation"
                 )
@@ -91,7 +95,7 @@ class StepOutputs:
         out = self._instance.step.outs[name]
         making = self._making
         if making is not None and making.key_of_output(name) is None:
-            raise UserCodeError(
+            raise output_fault(
                 f"step {self._instance.key}: the output {name!r} is not among those that this run asked for"
             )
         self._context.output_came(name, key)
@@ -101,7 +105,7 @@ class StepOutputs:
             StepOutput(output_name=name, mapping_key=key, type_check=verdict, metadata={} if making else metadata)
         )
         if not verdict.success:
-            raise UserCodeError(f"step {self._instance.key}: its output {name!r}: {verdict.description}")
+            raise output_fault(f"step {self._instance.key}: its output {name!r}: {verdict.description}", TYPE_REMEDY)
         added = self._keep(name, key, one.value)
         if making is not None and (asset := making.key_of_output(name)) is not None:
             self._made(asset, {**metadata, **(added or {})}, data_version=one.data_version, tags=one.tags)
@@ -116,21 +120,19 @@ class StepOutputs:
         if name not in outs and name == RESULT and len(outs) == 1:
             name = next(iter(outs))
         if name not in outs:
-            raise UserCodeError(
-                f"step {self._instance.key} has no output {name!r}; it has: {', '.join(outs) or 'none'}"
-            )
+            raise output_fault(f"step {self._instance.key} has no output {name!r}; it has: {', '.join(outs) or 'none'}")
         key = one.mapping_key if isinstance(one, DynamicOutput) else None
         if outs[name].is_dynamic is not isinstance(one, DynamicOutput):
             wanted = "DynamicOutput" if outs[name].is_dynamic else "Output"
-            raise UserCodeError(
+            raise output_fault(
                 f"step {self._instance.key}: its output {name!r} wants {wanted}, not {type(one).__name__}"
             )
         before = self._came.setdefault(name, {} if key is not None else None)
         if before is None and key is None and name in self._done:
-            raise UserCodeError(f"step {self._instance.key} gave its output {name!r} twice")
+            raise output_fault(f"step {self._instance.key} gave its output {name!r} twice")
         if before is not None and key is not None:
             if key in before:
-                raise UserCodeError(f"step {self._instance.key} gave two values of {name!r} under the key {key!r}")
+                raise output_fault(f"step {self._instance.key} gave two values of {name!r} under the key {key!r}")
             before[key] = None
         self._done.add(name)
         return name, key
@@ -175,7 +177,7 @@ class StepOutputs:
                 self._came[name] = {}
             elif wants(self._making, name, out):
                 if out.is_kept:
-                    raise UserCodeError(f"step {self._instance.key} did not give its output {name!r}")
+                    raise output_fault(f"step {self._instance.key} did not give its output {name!r}", MISSING_REMEDY)
                 self._output(Output(None, name))
         self._assets.check_complete()
 

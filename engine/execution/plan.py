@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import job_text
 from ..definitions.selection import Selectable, select
 from ..definitions.steps import CollectSource, MappedSource, Step, StepInputDef, StepOutputSource
 from ..errors import fault
@@ -76,7 +77,7 @@ def plan_of(
     Raises UsageError for a step that is not there, and for an input that nothing gives.
     """
     if not job.steps:
-        raise fault(f"job {job.name!r} has no steps", "Select something, or call an op in it.")
+        raise fault(f"{job_text(job.name)} has no steps", "Select something, or call an op in it.")
     chosen = _chosen(job, op_selection, step_keys)
     if chosen is None:
         return ExecutionPlan(job=job, steps=job.steps, known=known, only=only or {})
@@ -105,7 +106,8 @@ def _chosen(
             from ..config.place import meant
 
             raise fault(
-                f"job {job.name!r} has no step {key!r}{meant(key, job.steps)}", "`foldlog job list --steps` lists them."
+                f"{job_text(job.name)} has no step {key!r}{meant(key, job.steps)}",
+                "`foldlog job list --steps` lists them.",
             )
     return set(step_keys)
 

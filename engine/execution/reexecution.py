@@ -11,16 +11,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import job_text
+from ..definitions.op import OpDefinition
 from ..definitions.steps import Step
 from ..errors import fault
 from ..events.run import RunCreated, RunStatus
 from ..reporting.recorder import Listener
 from .deployment import Deployment
+from .given import op_texts
 from .history import Past, created, read_run, whole_past
 from .in_process import StepReport
 from .lost import end_if_lost
+from .narrowing import selected
 from .plan import NOTHING_KNOWN, Known, plan_of
-from .requests import Wanted, execute, selected
+from .requests import ExecutionRequest, execute
 from .result import ExecutionResult
 from .run_context import PARTITION_TAG
 
@@ -31,12 +35,12 @@ RESUME_TAG = "foldlog/is_resume_retry"  #: tag of a run that goes on where its p
 
 
 @dataclass(frozen=True, kw_only=True)
-class Again:
-    """What a caller says of a re-execution; see `foldlog.reexecute_job`."""
+class ReexecutionRequest:
+    """What a caller asks of a re-execution; see `foldlog.reexecute_job`."""
 
     parent_run_id: str
     from_failure: bool = False
-    step_selection: str | Sequence[str] | None = None
+    step_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None
     run_config: Mapping[str, Any] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +51,7 @@ class Again:
 def reexecute(
     instance: Deployment,
     job: JobDefinition,
-    again: Again,
+    again: ReexecutionRequest,
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
@@ -61,24 +65,28 @@ def reexecute(
         raise fault(f"there is no run {again.parent_run_id}", "List the runs with `foldlog runs`.")
     if run.job_name != job.name:
         raise fault(
-            f"run {run.run_id} is of job {run.job_name!r}, not of {job.name!r}", f"Execute {run.job_name!r} again."
+            f"run {run.run_id} is of {job_text(run.job_name)}, not of {job_text(job.name)}",
+            f"Execute {job_text(run.job_name)} again.",
         )
-    records = read_run(instance, run.run_id)
-    status = end_if_lost(instance, run, records, assume_lost=again.assume_lost)
+    status = end_if_lost(instance, run, assume_lost=again.assume_lost)
     if again.from_failure and status is RunStatus.SUCCESS:
         raise fault(
             f"run {run.run_id} succeeded, so there is no failure to go on from", "Execute it whole, or a selection."
         )
+    records = read_run(instance, run.run_id)  # now that nothing of it is to come any more
     made = created(records)
     wanted = _wanted(job, run, again, made, whole_past(instance, run.run_id, records))
     return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report, listener=listener)
 
 
-def _wanted(job: JobDefinition, run: Run, again: Again, made: RunCreated | None, past: Past) -> Wanted:
-    assets = made.asset_selection if made is not None and job.makes_assets else None
+def _wanted(
+    job: JobDefinition, run: Run, again: ReexecutionRequest, made: RunCreated | None, past: Past
+) -> ExecutionRequest:
+    # None of a job that makes no assets, and of one that only evaluates checks.
+    assets = (made.asset_selection or None) if made is not None and job.makes_assets else None
     steps = selected(job, assets).steps
     part = _part(job, steps, again, past)
-    return Wanted(
+    return ExecutionRequest(
         run_config=run.run_config if again.run_config is None else again.run_config,
         tags=_tags(run, again),
         partition_key=run.tags.get(PARTITION_TAG) if job.partitions_def is not None else None,
@@ -94,7 +102,7 @@ def _wanted(job: JobDefinition, run: Run, again: Again, made: RunCreated | None,
     )
 
 
-def _tags(run: Run, again: Again) -> dict[str, str]:
+def _tags(run: Run, again: ReexecutionRequest) -> dict[str, str]:
     kept = {key: value for key, value in run.tags.items() if key != RESUME_TAG}
     resumed = {RESUME_TAG: "true"} if again.from_failure else {}
     return {**kept, **resumed, **again.tags}
@@ -109,7 +117,7 @@ class _Part:
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def _part(job: JobDefinition, steps: Mapping[str, Step], again: Again, past: Past) -> _Part:
+def _part(job: JobDefinition, steps: Mapping[str, Step], again: ReexecutionRequest, past: Past) -> _Part:
     if again.from_failure:
         chosen, only = _failed(steps, past)
         if not chosen:
@@ -121,7 +129,7 @@ def _part(job: JobDefinition, steps: Mapping[str, Step], again: Again, past: Pas
     if again.step_selection is not None:
         # The plan is made twice: which steps are chosen decides what of the past still counts.
         everything = _known(steps, set(), {}, past)
-        chosen = set(plan_of(job, op_selection=again.step_selection, known=everything).steps)
+        chosen = set(plan_of(job, op_selection=op_texts(again.step_selection), known=everything).steps)
         return _Part(None, _known(steps, chosen, {}, past), {})
     return _Part()
 

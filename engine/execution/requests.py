@@ -12,12 +12,12 @@ from ..definitions.assets import AssetsDefinition
 from ..definitions.definitions import UnresolvedAssetJob
 from ..definitions.graph import GraphDefinition
 from ..definitions.job import JobDefinition
+from ..definitions.job_text import job_text
 from ..definitions.names import check_tags
 from ..definitions.op import OpDefinition
 from ..definitions.resource import check_io_managers, check_resources, io_managers_of
 from ..definitions.run_config import check_run_config, given_inputs
 from ..definitions.shown import shown
-from ..definitions.steps import Step
 from ..errors import UserCodeError, fault
 from ..events.event import Fact
 from ..events.key import AssetKey
@@ -29,9 +29,11 @@ from ..reporting.recorder import Listener, Recorder
 from .creation import RunRequest, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
+from .given import check_is_mapping, op_texts
 from .in_process import StepReport
 from .interruption import Interruption, interrupts_held
 from .keeping import default_io_manager
+from .narrowing import selected
 from .plan import NOTHING_KNOWN, Known, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
@@ -41,13 +43,13 @@ IO_MANAGER = "io_manager"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a caller says of a run; see `foldlog.execute_job`."""
+class ExecutionRequest:
+    """What a caller asks of a run; see `foldlog.execute_job`. Not yet held against the job: creation.RunRequest is."""
 
     run_config: Mapping[str, Any] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     partition_key: str | None = None
-    op_selection: str | Sequence[str] | None = None
+    op_selection: str | OpDefinition | Sequence[str | OpDefinition] | None = None
     asset_selection: Any = None
     resources: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
@@ -62,7 +64,7 @@ class Wanted:
 def execute(
     instance: Deployment,
     job: JobDefinition,
-    wanted: Wanted,
+    wanted: ExecutionRequest,
     *,
     raise_on_error: bool = True,
     report: StepReport | None = None,
@@ -79,7 +81,9 @@ def execute(
     return ExecutionResult(run, end)
 
 
-def begin(instance: Deployment, job: JobDefinition, wanted: Wanted, listener: Listener | None = None) -> RunContext:
+def begin(
+    instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, listener: Listener | None = None
+) -> RunContext:
     """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
     now = datetime.now(UTC)
     with let_through():  # nothing is recorded yet
@@ -106,21 +110,23 @@ def _context(
     )
 
 
-def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datetime) -> RunRequest:
+def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, now: datetime) -> RunRequest:
     """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
         raise fault(f"{shown(job)} cannot be executed", _how_to_execute(job))
+    check_is_mapping(wanted.run_config)
     job = equipped(instance, selected(job, wanted.asset_selection), wanted.resources)
+    selection = op_texts(wanted.op_selection)
     plan = plan_of(
         job,
-        op_selection=wanted.op_selection,
+        op_selection=selection,
         step_keys=wanted.step_keys,
         known=wanted.known,
         only=wanted.only,
         given=given_inputs(job, wanted.run_config),
     )
     keep = (one for step in plan.steps.values() for one in io_managers_of(step.op, f"step {step.key}"))
-    check_io_managers(f"job {job.name!r}", job.resource_defs, keep)
+    check_io_managers(job_text(job.name), job.resource_defs, keep)
     config = check_run_config(job, plan.steps, wanted.run_config)
     check_partition(instance, job, wanted.partition_key, now)
     return RunRequest(
@@ -129,7 +135,7 @@ def checked(instance: Deployment, job: JobDefinition, wanted: Wanted, now: datet
         run_id=str(uuid4()) if wanted.run_id is None else check_run_id(wanted.run_id),
         tags=check_tags("run", wanted.tags),
         partition_key=wanted.partition_key,
-        op_selection=_texts(wanted.op_selection),
+        op_selection=selection,
         asset_selection=_assets(job),
         parent_run_id=wanted.parent_run_id,
         root_run_id=wanted.root_run_id,
@@ -157,51 +163,5 @@ def equipped(instance: Deployment, job: JobDefinition, resources: Mapping[str, A
     return replace(job, resource_defs=given)
 
 
-def selected(job: JobDefinition, selection: Any) -> JobDefinition:
-    """The job, narrowed to some of its assets."""
-    if selection is None:
-        return job
-    if job.assets is None:
-        raise fault(f"job {job.name!r} makes no assets, so none can be selected", "Use op_selection.")
-    makings = [step.node.making for step in job.steps.values() if step.node.making is not None]
-    own = {*job.asset_keys, *(check.asset_key for making in makings for check in making.check_keys)}
-    keys = [key for key in job.assets.select(selection) if key in own]
-    if not keys:
-        raise fault(
-            f"job {job.name!r} makes none of the assets selected", f"It makes {', '.join(map(str, job.asset_keys))}."
-        )
-    chosen = set(keys)
-    checks = [one for making in makings for one in making.check_keys if one.asset_key in chosen]
-    narrowed = job.assets.job(job.name, keys, checks=checks, tags=job.tags, partitions_def=job.partitions_def)
-    return replace(
-        narrowed,
-        steps={key: _as_in(job.steps[key], step) for key, step in narrowed.steps.items()},
-        config=_config_of(job, narrowed),
-        resource_defs=job.resource_defs,
-        metadata=job.metadata,
-        description=job.description,
-    )
-
-
-def _as_in(whole: Step, part: Step) -> Step:
-    """The step with what the job has added to it."""
-    return replace(part, hooks=whole.hooks, retry_policy=whole.retry_policy)
-
-
-def _config_of(job: JobDefinition, narrowed: JobDefinition) -> dict[str, Any]:
-    """The job's own run config, without that of nodes that are not there."""
-    ops = job.config.get("ops")
-    if not isinstance(ops, Mapping):
-        return dict(job.config)
-    absent = job.graph.nodes.keys() - narrowed.graph.nodes.keys()
-    return {**job.config, "ops": {name: part for name, part in ops.items() if name not in absent}}
-
-
 def _assets(job: JobDefinition) -> tuple[AssetKey, ...] | None:
     return job.asset_keys if job.makes_assets else None
-
-
-def _texts(selection: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    if selection is None:
-        return None
-    return (selection,) if isinstance(selection, str) else tuple(selection)

@@ -11,9 +11,8 @@ from typing import Any
 from ..definitions.assets import Making
 from ..definitions.inout import RESULT, ExpectationResult, Out, Output
 from ..definitions.results import AssetCheckResult, MaterializeResult, ObserveResult
-from ..errors import UserCodeError
 from ..events.asset import AssetMaterialization, AssetObservation
-from .boundary import shown
+from .boundary import output_fault, shown
 from .frontier import Instance
 
 #: what stands for itself, whatever outputs there are
@@ -44,7 +43,7 @@ def each_returned(instance: Instance, given: Any) -> Iterator[Any]:
         yield AssetCheckResult(passed=given)
     elif not outs:
         if given is not None:
-            raise UserCodeError(f"step {instance.key} has no outputs, and its function returned {shown(given)}")
+            raise output_fault(f"step {instance.key} has no outputs, and its function returned {shown(given)}")
     elif len(outs) == 1:
         (name, out), *_ = outs.items()
         yield from _single(instance, name, out, given)
@@ -56,7 +55,7 @@ def _single(instance: Instance, name: str, out: Out, given: Any) -> Iterator[Out
     if out.is_dynamic:
         if given is None or given == []:
             return  # none came, which is no fault
-        raise UserCodeError(
+        raise output_fault(
             f"step {instance.key}: its output {name!r} is dynamic, and its function returned {shown(given)}; "
             "wanted DynamicOutput(value, mapping_key=...), one for each"
         )
@@ -71,7 +70,7 @@ def _several(instance: Instance, given: Any) -> Iterator[Output]:
     if given is None and all(not outs[name].is_kept for name in names):
         given = (None,) * len(names)
     if not isinstance(given, tuple) or len(given) != len(names):
-        raise UserCodeError(
+        raise output_fault(
             f"step {instance.key} has {len(names)} outputs ({', '.join(names)}), and its function returned "
             f"{shown(given)}; wanted a tuple of {len(names)}, or an Output yielded for each"
         )
@@ -85,6 +84,6 @@ def _several(instance: Instance, given: Any) -> Iterator[Output]:
 def _named_as(value: Output, name: str) -> Output:
     """An Output that stands in a tuple: at the place of the output that it is of, or of none by name."""
     if value.output_name not in (RESULT, name):
-        raise UserCodeError(f"the output {value.output_name!r} stands at the place of {name!r} in the tuple")
+        raise output_fault(f"the output {value.output_name!r} stands at the place of {name!r} in the tuple")
     value.output_name = name
     return value

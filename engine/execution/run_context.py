@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..definitions.assets import AssetsDefinition
 from ..definitions.job import JobDefinition
-from ..definitions.partitions import MultiPartitionsDefinition, TimeWindow, TimeWindowPartitionsDefinition
+from ..definitions.job_text import job_text
+from ..definitions.partitions import (
+    IdentityPartitionMapping,
+    MultiPartitionsDefinition,
+    PartitionsDefinition,
+    TimeWindow,
+    TimeWindowPartitionsDefinition,
+)
 from ..definitions.run_config import RunConfig
 from ..errors import fault
 from ..events.key import AssetKey
@@ -79,7 +86,7 @@ class RunContext:
             ]
         if len(windows) != 1:
             said = "several dimensions" if windows else "no partitions"
-            raise fault(f"job {self.job.name!r} has {said} by time", "Use context.partition_key.")
+            raise fault(f"{job_text(self.job.name)} has {said} by time", "Use context.partition_key.")
         return windows[0]
 
     def upstream_partitions(self, definition: AssetsDefinition, upstream: AssetKey) -> tuple[str, ...] | None:
@@ -91,8 +98,14 @@ class RunContext:
         mapping = assets.mapping(definition, upstream)
         if mapping is None:
             return None
-        own = assets.own_partitions(definition, upstream)
-        keys = [] if own is None or self.partition_key is None else [self.partition_key]
+        own, key = assets.own_partitions(definition, upstream), self.partition_key
+        keys = [] if own is None or key is None else [key]
+        if (
+            keys
+            and isinstance(mapping, IdentityPartitionMapping)
+            and has_partition(self.instance, above, keys[0], self.now)
+        ):
+            return tuple(keys)  # no need to list all there are, as each run of a backfill would
         return tuple(mapping.upstream_keys(keys, downstream=own, upstream=above, now=self.now, dynamic=self.dynamic))
 
     def latest(self, asset: AssetKey, partition: str | None) -> EventRecord | None:
@@ -134,9 +147,19 @@ def all_dynamic(instance: Deployment, name: str) -> list[str]:
     """The keys of dynamic partitions, in the order in which they were added."""
     found: list[str] = []
     cursor: str | None = None
-    while page := instance.get_dynamic_partitions(name, limit=ALL_LIMIT, cursor=cursor):
-        found += page
-        if len(page) < ALL_LIMIT:
-            break
-        cursor = page[-1]
-    return found
+    while True:
+        page = instance.get_paginated_dynamic_partitions(name, limit=ALL_LIMIT, cursor=cursor)
+        found += page.keys
+        if not page.has_more:
+            return found
+        cursor = page.cursor
+
+
+def has_partition(instance: Deployment, partitions: PartitionsDefinition, key: str, now: datetime) -> bool:
+    """Whether there is the partition; of dynamic ones only this key is asked for, however many there are."""
+
+    def dynamic(name: str) -> list[str]:
+        # The key of partitions of two dimensions has the keys of both in it, with a bar between them.
+        return sorted(instance.get_existing_dynamic_partitions(name, {key, *key.split("|")}))
+
+    return partitions.has_partition_key(key, now=now, dynamic=dynamic)

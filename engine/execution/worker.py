@@ -33,10 +33,9 @@ from ..reporting.lines import RunHandler, step_here
 from ..reporting.planned import not_made
 from ..reporting.run import NAMED
 from .boundary import described, error_info
-from .frontier import Outcome
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated, interrupts_held
-from .lost import at_work
+from .lost import at_work, seal
 from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
@@ -132,7 +131,7 @@ def _end(run: RunContext, ending: Callable[[RunContext, A], list[Fact]], how: A)
             raise
         finally:
             run.recorder.warn_of_loss()
-        _seal(run)
+        seal(run.instance, run.run_id)
 
 
 def _end_in_short(run: RunContext, end: RunCanceled | RunFailed, trouble: BaseException) -> None:
@@ -147,28 +146,20 @@ def _end_in_short(run: RunContext, end: RunCanceled | RunFailed, trouble: BaseEx
     except FoldlogError as more:
         trouble.add_note(f"foldlog could not record the end of run {run.run_id}: {more}")
     else:
-        _seal(run)
-
-
-def _seal(run: RunContext) -> None:
-    try:
-        run.instance.log.seal(run.run_id)  # False: somebody appended in between, and the shard stays open
-    except FoldlogError as trouble:
-        logger.warning("run %s is recorded, but could not be sealed: %s", run.run_id, trouble)
+        seal(run.instance, run.run_id)
 
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
-    outcomes = list(run.frontier.outcomes.values())
     facts: list[Fact] = list(not_made(run.planned.left))  # none, if every step has told of its own
     if not failed:
         return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
     keys = tuple(one.step_key for one in failed[:NAMED])
-    abandoned = sum(one is Outcome.ABANDONED for one in outcomes)
-    behind = f"; {abandoned} behind them were not executed" if abandoned else ""
-    named = f"; the first {NAMED:,} are named below" if len(failed) > NAMED else ""
-    more = ", ..." if len(failed) > 10 else ""
-    which = f"{', '.join(keys[:10])}{more}{named}"
-    text = f"{len(failed):,} step{' has' if len(failed) == 1 else 's have'} failed: {which}{behind}"
+    abandoned = run.frontier.abandoned
+    behind = f"; {abandoned} behind {'it' if len(failed) == 1 else 'them'}" if abandoned else ""
+    behind += f" {'was' if abandoned == 1 else 'were'} not executed" if abandoned else ""
+    named = f"; RUN_FAILURE names the first {NAMED:,}" if len(failed) > NAMED else ""
+    which = f"{', '.join(keys[:10])}{', ...' if len(failed) > 10 else ''}"
+    text = f"{len(failed):,} step{' has' if len(failed) == 1 else 's have'} failed: {which}{named}{behind}"
     first = error_info(failed[0].error)
     return [
         *facts,
@@ -185,11 +176,12 @@ def _broken(run: RunContext, error: BaseException) -> list[Fact]:
 
 
 def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
-    facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
     info = error_info(interrupt)
     told = run.interruption.told_at_end()
-    if told is not None and told.is_finished:  # somebody has ended it; the first end stands, and this is a note
-        return [*facts, EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
+    if told is not None and told.is_finished:
+        # Somebody has ended it, and said what it did not make; another run may have made it since. This is a note.
+        return [EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
+    facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
     if told is RunStatus.CANCELING:
         return [*facts, RunCanceled(reason=clean(described(interrupt)), error=info)]
     if isinstance(interrupt, Terminated):

@@ -93,7 +93,7 @@ def test_what_lies_behind_a_failure_is_not_executed_and_the_rest_is(instance: In
         "independent": "SUCCESS",
     }
     assert "not executed: fails failed" in notes(result)
-    assert "1 step has failed: fails; 3 behind them were not executed" in notes(result)
+    assert "1 step has failed: fails; 3 behind it were not executed" in notes(result)
     told = [one.event.step_key for one in result.events() if one.event.type == "ENGINE_EVENT"]
     assert told == [None, "behind", "first", "joins", None]
 

@@ -4,6 +4,8 @@ Wherever the interrupt comes, the run has one end in the log, the step under way
 planned and not made is told, every resource that was made ready is torn down, and the interrupt passes on.
 """
 
+# ruff: noqa: PT012 (what is raised at the end of a `with` block is what is tested here)
+
 from __future__ import annotations
 
 import json
