@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import math
 import os
@@ -879,6 +881,16 @@ with LocalStore(Path({str(tmp_path)!r})).locked("runs/run-1/make/result.lock~"):
     assert names_in(tmp_path) == {"result.json"}
 
 
+def test_a_file_system_without_locks_is_written_to_all_the_same(folder, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for value in ([1], (1,)):
+        assert back(FilesIOManager(folder), value) == value
+    assert names_in(folder) == {"result.pickle"}
+
+
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
 def test_a_reader_sees_one_whole_value_while_another_is_written(files, size, monkeypatch):
     monkeypatch.setattr(stores, "PIECE", 100_000)  # so that large values take the other way
@@ -979,7 +991,6 @@ FilesIOManager({str(folder)!r}).handle_output(OutputContext(run_id="run-1", step
     ) as caught:
         FilesIOManager(folder).load_input(wanted(output()))
     assert caught.value.remedy == "Move the class into a module that is imported, and run step 'make' again."
-    assert str(caught.value).endswith("move that into a module that is imported, and run step 'make' again")
 
 
 NAMES = [
@@ -1039,11 +1050,9 @@ def test_a_missing_package_is_told_in_one_line(url, module, package, monkeypatch
     registry = sys.modules["fsspec.registry"]  # what is loaded already
     monkeypatch.delitem(registry._registry, url.partition(":")[0], raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        UsageError, match=rf"{url}: a package is missing: pip install '{re.escape(package)}'$"
-    ) as caught:
+    with pytest.raises(UsageError, match=f"{url}: the package for such URLs is not installed") as caught:
         FilesIOManager(url).load_input(wanted(output()))
-    assert caught.value.remedy == f"pip install '{package}'"
+    assert caught.value.remedy == f"Install it: pip install '{package}'"
     assert ErrorInfo.from_exception(caught.value).cause is None
 
 

@@ -10,15 +10,23 @@ from wrong import Wrongs
 
 import foldlog
 from foldlog import (
+    AssetCheckSpec,
+    AssetIn,
+    AssetOut,
     Config,
+    Definitions,
     DynamicOut,
     In,
     Nothing,
     Out,
     RetryPolicy,
+    asset,
+    asset_check,
+    define_asset_job,
     failure_hook,
     graph,
     job,
+    multi_asset,
     op,
     resource,
     success_hook,
@@ -1296,6 +1304,224 @@ def a_resource_configured_wrongly():
     def warehouse(config: WarehouseConfig): ...
 
     warehouse.configured("sqlite:///x")
+
+
+# -- said in passing, and found later -----------------------------------------------------------------------------
+
+
+@wrong(
+    "hook 'tell' is async",
+    "Write a plain def; call asyncio.run() inside of it.",
+)
+def a_hook_that_nobody_waits_for():
+    @success_hook(name="tell")
+    async def tells(context): ...
+
+
+@wrong(
+    "hook 'tell': its function takes (); it is called with one argument, the context",
+    "Write def tell(context).",
+)
+def a_hook_without_a_parameter():
+    @failure_hook
+    def tell(): ...
+
+
+@wrong(
+    "hook 'tell': its function takes (context, *, more); it is called with one argument, the context",
+    "Write def tell(context).",
+)
+def a_hook_with_more_parameters():
+    @failure_hook
+    def tell(context, *, more): ...
+
+
+@wrong(
+    "job 'later': hooks=5 is no set of hooks",
+    "Write hooks={tell}.",
+)
+def hooks_of_a_job_of_assets():
+    define_asset_job("later", hooks=5)  # type: ignore[arg-type]
+
+
+@wrong(
+    "job 'later': tags=5 is no mapping of texts to texts",
+    "Write tags={'team': 'growth'}.",
+)
+def tags_of_a_job_of_assets():
+    define_asset_job("later", tags=5)  # type: ignore[arg-type]
+
+
+@wrong(
+    "job 'later': op_retry_policy=3 is no RetryPolicy",
+    "Write RetryPolicy(max_retries=3).",
+)
+def a_retry_policy_of_a_job_of_assets():
+    define_asset_job("later", op_retry_policy=3)
+
+
+@wrong(
+    "AssetIn: metadata=5 is no mapping",
+    "Write metadata={'table': 'orders'}.",
+)
+def metadata_of_an_asset_in():
+    AssetIn(metadata=5)  # type: ignore[arg-type]
+
+
+@wrong(
+    "AssetIn of raw: input_manager_key 5: a name is 1 to 100 letters, digits and '_', no digit at its start",
+    "Write the key of a resource.",
+)
+def a_manager_of_an_asset_in():
+    AssetIn(key="raw", input_manager_key=5)  # type: ignore[arg-type]
+
+
+@wrong(
+    "AssetOut: group 3: a name is 1 to 100 letters, digits and '_', no digit at its start",
+    "Give the group another name.",
+)
+def a_group_of_an_asset_out():
+    AssetOut(group_name=3)  # type: ignore[arg-type]
+
+
+@wrong(
+    "AssetOut of raw: metadata=3 is no mapping",
+    "Write metadata={'owner': 'growth'}.",
+)
+def metadata_of_an_asset_out():
+    AssetOut(key="raw", metadata=3)  # type: ignore[arg-type]
+
+
+@wrong(
+    "asset load: check_specs=None is no list",
+    "Write check_specs=[AssetCheckSpec(name='no_nulls', asset='orders')].",
+)
+def no_check_specs():
+    asset(check_specs=None)(load.fn)  # type: ignore[call-overload]
+
+
+@wrong(
+    "asset load: check_specs=an AssetCheckSpec is no list",
+    "Write check_specs=[AssetCheckSpec(name='no_nulls', asset='orders')].",
+)
+def one_check_spec():
+    asset(check_specs=AssetCheckSpec(name="n", asset="load"))(load.fn)  # type: ignore[call-overload]
+
+
+@wrong(
+    "multi_asset 'load': internal_asset_deps of 'a': deps='up' is no list of assets",
+    "Write deps=['up'].",
+)
+def internal_deps_that_are_letters():
+    multi_asset(outs={"a": AssetOut()}, internal_asset_deps={"a": "up"})(load.fn)
+
+
+@wrong(
+    "asset check orders:ok: blocking='yes' is not True or False",
+    "Write blocking=True or False.",
+)
+def blocking_as_a_text():
+    asset_check(asset="orders", name="ok", blocking="yes")(load.fn)  # type: ignore[arg-type]
+
+
+@wrong(
+    "asset load: output_required='no' is not True or False",
+    "Write output_required=True or False.",
+)
+def output_required_as_a_text():
+    asset(output_required="no")(load.fn)  # type: ignore[call-overload]
+
+
+@wrong(
+    "asset load: kinds='sql' is no set of texts",
+    "Write kinds={'sql'}.",
+)
+def kinds_as_a_text():
+    asset(kinds="sql")(load.fn)
+
+
+@wrong(
+    "Definitions: asset load is given without saying what it is",
+    "Write Definitions(assets=[...], asset_checks=[...], jobs=[...], resources={...}).",
+)
+def definitions_without_keywords():
+    Definitions(asset(load.fn))  # type: ignore[misc]
+
+
+@wrong(
+    "Definitions: the resource 'io_manager', which keeps values of asset load, is 5, no IOManager",
+    "Give an object of a class that derives from foldlog.IOManager.",
+)
+def an_io_manager_that_is_none():
+    Definitions(assets=[asset(load.fn)], resources={"io_manager": 5})
+
+
+@wrong(
+    "job 'etl': the resource 'io_manager', which keeps values of step load, is 5, no IOManager",
+    "Give an object of a class that derives from foldlog.IOManager.",
+)
+def an_io_manager_of_a_job_that_is_none():
+    foldlog.execute_job(job(resource_defs={"io_manager": 5})(etl))
+
+
+@wrong(
+    "job 'needs': there is no resource 'warehouse', which step free requires (there are: io_manager)",
+    "Give it, as resources={'warehouse': ...} of the Definitions, the job, or the call.",
+)
+def a_resource_that_a_job_lacks():
+    needing = op(name="free", required_resource_keys={"warehouse"})(free.fn)
+    Definitions(jobs=[job(name="needs")(lambda: needing())])
+
+
+# -- values that are not there while a graph is wired ----------------------------------------------------------------
+
+USED = {
+    "a() > 3": lambda: load() > 3,
+    "a() + 1": lambda: load() + 1,
+    "1 + a()": lambda: 1 + load(),
+    "-a()": lambda: -load(),
+    "a()[0]": lambda: load()[0],
+    "3 in a()": lambda: 3 in load(),
+    "len(a())": lambda: len(load()),
+    "a() % 2": lambda: load() % 2,
+}
+
+
+@pytest.mark.parametrize("use", USED)
+def test_what_is_reckoned_with_while_a_graph_is_wired_is_refused(use: str) -> None:
+    with pytest.raises(foldlog.UsageError) as caught:
+        job(name="etl")(USED[use])
+    assert str(caught.value) == (
+        "load.result is reckoned with, compared or looked into, and has no value yet: the graph is only wired here"
+    )
+    assert caught.value.remedy == "Do it in an op, which is given the value."
+
+
+@wrong(
+    "load.result.foo is asked for, and load.result has no value yet: the graph is only wired here",
+    "Take it in an op; or declare several outputs, out={'a': Out(), 'b': Out()}, which a call gives by name.",
+)
+def an_attribute_of_an_output():
+    job(name="etl")(lambda: load().foo)
+
+
+@wrong(
+    "the input 'rows' of the graph.foo is asked for, and the input 'rows' of the graph has no value yet: the graph is "
+    "only wired here",
+    "Take it in an op; or declare several outputs, out={'a': Out(), 'b': Out()}, which a call gives by name.",
+)
+def an_attribute_of_an_input():
+    @graph
+    def etl(rows):
+        clean(rows.foo)
+
+
+@wrong(
+    "there is no op 'outer'; `outer.*` is all that is in outer",
+    "There are outer.load; `*` selects all.",
+)
+def a_graph_in_place_of_its_steps():
+    foldlog.execute_job(job(name="all_of_it")(lambda: graph(name="outer")(etl)()), op_selection="outer")
 
 
 @pytest.mark.parametrize("name", wrong.rows)

@@ -66,10 +66,9 @@ def show_run(
 
 def is_lost(instance: Instance, run: Run) -> bool:
     """Whether a run is under way, as far as is recorded, and its process on this machine is gone."""
-    from ..execution.history import read_run
     from ..execution.lost import worker_is_gone
 
-    return not run.status.is_finished and worker_is_gone(run, read_run(instance, run.run_id))
+    return not run.status.is_finished and worker_is_gone(instance, run)
 
 
 def _is_note(record: EventRecord, run: RunRecord) -> bool:

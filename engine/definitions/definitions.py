@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from types import MappingProxyType
-from typing import Any, Never
+from typing import Any, TypeVar, cast
 
 from ..config.place import meant
 from ..errors import fault
@@ -30,6 +30,8 @@ from .resource import (
 )
 from .retry import check_retry_policy
 from .shown import shown
+
+Init = TypeVar("Init", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,21 @@ def define_asset_job(
     return UnresolvedAssetJob(name=name, selection=selection, options=given)
 
 
+def _by_keyword(init: Init) -> Init:
+    """The same; a list that is given without its keyword is refused in words that say how to write it."""
+
+    @wraps(init)
+    def checked(self: Any, *given: Any, **named: Any) -> None:
+        if given:
+            raise fault(
+                f"Definitions: {shown(given[0])} is given without saying what it is",
+                "Write Definitions(assets=[...], asset_checks=[...], jobs=[...], resources={...}).",
+            )
+        init(self, **named)
+
+    return cast(Init, checked)
+
+
 class Definitions:
     """Assets, checks, jobs and resources of a program, checked together when it is made.
 
@@ -92,19 +109,15 @@ class Definitions:
     definition is the resource itself. Raises UsageError for what does not fit together, naming it.
     """
 
+    @_by_keyword
     def __init__(
         self,
-        *given: Never,  # so that a list given by place is refused in words that help
+        *,
         assets: Iterable[AssetsDefinition | AssetSpec] = (),
         asset_checks: Iterable[AssetsDefinition] = (),
         jobs: Iterable[JobDefinition | UnresolvedAssetJob] = (),
         resources: Mapping[str, Any] | None = None,
     ) -> None:
-        if given:
-            raise fault(
-                f"Definitions: {shown(given[0])} is given without saying what it is",
-                "Write Definitions(assets=[...], asset_checks=[...], jobs=[...], resources={...}).",
-            )
         self.resources: Mapping[str, ResourceDefinition] = check_resources("Definitions", resources)
         self.asset_graph = AssetGraph.of(_several("assets", assets), _several("asset_checks", asset_checks))
         self._jobs: dict[str, JobDefinition] = {}

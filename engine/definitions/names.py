@@ -96,9 +96,7 @@ def check_text(what: str, argument: str, given: object) -> str | None:
 def check_flag(what: str, argument: str, given: object) -> bool:
     """The flag. Raises UsageError for anything but True and False: "no" would be true."""
     if not isinstance(given, bool):
-        raise fault(
-            f"{what}: {argument}={given!r:.80} is not True or False", f"Write {argument}=True, or leave it out."
-        )
+        raise fault(f"{what}: {argument}={given!r:.80} is not True or False", f"Write {argument}=True or False.")
     return given
 
 

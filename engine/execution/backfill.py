@@ -34,7 +34,6 @@ from .backfill_state import (
 )
 from .creation import check_partition
 from .deployment import Deployment
-from .history import read_run
 from .lost import end_if_lost
 from .requests import ExecutionRequest, checked
 from .run_context import all_dynamic
@@ -147,8 +146,7 @@ def _idle_state(instance: Deployment, backfill_id: str, *, assume_lost: bool) ->
         check_nobody_at_work(state.record)
     under_way = state.partitions(PartitionState.IN_PROGRESS)
     for partition in under_way:
-        run = state.runs[partition][-1].run
-        end_if_lost(instance, run, read_run(instance, run.run_id), assume_lost=assume_lost)
+        end_if_lost(instance, state.runs[partition][-1].run, assume_lost=assume_lost)
     return backfill_state(instance, backfill_id) if under_way else state
 
 

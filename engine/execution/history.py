@@ -15,10 +15,12 @@ from .deployment import Deployment
 from .plan import Output
 
 PAGE = 10_000  #: events read at a time
-#: what tells of steps and their outputs; log lines, of which there may be many more, are not read
+#: what tells of the run, its steps and their outputs; log lines, of which there may be many more, are not read
 TYPES = (
-    "RUN_CREATED", "RUN_START", "STEP_START", "STEP_RESTARTED", "STEP_OUTPUT", "STEP_SUCCESS", "STEP_FAILURE",
-    "STEP_SKIPPED", "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED", "ASSET_FAILED_TO_MATERIALIZE",
+    "RUN_CREATED", "RUN_ENQUEUED", "RUN_STARTING", "RUN_START", "RUN_SUSPENDED", "RUN_RESUMED", "RUN_CANCELING",
+    "RUN_CANCELED", "RUN_FAILURE", "RUN_SUCCESS", "STEP_START", "STEP_RESTARTED", "STEP_UP_FOR_RETRY", "STEP_OUTPUT",
+    "STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED", "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED",
+    "ASSET_FAILED_TO_MATERIALIZE",
 )  # fmt: skip
 
 
@@ -57,13 +59,15 @@ class Past:
         )
 
 
-def read_run(instance: Deployment, run_id: str) -> list[EventRecord]:
-    """The events of a run that tell of its steps."""
+def read_run(instance: Deployment, run_id: str, *, up_to: int | None = None) -> list[EventRecord]:
+    """The events of a run that tell of its steps; `up_to`: none behind this seq."""
     found: list[EventRecord] = []
     after = 0
     while records := instance.log.read_shard(run_id, after_seq=after, types=TYPES, limit=PAGE).records:
-        found += records
+        found += [one for one in records if up_to is None or one.seq <= up_to]
         after = records[-1].seq
+        if up_to is not None and after >= up_to:
+            break
     return found
 
 

@@ -68,12 +68,12 @@ def reexecute(
             f"run {run.run_id} is of {job_text(run.job_name)}, not of {job_text(job.name)}",
             f"Execute {job_text(run.job_name)} again.",
         )
-    records = read_run(instance, run.run_id)
-    status = end_if_lost(instance, run, records, assume_lost=again.assume_lost)
+    status = end_if_lost(instance, run, assume_lost=again.assume_lost)
     if again.from_failure and status is RunStatus.SUCCESS:
         raise fault(
             f"run {run.run_id} succeeded, so there is no failure to go on from", "Execute it whole, or a selection."
         )
+    records = read_run(instance, run.run_id)  # now that nothing of it is to come any more
     made = created(records)
     wanted = _wanted(job, run, again, made, whole_past(instance, run.run_id, records))
     return execute(instance, job, wanted, raise_on_error=raise_on_error, report=report, listener=listener)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
-from ..errors import ConflictError, FoldlogError, ShardPurged, UnavailableError
+from ..errors import ConflictError, ShardPurged, UnavailableError
 from ..events.errorinfo import clean
 from ..events.event import Fact
 from ..events.log import EngineEvent
@@ -32,7 +32,7 @@ from ..reporting.planned import not_made
 from .boundary import described, error_info
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated, interrupts_wait
-from .lost import at_work
+from .lost import at_work, seal
 from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
@@ -120,14 +120,7 @@ def _end(run: RunContext, ending: Callable[[RunContext, A], list[Fact]], how: A)
             run.recorder.hold(fact)
         run.recorder.record([end])
         run.recorder.warn_of_loss()
-        _seal(run)
-
-
-def _seal(run: RunContext) -> None:
-    try:
-        run.instance.log.seal(run.run_id)  # False: somebody appended in between, and the shard stays open
-    except FoldlogError as trouble:
-        logger.warning("run %s is recorded, but could not be sealed: %s", run.run_id, trouble)
+        seal(run.instance, run.run_id)
 
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
@@ -155,11 +148,12 @@ def _broken(run: RunContext, error: BaseException) -> list[Fact]:
 
 
 def _interrupted(run: RunContext, interrupt: BaseException) -> list[Fact]:
-    facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
     info = error_info(interrupt)
     told = run.interruption.told()
-    if told is not None and told.is_finished:  # somebody has ended it; the first end stands, and this is a note
-        return [*facts, EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
+    if told is not None and told.is_finished:
+        # Somebody has ended it, and said what it did not make; another run may have made it since. This is a note.
+        return [EngineEvent(text=f"the worker stopped: the run is {told}", error=info)]
+    facts: list[Fact] = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
     if told is RunStatus.CANCELING:
         return [*facts, RunCanceled(reason=clean(described(interrupt)), error=info)]
     if isinstance(interrupt, Terminated):

@@ -199,9 +199,20 @@ def fold_run(row: RunRow, event: Event[Any], position: int, *, is_first: bool) -
             row = row._replace(enqueued_us=now)
         case RunStarting() if row.starting_us is None and not over:
             row = row._replace(starting_us=now)
-    if type(fact) not in _STAGES or over or row.status == RunStatus.CANCELING:
+    if type(fact) not in _STAGES:
         return row
-    return row._replace(status=str(_STAGES[type(fact)]))
+    return row._replace(status=str(status_after(RunStatus(row.status), fact)))
+
+
+def status_after(status: RunStatus, fact: Fact) -> RunStatus:
+    """The status of a run after one more of its facts. The first end stands; one that is to stop is begun no more."""
+    if status.is_finished:
+        return status
+    if isinstance(fact, RunCreated):
+        return fact.status if status is RunStatus.NOT_STARTED else status
+    if type(fact) in _ENDS:
+        return _ENDS[type(fact)]
+    return status if status is RunStatus.CANCELING else _STAGES.get(type(fact), status)
 
 
 def _ended(row: RunRow, fact: Any, status: RunStatus, now: int, position: int) -> RunRow:

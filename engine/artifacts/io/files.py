@@ -100,8 +100,8 @@ class FilesIOManager(IOManager):
         except Exception as error:  # each format has errors of its own, and pickle those of any code
             problem = f"{shown_url(store.address(found.place))} cannot be read as {found.format}"
             place = f"{context.shown}: {value_id}: {problem}"
-            if isinstance(error, OfScript):  # told whole: of an error of a step people see the message only
-                told = UsageError(f"{place}: {error}, and {value_id.maker}")
+            if isinstance(error, OfScript):
+                told = UsageError(f"{place}: {error}")
                 told.remedy = error.remedy.format(maker=value_id.maker)
                 raise told from None
             told = UsageError(f"{place}: {type(error).__name__}: {error}")

@@ -58,10 +58,7 @@ class _Unpickler(pickle.Unpickler):
         except AttributeError:
             if module != "__main__":
                 raise
-            raise OfScript(
-                f"it holds {name!r} of the script that made it, which only that script finds; move that into a module "
-                "that is imported"
-            ) from None
+            raise OfScript(f"it holds {name!r} of the script that made it, which only that script finds") from None
 
 
 def read(file: IO[bytes], type_hint: Any) -> Any:

@@ -74,8 +74,8 @@ class Secrecy:
 
     def _told(self, problem: str, error: Exception) -> FoldlogError:
         if package := self._missing(error):
-            told: FoldlogError = UsageError(f"{problem}: {self._base}: a package is missing: pip install '{package}'")
-            told.remedy = f"pip install '{package}'"
+            told: FoldlogError = UsageError(f"{problem}: {self._base}: the package for such URLs is not installed")
+            told.remedy = f"Install it: pip install '{package}'"
             return told
         text = self.shown(f"{problem}: {self._base}: {type(error).__name__}: {error}")
         if isinstance(error, ImportError | ValueError):

@@ -9,8 +9,6 @@ in another store up to the moment between its look and its removal.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -22,11 +20,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 from uuid import uuid4
 
+from .file_lock import file_lock
+
 PIECE = 8 * 1024 * 1024  #: bytes moved at once; what is not larger goes to a store, and comes from it, in one request
 AT_ONCE = 16  #: requests side by side, when many files are looked for
 #: stores without folders; others want the folder of a file to be made first
 WITHOUT_FOLDERS = frozenset(("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"))
-WITHOUT_LOCKS = (errno.ENOTSUP, errno.ENOSYS)  #: what file systems say that know no flock
 
 
 class Stat(NamedTuple):
@@ -130,15 +129,8 @@ class LocalStore:
         os.replace(filled.name, path)
         _sync_folder(path.parent)
 
-    @contextmanager
-    def locked(self, place: str) -> Iterator[None]:
-        number = _lock(self._folder / place)
-        try:
-            yield
-        finally:
-            (self._folder / place).unlink(missing_ok=True)  # before the lock goes: who waits for it, sees that
-            fcntl.flock(number, fcntl.LOCK_UN)  # closing is not enough while a forked process has it open, too
-            os.close(number)
+    def locked(self, place: str) -> AbstractContextManager[None]:
+        return file_lock(self._folder / place)
 
     @contextmanager
     def open(self, place: str, stat: Stat) -> Iterator[IO[bytes]]:
@@ -254,35 +246,6 @@ def _seconds(time: Any) -> float | None:
         return float(time) if isinstance(time, int | float) else float(time.timestamp())
     except (ValueError, AttributeError):  # a form that is not known is as good as none
         return None
-
-
-def _lock(path: Path) -> int:
-    """Wait for the lock that the file stands for, and give the number of the open file."""
-    while True:
-        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # to write: NFS locks no other
-        try:
-            _wait(number)
-            if _is_file(number, path):
-                return number
-        except BaseException:
-            os.close(number)
-            raise
-        os.close(number)  # who had it has removed it: the next one is another file
-
-
-def _wait(number: int) -> None:
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
-            raise
-
-
-def _is_file(number: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(number), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _make_folder(folder: Path) -> None:
