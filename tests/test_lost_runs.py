@@ -13,7 +13,7 @@ from foldlog import Definitions, Event, Instance, RunStatus, UsageError, asset, 
 from foldlog.engine.definitions.partitions import StaticPartitionsDefinition
 from foldlog.engine.execution import history, lost, reexecution, worker
 from foldlog.engine.execution.interruption import RunInterrupted
-from foldlog.engine.execution.requests import Wanted, begin, execute
+from foldlog.engine.execution.requests import ExecutionRequest, begin, execute
 from foldlog.engine.execution.run_context import RunContext
 
 
@@ -42,7 +42,7 @@ def two() -> None:
 
 def begun(instance: Instance, monkeypatch: pytest.MonkeyPatch, job: Any = two, *, dead: bool = False) -> RunContext:
     """Run `r`, begun and with nothing executed; `work` goes on with it. `dead`: its process is there no more."""
-    run = begin(instance, job, Wanted(run_id="r"))
+    run = begin(instance, job, ExecutionRequest(run_id="r"))
     with monkeypatch.context() as patched:
         if dead:
             process = subprocess.Popen([sys.executable, "-c", ""])
@@ -183,7 +183,7 @@ def test_a_worker_that_comes_back_says_nothing_of_what_others_made(instance: Ins
 
     both = Definitions(assets=[one, other]).asset_job("*", name="both")
     with pytest.raises(RunInterrupted, match="the run is FAILURE"):
-        execute(instance, both, Wanted(run_id="r", partition_key="x" if partitions else None))
+        execute(instance, both, ExecutionRequest(run_id="r", partition_key="x" if partitions else None))
     ended = types(instance).index("RUN_FAILURE")
     assert "ASSET_FAILED_TO_MATERIALIZE" not in types(instance)[ended:]
     assert types(instance)[-1] == "ENGINE_EVENT"
@@ -193,3 +193,34 @@ def test_a_worker_that_comes_back_says_nothing_of_what_others_made(instance: Ins
     assert record.failed is None or record.failed.position < record.materialization.position
     if partitions:
         assert instance.get_status_by_partition("other", ["x"]) == {"x": "MATERIALIZED"}
+
+
+def test_a_worker_looks_only_at_what_is_new(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the run is: from what it has recorded itself on, and from where it looked last."""
+    looked: list[int] = []
+
+    @op
+    def tagged(context: Any) -> None:
+        for _ in range(50):
+            context.log.info("one of many lines")
+        instance.add_run_tags(context.run_id, {"now": context.step_key})
+
+    @job
+    def three() -> None:
+        for number in range(3):
+            tagged.alias(f"step_{number}")()
+
+    read = instance.log.read_shard
+
+    def read_shard(shard: str, **options: Any) -> Any:
+        if "RUN_CANCELING" in (options.get("types") or ()):
+            looked.append(options["after_seq"])
+        return read(shard, **options)
+
+    monkeypatch.setattr(instance.log, "read_shard", read_shard)
+    result = execute(instance, three, ExecutionRequest(run_id="r"))
+    monkeypatch.undo()
+    assert result.success
+    starts = [one.seq for one in read("r", types=["STEP_START"]).records]
+    assert len(looked) == 4, "as each step begins that somebody was there before, and at the end"
+    assert [after >= start for after, start in zip(looked, starts, strict=False)] == [True] * 3

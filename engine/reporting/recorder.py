@@ -79,6 +79,12 @@ class Recorder:
         self._seq_ahead: int | None = None  #: last seq of a receipt less the events queued up to it
         self._company = False
 
+    @property
+    def last_seq(self) -> int:
+        """The last seq of the receipts that were waited for; 0 if there are none."""
+        with self._lock:  # whoever sees it knows whether somebody else is before it
+            return 0 if self._last is None else self._last.last_seq
+
     def event(self, fact: Fact, step_key: str | None = None) -> Event[Any]:
         """The fact in its envelope, as of now."""
         # Kept facts outlive the run's other events, and with them its only mention of the job.
