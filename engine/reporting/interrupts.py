@@ -43,7 +43,7 @@ class _Gate:
         self.before: dict[int, Handler] = {}
 
     def take(self, number: int, frame: FrameType | None) -> None:
-        if self.is_open or _gate is not self:
+        if self.is_open:
             self.before[number](number, frame)
             return
         self.noted.append(number)
@@ -114,22 +114,28 @@ def _installed(theirs: Collection[Any]) -> Iterator[None]:
         gate.is_open = False
         yield
     finally:
+        gate.is_open = False
         _gate = None
-        _put_back(gate, list(gate.before))
+        came = _put_back(gate)
         if gate.noted:
             gate.deliver()
+        if came is not None:
+            raise came
 
 
-def _put_back(gate: _Gate, numbers: list[int]) -> None:
-    """From here on an interrupt may be raised anywhere: it must not keep the other handler from being put back."""
-    if not numbers:
-        return
-    number, *others = numbers
-    try:
-        if signal.getsignal(number) == gate.take:  # else code of a user has put its own there
-            signal.signal(number, gate.before[number])
-    finally:
-        _put_back(gate, others)
+def _put_back(gate: _Gate) -> BaseException | None:
+    """Put the handlers back. From the first on, an interrupt is raised where it comes: it must not keep the other from
+    being put back. Returns it."""
+    came: BaseException | None = None
+    for _ in range(3):
+        try:
+            for number, handler in gate.before.items():
+                if signal.getsignal(number) == gate.take:  # else code of a user has put its own there
+                    signal.signal(number, handler)
+            break
+        except BaseException as interrupt:
+            came = interrupt
+    return came
 
 
 class let_through:
