@@ -13,7 +13,7 @@ from foldlog import Definitions, Event, Instance, RunStatus, UsageError, asset, 
 from foldlog.engine.definitions.partitions import StaticPartitionsDefinition
 from foldlog.engine.execution import history, lost, reexecution, worker
 from foldlog.engine.execution.interruption import RunInterrupted
-from foldlog.engine.execution.requests import Wanted, begin, execute
+from foldlog.engine.execution.requests import ExecutionRequest, begin, execute
 from foldlog.engine.execution.run_context import RunContext
 
 
@@ -42,7 +42,7 @@ def two() -> None:
 
 def begun(instance: Instance, monkeypatch: pytest.MonkeyPatch, job: Any = two, *, dead: bool = False) -> RunContext:
     """Run `r`, begun and with nothing executed; `work` goes on with it. `dead`: its process is there no more."""
-    run = begin(instance, job, Wanted(run_id="r"))
+    run = begin(instance, job, ExecutionRequest(run_id="r"))
     with monkeypatch.context() as patched:
         if dead:
             process = subprocess.Popen([sys.executable, "-c", ""])
@@ -183,7 +183,7 @@ def test_a_worker_that_comes_back_says_nothing_of_what_others_made(instance: Ins
 
     both = Definitions(assets=[one, other]).asset_job("*", name="both")
     with pytest.raises(RunInterrupted, match="the run is FAILURE"):
-        execute(instance, both, Wanted(run_id="r", partition_key="x" if partitions else None))
+        execute(instance, both, ExecutionRequest(run_id="r", partition_key="x" if partitions else None))
     ended = types(instance).index("RUN_FAILURE")
     assert "ASSET_FAILED_TO_MATERIALIZE" not in types(instance)[ended:]
     assert types(instance)[-1] == "ENGINE_EVENT"
