@@ -193,3 +193,34 @@ def test_a_worker_that_comes_back_says_nothing_of_what_others_made(instance: Ins
     assert record.failed is None or record.failed.position < record.materialization.position
     if partitions:
         assert instance.get_status_by_partition("other", ["x"]) == {"x": "MATERIALIZED"}
+
+
+def test_a_worker_looks_only_at_what_is_new(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the run is: from what it has recorded itself on, and from where it looked last."""
+    looked: list[int] = []
+
+    @op
+    def tagged(context: Any) -> None:
+        for _ in range(50):
+            context.log.info("one of many lines")
+        instance.add_run_tags(context.run_id, {"now": context.step_key})
+
+    @job
+    def three() -> None:
+        for number in range(3):
+            tagged.alias(f"step_{number}")()
+
+    read = instance.log.read_shard
+
+    def read_shard(shard: str, **options: Any) -> Any:
+        if "RUN_CANCELING" in (options.get("types") or ()):
+            looked.append(options["after_seq"])
+        return read(shard, **options)
+
+    monkeypatch.setattr(instance.log, "read_shard", read_shard)
+    result = execute(instance, three, ExecutionRequest(run_id="r"))
+    monkeypatch.undo()
+    assert result.success
+    starts = [one.seq for one in read("r", types=["STEP_START"]).records]
+    assert len(looked) == 4, "as each step begins that somebody was there before, and at the end"
+    assert [after >= start for after, start in zip(looked, starts, strict=False)] == [True] * 3

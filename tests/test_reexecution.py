@@ -773,7 +773,7 @@ def test_a_multi_asset_that_made_one_of_two(instance: Instance, trouble: Trouble
 
 
 def test_a_blocking_check_that_failed(instance: Instance, trouble: Trouble) -> None:
-    """The check alone is evaluated again, and what lies behind it is made; the asset that it is of is not."""
+    """The asset is made again, too: the check would look at the same value for ever."""
     name = f"c{id(trouble)}"
 
     @asset(key=[name, "raw"])
@@ -801,7 +801,9 @@ def test_a_blocking_check_that_failed(instance: Instance, trouble: Trouble) -> N
     trouble.of, _ = set(), trouble.called()
     third = on(checked, second, instance)
     assert third.success, third.error
-    assert trouble.called() == {"good": 1, "next": 1}
+    assert trouble.called() == {"raw": 1, "good": 1, "next": 1}
+    notes = [one.event.fact.text for one in third.events() if one.event.type == "ENGINE_EVENT"]
+    assert any("raw succeeded, and is executed again" in one and "failed" in one for one in notes), notes
     key = AssetCheckKey(asset_key=AssetKey([name, "raw"]), name="good")
     evaluations = instance.get_asset_check_execution_history(key)
     assert [one.status for one in evaluations] == ["PASSED", "FAILED", "FAILED"]

@@ -20,12 +20,12 @@ from ..events.backfill import (
     BackfillCanceling,
     BackfillProgressed,
 )
+from ..log.names import INSTANCE_SHARD
 from ..reporting.recorder import Recorder
 from .backfill_result import NOBODY, BackfillResult, Watch
 from .backfill_runner import BackfillRunner
 from .backfill_state import (
     IDLE,
-    SHARD,
     BackfillState,
     PartitionState,
     backfill_state,
@@ -114,7 +114,7 @@ def cancel_backfill(instance: Deployment, backfill_id: str, *, assume_lost: bool
     A run whose process is gone is recorded as failed. Raises UsageError if there is no such backfill, or it is over.
     """
     record = backfill_state(instance, backfill_id).record
-    recorder = Recorder(instance.log, instance.writer, SHARD, record.job_name or ALL_ASSETS)
+    recorder = Recorder(instance.log, instance.writer, INSTANCE_SHARD, record.job_name or ALL_ASSETS)
     canceling = BackfillCanceling(backfill_id=backfill_id)
     if is_at_work(record) and not assume_lost:
         recorder.record([canceling])
@@ -167,7 +167,7 @@ def _check_same_job(state: BackfillState, job: JobDefinition) -> None:
 
 def _newest(instance: Deployment) -> int:
     """The seq of the latest event about backfills."""
-    records = instance.log.read_shard(SHARD, newest_first=True, limit=1).records
+    records = instance.log.read_shard(INSTANCE_SHARD, newest_first=True, limit=1).records
     return records[0].seq if records else 0
 
 

@@ -23,15 +23,11 @@ from ..events.backfill import (
 from ..events.errorinfo import ErrorInfo
 from ..events.event import Fact
 from ..events.run import RunStatus
+from ..events.tags import BACKFILL_TAG
+from ..log.names import INSTANCE_SHARD
 from ..reporting.recorder import Recorder
 from .backfill_result import BackfillResult, PartitionRun, RunError, Watch
-from .backfill_state import (
-    BACKFILL_TAG,
-    IDLE,
-    SHARD,
-    at_work_on,
-    worker_text,
-)
+from .backfill_state import IDLE, at_work_on, worker_text
 from .deployment import Deployment
 from .interruption import RunInterrupted, Terminated
 from .requests import ExecutionRequest, execute
@@ -54,9 +50,9 @@ class BackfillRunner:
         self._instance = instance
         self._job = job
         self._id = backfill_id
-        self._wanted = replace(wanted, tags={**wanted.tags, BACKFILL_TAG: backfill_id})
+        self._wanted = replace(wanted, own_tags={**wanted.own_tags, BACKFILL_TAG: backfill_id})
         self._watch = watch
-        self._recorder = Recorder(instance.log, instance.writer, SHARD, job.name)
+        self._recorder = Recorder(instance.log, instance.writer, INSTANCE_SHARD, job.name)
         self._looked = after  #: seq in the shard of backfills up to which was looked for a request to cancel
         self._runs: list[PartitionRun] = []
         self._worker = worker_text()
@@ -125,7 +121,7 @@ class BackfillRunner:
     def _is_canceled(self) -> bool:
         """Whether somebody has asked that it stop."""
         while records := self._instance.log.read_shard(
-            SHARD, after_seq=self._looked, types=["BACKFILL_CANCELING"], limit=100
+            INSTANCE_SHARD, after_seq=self._looked, types=["BACKFILL_CANCELING"], limit=100
         ).records:
             self._looked = records[-1].seq
             if any(record.event.fact.backfill_id == self._id for record in records):

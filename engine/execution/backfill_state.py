@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Final
 from ..coordination.processes import started
 from ..errors import fault
 from ..events.run import FailureReason, RunStatus
+from ..events.tags import BACKFILL_TAG, PARTITION_TAG
 from .deployment import Deployment
-from .run_context import PARTITION_TAG
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import BackfillRecord
     from ..views.records import RunRecord
 
-SHARD: Final = "@instance"  #: the shard of backfills
-BACKFILL_TAG: Final = "foldlog/backfill"  #: tag of a run that is of a backfill: its id
 IDLE: Final = "idle"  #: the cursor of a backfill that nobody is at work on
 PAGE: Final = 5_000  #: partitions, runs read at a time
 

@@ -17,12 +17,14 @@ from ..events.asset import AssetMaterializationPlanned
 from ..events.check import AssetCheckEvaluationPlanned
 from ..events.event import Fact
 from ..events.key import AssetKey
+from ..events.log import EngineEvent
 from ..events.run import RunCreated
+from ..events.tags import PARTITION_TAG
 from ..log.port import LIMITS, NEW
 from ..reporting.recorder import Recorder
 from .deployment import Deployment
 from .plan import ExecutionPlan
-from .run_context import PARTITION_TAG, all_dynamic, has_partition, partition_of_check
+from .run_context import all_dynamic, has_partition, partition_of_check
 
 SNAPSHOT_LIMIT = LIMITS.bytes - 100_000  #: bytes of a document, with room for what stands around it
 
@@ -38,6 +40,7 @@ class RunRequest:
     partition_key: str | None = None
     op_selection: tuple[str, ...] | None = None  #: as the user wrote it
     asset_selection: tuple[AssetKey, ...] | None = None
+    notes: tuple[str, ...] = ()  #: recorded as engine events
     parent_run_id: str | None = None
     root_run_id: str | None = None
 
@@ -52,6 +55,7 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
     """Record the run and what it plans, in one append; the facts. Raises ConflictError if there is a run of that id."""
     job_snapshot, plan_snapshot = _snapshots(instance, request.plan)
     facts: list[Fact] = [_created(request, job_snapshot, plan_snapshot), *_planned(request)]
+    facts += [EngineEvent(text=text) for text in request.notes]
     if len(facts) > LIMITS.events:
         raise fault(
             f"{job_text(request.plan.job.name)} is to make {len(facts) - 1:,} assets and checks; "

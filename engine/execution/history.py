@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..events.asset import AssetMaterialization
+from ..events.key import AssetKey
 from ..events.run import RunCreated
 from ..events.step import StepFailed, StepOutput, StepRestarted, StepSkipped, StepStarted, StepSucceeded
 from ..log.log import EventRecord
 from .deployment import Deployment
-from .plan import Output
+from .plan import Output, template
 
 PAGE = 10_000  #: events read at a time
 #: what tells of the run, its steps and their outputs; log lines, of which there may be many more, are not read
@@ -34,21 +36,19 @@ class Past:
     meant_later: frozenset[str] = frozenset()  #: to be executed by any of them: of these, nothing earlier counts
     outputs: dict[Output, str] = field(default_factory=dict)  #: to the run that has the value
     mapping_keys: dict[Output, tuple[str, ...]] = field(default_factory=dict)
+    made: dict[tuple[str, AssetKey], str] = field(default_factory=dict)  #: step and asset, to the run that made it
+    failed: frozenset[str] = frozenset()  #: in the latest run, by themselves: not those that were interrupted
 
     @property
     def meant_steps(self) -> frozenset[str] | None:
         """Steps that the latest run was to execute, mapped ones without their keys; None: all of the job."""
-        return None if self.meant is None else frozenset(key.partition("[")[0] for key in self.meant)
+        return None if self.meant is None else frozenset(map(template, self.meant))
 
     def under(self, earlier: Past) -> Past:
         """This past, with what an earlier one tells of steps that this one was not to execute. One that it was to
         execute, and never came to, is not as earlier runs have left it: what it is made of has changed since."""
         later = self.meant_later
-        kept = {
-            one
-            for one in earlier.succeeded | earlier.skipped
-            if one not in later and one.partition("[")[0] not in later
-        }
+        kept = {one for one in earlier.succeeded | earlier.skipped if one not in later and template(one) not in later}
         return Past(
             self.succeeded | (earlier.succeeded & kept),
             self.skipped | (earlier.skipped & kept),
@@ -56,6 +56,8 @@ class Past:
             later | earlier.meant_later,
             {**{key: run for key, run in earlier.outputs.items() if key[0] in kept}, **self.outputs},
             {**{key: keys for key, keys in earlier.mapping_keys.items() if key[0] in kept}, **self.mapping_keys},
+            {**{key: run for key, run in earlier.made.items() if key[0] in kept}, **self.made},
+            self.failed,
         )
 
 
@@ -75,18 +77,24 @@ def past_of(run_id: str, records: Iterable[EventRecord]) -> Past:
     """What one run has left."""
     past = Past()
     outputs: dict[str, dict[str, list[str] | None]] = {}
+    assets: dict[str, set[AssetKey]] = {}
+    failed: set[str] = set()
     for record in records:
         key, fact = record.event.step_key or "", record.event.fact
         match fact:
             case StepStarted() | StepRestarted():
                 past.succeeded.discard(key)
-                outputs[key] = {}  # what an earlier attempt gave is given again, or not at all
+                assets[key], outputs[key] = set(), {}  # what an earlier attempt gave is given again, or not at all
             case StepOutput(output_name=name, mapping_key=mapping_key):
                 _note(outputs.setdefault(key, {}), name, mapping_key)
             case StepSucceeded():
                 past.succeeded.add(key)
-            case StepFailed():
+            case AssetMaterialization(asset_key=asset):
+                assets.setdefault(key, set()).add(asset)
+            case StepFailed(source=source):
                 past.succeeded.discard(key)
+                if source != "INTERRUPT":
+                    failed.add(key)
             case StepSkipped():
                 past.skipped.add(key)
             case RunCreated(step_keys=step_keys) if step_keys is not None:
@@ -96,6 +104,8 @@ def past_of(run_id: str, records: Iterable[EventRecord]) -> Past:
             past.outputs[key, name] = run_id
             if keys is not None:
                 past.mapping_keys[key, name] = tuple(keys)
+        past.made |= {(key, asset): run_id for asset in assets.get(key, ())}
+    past.failed = frozenset(failed)
     return past
 
 

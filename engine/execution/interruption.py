@@ -45,7 +45,7 @@ class Interruption:
     def __init__(self, log: EventLog, recorder: Recorder) -> None:
         self._log = log
         self._recorder = recorder
-        self._after = 0  #: seq up to which was looked
+        self._after = 0  #: seq up to which nothing is unknown: it was read, or it is all of this recorder
         self._found: RunStatus | None = None
 
     def check(self) -> None:
@@ -55,6 +55,7 @@ class Interruption:
 
     def told(self) -> RunStatus | None:
         """What the run is by what is recorded: CANCELING, or over; None if it may go on."""
+        last = self._recorder.last_seq  # recorded by now, so it is among what is read
         while records := self._log.read_shard(
             self._recorder.run_id, after_seq=self._after, types=list(_TOLD), limit=100
         ).records:
@@ -62,11 +63,14 @@ class Interruption:
             for record in records:
                 if self._found is None or not self._found.is_finished:  # the first end stands
                     self._found = _TOLD[record.event.type]
+        self._after = max(self._after, last)  # else a long run is read from its beginning each time
         return self._found
 
     def told_lately(self) -> RunStatus | None:
         """The same, if somebody else may have recorded since it was last looked at; else None."""
+        last = self._recorder.last_seq
         if not self._recorder.has_company():
+            self._after = max(self._after, last)
             return None
         try:
             return self.told()

@@ -30,6 +30,13 @@ class Known:
 
 
 NOTHING_KNOWN = Known()
+STEP_KEYS_LIMIT = 512 * 1024  #: bytes of step keys that a run records; an event has room for twice that in all
+SOME = "..."  #: in the place of the mapping key, in a step key: of some of them, which are too many to name
+
+
+def template(step_key: str) -> str:
+    """The key of a step without the mapping key, if it has one."""
+    return step_key.partition("[")[0]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,9 +79,9 @@ def plan_of(
 ) -> ExecutionPlan:
     """The plan of a job, or of a part of it.
 
-    `op_selection`: in the syntax of selections, over step keys. `step_keys`: these. `known`, `only`: for
-    re-execution. `given`: inputs that the run config gives, by path and name, in place of a step that is not chosen.
-    Raises UsageError for a step that is not there, and for an input that nothing gives.
+    `op_selection`: in the syntax of selections, over step keys. `step_keys`: these, whatever is selected. `known`,
+    `only`: for re-execution. `given`: inputs that the run config gives, by path and name, in place of a step that is
+    not chosen. Raises UsageError for a step that is not there, and for an input that nothing gives.
     """
     if not job.steps:
         raise fault(f"{job_text(job.name)} has no steps", "Select something, or call an op in it.")
@@ -91,16 +98,19 @@ def plan_of(
     return plan
 
 
+def selected_steps(job: JobDefinition, op_selection: str | Sequence[str]) -> set[str]:
+    """The keys of the steps that are selected. Raises UsageError for a selection that there is not."""
+    items = {key: Selectable(key=key, group=None, tags=step.tags) for key, step in job.steps.items()}
+    upstream = {key: step.upstream for key, step in job.steps.items()}
+    return set(select(op_selection, items, upstream, what="op"))
+
+
 def _chosen(
     job: JobDefinition, op_selection: str | Sequence[str] | None, step_keys: Collection[str] | None
 ) -> set[str] | None:
-    if op_selection is not None:
-        items = {key: Selectable(key=key, group=None, tags=step.tags) for key, step in job.steps.items()}
-        upstream = {key: step.upstream for key, step in job.steps.items()}
-        found = set(select(op_selection, items, upstream, what="op"))
-        return None if len(found) == len(job.steps) and step_keys is None else found
     if step_keys is None:
-        return None
+        found = selected_steps(job, op_selection) if op_selection is not None else None
+        return None if found is None or len(found) == len(job.steps) else found
     for key in step_keys:
         if key not in job.steps:
             from ..config.place import meant
@@ -113,11 +123,19 @@ def _chosen(
 
 
 def _concrete(steps: Mapping[str, Step], only: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    """What the run is to execute, as it is recorded. Of mapped keys that take too much room: `step[...]`, which are
+    those of the key that had not ended well when the run was created."""
+    left = STEP_KEYS_LIMIT - sum(len(key) for key in steps)
     for key in steps:
-        if key in only:
-            yield from (f"{key}[{one}]" for one in sorted(only[key]))
-        else:
+        if key not in only:
             yield key
+            continue
+        size = sum(len(key) + len(one) + 2 for one in only[key])
+        if size > left:
+            yield f"{key}[{SOME}]"
+        else:
+            yield from (f"{key}[{one}]" for one in sorted(only[key]))
+            left -= size
 
 
 def _check_given(plan: ExecutionPlan, step: Step, one: StepInputDef, given: Collection[Any]) -> None:

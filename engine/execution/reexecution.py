@@ -6,7 +6,7 @@ again: its outputs are loaded from the run that has them, be it the parent or on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,23 @@ from ..definitions.op import OpDefinition
 from ..definitions.steps import Step
 from ..errors import fault
 from ..events.run import RunCreated, RunStatus
+from ..events.tags import BACKFILL_TAG, OWN_TAGS, PARTITION_TAG, RESUME_TAG
 from ..reporting.recorder import Listener
 from .deployment import Deployment
+from .fitting import fitted, makers_to_repeat
 from .given import op_texts
 from .history import Past, created, read_run, whole_past
 from .in_process import StepReport
 from .lost import end_if_lost
 from .narrowing import selected
-from .plan import NOTHING_KNOWN, Known, plan_of
+from .plan import NOTHING_KNOWN, SOME, Known, selected_steps, template
 from .requests import ExecutionRequest, execute
 from .result import ExecutionResult
-from .run_context import PARTITION_TAG
 
 if TYPE_CHECKING:
     from ..views.records import Run
 
-RESUME_TAG = "foldlog/is_resume_retry"  #: tag of a run that goes on where its parent failed
+NOTES_LIMIT = 20  #: steps that are named one by one, of those that are executed again although they succeeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,28 +85,32 @@ def _wanted(
 ) -> ExecutionRequest:
     # None of a job that makes no assets, and of one that only evaluates checks.
     assets = (made.asset_selection or None) if made is not None and job.makes_assets else None
-    steps = selected(job, assets).steps
-    part = _part(job, steps, again, past)
+    narrowed = selected(job, assets)
+    born = made.tags if made is not None else run.tags  # tags of a run may be changed, and its partition not
+    selection = op_texts(again.step_selection) or (made.op_selection if made is not None else None)
+    part = _part(narrowed, selection, again, past)
     return ExecutionRequest(
         run_config=run.run_config if again.run_config is None else again.run_config,
-        tags=_tags(run, again),
-        partition_key=run.tags.get(PARTITION_TAG) if job.partitions_def is not None else None,
-        op_selection=again.step_selection,
+        tags={**{key: value for key, value in run.tags.items() if key not in OWN_TAGS}, **again.tags},
+        own_tags=_own_tags(run, again),
+        partition_key=born.get(PARTITION_TAG) if job.partitions_def is not None else None,
+        op_selection=selection,
         asset_selection=assets,
         resources=again.resources,
         run_id=again.run_id,
         step_keys=part.step_keys,
         known=part.known,
         only=part.only,
+        notes=part.notes,
         parent_run_id=run.run_id,
         root_run_id=run.root_run_id or run.run_id,
     )
 
 
-def _tags(run: Run, again: ReexecutionRequest) -> dict[str, str]:
-    kept = {key: value for key, value in run.tags.items() if key != RESUME_TAG}
-    resumed = {RESUME_TAG: "true"} if again.from_failure else {}
-    return {**kept, **resumed, **again.tags}
+def _own_tags(run: Run, again: ReexecutionRequest) -> dict[str, str]:
+    """A run that repeats one of a backfill is of that backfill, too."""
+    kept = {key: run.tags[key] for key in (BACKFILL_TAG,) if key in run.tags}
+    return {**kept, RESUME_TAG: "true"} if again.from_failure else kept
 
 
 @dataclass(frozen=True)
@@ -115,37 +120,57 @@ class _Part:
     step_keys: frozenset[str] | None = None
     known: Known = NOTHING_KNOWN
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def _part(job: JobDefinition, steps: Mapping[str, Step], again: ReexecutionRequest, past: Past) -> _Part:
-    if again.from_failure:
-        chosen, only = _failed(steps, past)
-        if not chosen:
-            raise fault(
-                f"every step of run {again.parent_run_id} succeeded or was skipped, so there is nothing to go on from",
-                "Execute it whole, or a selection.",
-            )
-        return _Part(frozenset(chosen), _known(steps, chosen, only, past), only)
-    if again.step_selection is not None:
-        # The plan is made twice: which steps are chosen decides what of the past still counts.
-        everything = _known(steps, set(), {}, past)
-        chosen = set(plan_of(job, op_selection=op_texts(again.step_selection), known=everything).steps)
-        return _Part(None, _known(steps, chosen, {}, past), {})
-    return _Part()
+def _part(job: JobDefinition, selection: Sequence[str] | None, again: ReexecutionRequest, past: Past) -> _Part:
+    """`selection`: what is to be executed, if not from failure; None: all."""
+    if selection is None and not again.from_failure:
+        return _Part()
+    past, changed = fitted(job.steps, past)
+    if selection is not None and not again.from_failure:
+        chosen = selected_steps(job, selection)
+        return _Part(None, _known(job.steps, chosen, {}, past), {})
+    repeated = makers_to_repeat(job.steps, past)
+    chosen, only = _failed(job.steps, past, changed, repeated)
+    if not chosen:
+        raise fault(
+            f"every step of run {again.parent_run_id} succeeded or was skipped, so there is nothing to go on from",
+            "Execute it whole, or a selection.",
+        )
+    why = {**repeated, **changed}
+    notes = [f"step {key} succeeded, and is executed again: {why[key]}" for key in job.steps if key in why]
+    if len(notes) > NOTES_LIMIT:
+        notes[NOTES_LIMIT:] = [f"so are {len(notes) - NOTES_LIMIT} more"]
+    return _Part(frozenset(chosen), _known(job.steps, chosen, only, past), only, tuple(notes))
 
 
-def _failed(steps: Mapping[str, Step], past: Past) -> tuple[set[str], dict[str, frozenset[str]]]:
+def _failed(
+    steps: Mapping[str, Step], past: Past, changed: Collection[str] = (), repeated: Collection[str] = ()
+) -> tuple[set[str], dict[str, frozenset[str]]]:
     """The steps that did not end well, with all that lies behind; of mapped steps, the keys, where it is not all.
 
-    Only what the parent was to execute: what its selection left out is no failure.
+    Only what the parent was to execute: what its selection left out is no failure. But what has `changed` since an
+    earlier run executed it is executed again, with all behind it that was. `repeated`: again, though they ended well.
     """
     chosen: set[str] = set()
     only: dict[str, frozenset[str]] = {}
     meant = past.meant_steps
+    there = {template(key) for key in past.succeeded | past.skipped}
+    renewed = set(changed)
     for key, step in steps.items():
+        is_behind = any(one in renewed for one in step.upstream)
+        if key in changed or key in repeated or (is_behind and key in there):
+            chosen.add(key)
+            if key not in repeated or is_behind:
+                renewed.add(key)
+            continue
         if meant is not None and key not in meant:
             continue
-        keys = _keys_of(step, past) if step.mapped_over is not None and step.mapped_over[0] not in chosen else None
+        keys = None
+        if step.mapped_over is not None and step.mapped_over[0] not in chosen:
+            keys = _keys_of(step, past)
+            keys = _meant_keys(key, past) if keys is None else keys
         if keys is None:
             if any(one in chosen for one in step.upstream) or not _ended_well(key, past):
                 chosen.add(key)
@@ -164,6 +189,14 @@ def _keys_of(step: Step, past: Past) -> tuple[str, ...] | None:
     if source in past.skipped or source in past.succeeded:
         return past.mapping_keys.get((source, output), ())  # one that gave no value told of no key
     return None
+
+
+def _meant_keys(step_key: str, past: Past) -> tuple[str, ...] | None:
+    """The keys of a mapped step that the latest run was to execute; None if it names none. What gave them may be
+    unknown: its run was deleted."""
+    lanes = [one for one in past.meant or () if one.startswith(f"{step_key}[")]
+    keys = tuple(one[len(step_key) + 1 : -1] for one in lanes)
+    return keys if keys and SOME not in keys else None
 
 
 def _lane_failed(
@@ -192,8 +225,6 @@ def _known(steps: Mapping[str, Step], chosen: set[str], only: Mapping[str, froze
 
     def counts(key: str) -> bool:
         name, _, lane = key.partition("[")
-        if name not in steps:
-            return False  # the job has changed since
         return name not in chosen or (name in only and lane.rstrip("]") not in only[name])
 
     succeeded = {key for key in past.succeeded if counts(key)}

@@ -11,6 +11,7 @@ from uuid import uuid4
 from ..definitions.assets import AssetsDefinition
 from ..definitions.definitions import UnresolvedAssetJob
 from ..definitions.graph import GraphDefinition
+from ..definitions.inout import IO_MANAGER
 from ..definitions.job import JobDefinition
 from ..definitions.job_text import job_text
 from ..definitions.names import check_tags
@@ -22,6 +23,7 @@ from ..errors import UserCodeError, fault
 from ..events.event import Fact
 from ..events.key import AssetKey
 from ..events.run import RunStatus
+from ..events.tags import OWN_TAGS
 from ..log.names import check_run_id
 from ..reporting.planned import Planned
 from ..reporting.recorder import Listener, Recorder
@@ -38,8 +40,6 @@ from .result import ExecutionResult
 from .run_context import RunContext
 from .worker import end_interrupted, work
 
-IO_MANAGER = "io_manager"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionRequest:
@@ -52,10 +52,12 @@ class ExecutionRequest:
     asset_selection: Any = None
     resources: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
+    own_tags: Mapping[str, str] = field(default_factory=dict)  #: those that only foldlog sets; see events/tags.py
     # of a re-execution:
     step_keys: frozenset[str] | None = None
     known: Known = NOTHING_KNOWN
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  #: of what is not as it would be expected
     parent_run_id: str | None = None
     root_run_id: str | None = None
 
@@ -105,6 +107,7 @@ def _context(
         plan=request.plan,
         run_id=request.run_id,
         tags=request.all_tags,
+        partition_key=request.partition_key,
         config=request.config,
         recorder=recorder,
         frontier=Frontier(request.plan, request.run_id),
@@ -137,13 +140,23 @@ def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, 
         plan=plan,
         config=config,
         run_id=str(uuid4()) if wanted.run_id is None else check_run_id(wanted.run_id),
-        tags=check_tags("run", wanted.tags),
+        tags={**_tags(job, wanted.tags), **wanted.own_tags},
         partition_key=wanted.partition_key,
         op_selection=selection,
         asset_selection=_assets(job),
+        notes=wanted.notes,
         parent_run_id=wanted.parent_run_id,
         root_run_id=wanted.root_run_id,
     )
+
+
+def _tags(job: JobDefinition, tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that a caller gives. Raises UsageError for one that foldlog sets, and would take at its word."""
+    found = check_tags("run", tags)
+    for what, given in (("the run", found), (job_text(job.name), job.tags)):
+        for key in OWN_TAGS.keys() & given.keys():
+            raise fault(f"{what} is given the tag {key!r}, which foldlog sets itself", OWN_TAGS[key])
+    return found
 
 
 def _how_to_execute(given: Any) -> str:

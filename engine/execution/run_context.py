@@ -32,7 +32,6 @@ from .plan import ExecutionPlan
 if TYPE_CHECKING:
     from ..views.records import AssetEvent
 
-PARTITION_TAG = "foldlog/partition"  #: tag of a run that is of one partition
 ALL_LIMIT = 10_000  #: partitions asked for at a time
 
 
@@ -44,6 +43,7 @@ class RunContext:
     plan: ExecutionPlan
     run_id: str
     tags: Mapping[str, str]
+    partition_key: str | None  #: the partition that the run is of
     config: RunConfig
     recorder: Recorder
     frontier: Frontier
@@ -60,11 +60,6 @@ class RunContext:
     @property
     def job(self) -> JobDefinition:
         return self.plan.job
-
-    @property
-    def partition_key(self) -> str | None:
-        """The partition that the run is of."""
-        return self.tags.get(PARTITION_TAG)
 
     def partition_of(self, definition: AssetsDefinition) -> str | None:
         """The partition that the run makes of an asset; None if that has none."""

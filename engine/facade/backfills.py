@@ -8,13 +8,12 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from ..errors import UsageError
 from ..events.key import AssetLike
+from ..log.names import INSTANCE_SHARD
 from ..log.port import Receipt
 from .base import LIMIT, Facade, check_limit, check_name, check_statuses, keys_of, tags_of, texts
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import BackfillPartition, BackfillRecord
-
-INSTANCE = "@instance"  #: the shard of backfills
 
 
 class Backfills(Facade):
@@ -59,7 +58,7 @@ class Backfills(Facade):
         )
         if not (fact.partitions or fact.asset_selection or job_name or partition_set):
             raise UsageError("the backfill asks for nothing: name partitions, assets, a job or a partition set")
-        self._tell(INSTANCE, fact, key=uuid5(NAMESPACE_OID, f"foldlog backfill {name}"))
+        self._tell(INSTANCE_SHARD, fact, key=uuid5(NAMESPACE_OID, f"foldlog backfill {name}"))
         return name
 
     def cancel_backfill(self, backfill_id: str) -> Receipt | None:
@@ -74,7 +73,7 @@ class Backfills(Facade):
             raise UsageError(f"there is no backfill {backfill_id!r}")
         if backfill.is_finished:
             return None
-        return self._tell(INSTANCE, BackfillCanceling(backfill_id=backfill_id))
+        return self._tell(INSTANCE_SHARD, BackfillCanceling(backfill_id=backfill_id))
 
     def get_backfill(self, backfill_id: str) -> BackfillRecord | None:
         """The backfill, or None."""

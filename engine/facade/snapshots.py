@@ -11,13 +11,13 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ..errors import AppendKeyConflict, CorruptLogError, UsageError
 from ..events.event import Fact
+from ..log.names import INSTANCE_SHARD
 from ..log.port import Receipt
 from .base import Facade, check_limit, check_name, texts
 
 if TYPE_CHECKING:
     from ..views.orchestration_records import Snapshot
 
-INSTANCE = "@instance"  #: the shard of snapshots and values
 LONG = 256 * 1024  #: characters of a document that is not sent before it is known that it is not there
 
 
@@ -70,7 +70,7 @@ class Snapshots(Facade):
         if size > LONG and self._place(kind, snapshot_id) is not None:
             return snapshot_id
         with suppress(AppendKeyConflict):  # it is there, with its keys in another order or as another release writes it
-            self._tell(INSTANCE, fact, key=uuid5(NAMESPACE_OID, f"foldlog snapshot {kind} {snapshot_id}"))
+            self._tell(INSTANCE_SHARD, fact, key=uuid5(NAMESPACE_OID, f"foldlog snapshot {kind} {snapshot_id}"))
         return snapshot_id
 
     def _place(self, kind: str, snapshot_id: str) -> Any:
@@ -110,7 +110,7 @@ class Values(Facade):
             raise UsageError("set_values: there is nothing to set")
         if not isinstance(values, Mapping):
             raise UsageError(f"set_values: {values!r:.80} is no mapping of names to texts")
-        return self._tell(INSTANCE, ValuesSet(values=dict(values)))
+        return self._tell(INSTANCE_SHARD, ValuesSet(values=dict(values)))
 
     def get_values(self, names: Collection[str]) -> dict[str, str]:
         """The values of these names, at most 10,000; those that have none are left out."""

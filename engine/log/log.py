@@ -18,7 +18,7 @@ from ..errors import CorruptLogError, ReadOnlyError, UsageError
 from ..events.event import Event, Record, Retention
 from .cursor import Cursor, accept, cursor_at
 from .follow import Follower
-from .names import check_shard_name, is_system_shard
+from .names import INSTANCE_SHARD, check_shard_name, is_system_shard
 from .port import (
     ANY,
     LIMITS,
@@ -353,7 +353,7 @@ class EventLog:
         # live view and in no rebuilt one, so nothing may be appended once the tombstone has its position.
         self.backend.fence(run_id)
         head = self._sequencer.catch_up()
-        receipt = self.append("@instance", [tombstone], key=uuid5(head.log_id, f"purge:{keep}:{run_id}"))
+        receipt = self.append(INSTANCE_SHARD, [tombstone], key=uuid5(head.log_id, f"purge:{keep}:{run_id}"))
         self._sequencer.catch_up()
         self.backend.purge(run_id, keep=keep)
         return receipt
@@ -405,7 +405,7 @@ class EventLog:
             )
         fact = HistoryTrimmed(retention=int(retention), through_position=through_position, shard=shard)
         terms = f"trim:{int(retention)}:{through_position}:{'' if shard is None else f'={shard}'}"
-        receipt = self.append("@instance", [Event.now(fact)], key=uuid5(head.log_id, terms), wait="ordered")
+        receipt = self.append(INSTANCE_SHARD, [Event.now(fact)], key=uuid5(head.log_id, terms), wait="ordered")
         return Trimmed(receipt, self.backend.trim(int(retention), through=through_position, shard=shard))
 
     def backup(

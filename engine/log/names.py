@@ -10,6 +10,7 @@ _SEEN: set[str] = set()  #: names found good, so that an append pays one set loo
 _SEEN_LIMIT = 10_000
 
 SYSTEM = "@"
+INSTANCE_SHARD = "@instance"  #: of facts that concern the deployment as a whole: backfills, snapshots, deletions
 
 
 def is_system_shard(name: str) -> bool:

@@ -71,6 +71,13 @@ class Recorder:
         self._queued = 0  #: events that were queued here
         self._seq_ahead: int | None = None  #: last seq of a receipt less the events queued up to it
         self._company = False
+        self._last_seq = 0
+
+    @property
+    def last_seq(self) -> int:
+        """The last seq of the receipts that were waited for; 0 if there are none."""
+        with self._lock:
+            return self._last_seq
 
     def event(self, fact: Fact, step_key: str | None = None) -> Event[Any]:
         """The fact in its envelope, as of now."""
@@ -193,9 +200,11 @@ class Recorder:
         ahead = receipt.last_seq - append.total
         if again:  # lines queued behind it may be before it now: its place tells nothing, and looking costs little
             self._company = True
+            self._last_seq = receipt.last_seq
             return receipt
         self._company = self._company or (self._seq_ahead is not None and ahead != self._seq_ahead)
         self._seq_ahead = ahead
+        self._last_seq = receipt.last_seq  # behind the others: who sees it knows whether somebody else is before it
         return receipt
 
     def _count_loss(self, future: Future[Receipt]) -> None:

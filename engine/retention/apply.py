@@ -13,6 +13,7 @@ from ..errors import ReadOnlyError
 from ..events.event import Event
 from ..events.tombstone import HistoryTrimmed, RunDeleted
 from ..log.log import EventLog, EventRecord
+from ..log.names import INSTANCE_SHARD
 from ..log.port import TRIMMABLE, Receipt, ShardState
 from .plan import RUNS, RetentionPlan, plan
 from .policy import RetentionPolicy
@@ -104,4 +105,4 @@ def complete(log: EventLog) -> int:
 
 
 def _latest(log: EventLog, type: str, limit: int) -> list[EventRecord]:
-    return log.read_shard("@instance", newest_first=True, limit=limit, types=[type]).records
+    return log.read_shard(INSTANCE_SHARD, newest_first=True, limit=limit, types=[type]).records

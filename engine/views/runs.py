@@ -27,6 +27,7 @@ from ..events.run import (
     RunTagsAdded,
     RunTagsRemoved,
 )
+from ..events.tags import BACKFILL_TAG
 from ..events.tombstone import RunDeleted
 from .projection import Projection, Taken, select_all
 from .rows import Rows
@@ -125,7 +126,7 @@ CHANGES: Final = Table(
 )
 
 #: each names the backfill that a run belongs to; the second is what histories from elsewhere have
-BACKFILL_TAGS: Final = ("foldlog/backfill", "dagster/backfill")
+BACKFILL_TAGS: Final = (BACKFILL_TAG, "dagster/backfill")
 
 FINISHED: Final = tuple(str(status) for status in RunStatus if status.is_finished)  #: of a run that is over
 _ENDS: Final[dict[type[Fact], RunStatus]] = {
