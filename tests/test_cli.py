@@ -284,7 +284,12 @@ def test_the_log_of_a_run_is_printed(url):
         "RUN_FAILURE",
     }
     assert lines("--step", "extract") == [one for one in whole if one["step_key"] == "extract"] != []
-    assert lines("--level", "error") == [one for one in whole if (one["level"] or 0) >= 40]
+    grave = ("STEP_FAILURE", "RUN_FAILURE")
+    found = lines("--level", "error")
+    assert found == [one for one in whole if (one["level"] or 0) >= 40 or one["type"] in grave]
+    assert {one["type"] for one in found} >= set(grave), "what failed is no line of a log, and must not be hidden"
+    wrong = call("log", "2", "--step", "extrakt", "--url", url, code=1).stderr
+    assert "has no event of a step 'extrakt'; did you mean 'extract'?" in wrong
     assert lines("--after", "2") == whole[2:]
     done = call("log", "2", "--after", "1", "--limit", "1", "--url", url)
     (line,) = done.stdout.splitlines()

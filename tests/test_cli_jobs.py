@@ -226,7 +226,7 @@ def test_a_failure_is_told_with_the_users_own_traceback_and_what_to_do(monkeypat
     assert told.splitlines()[-2:] == [
         "foldlog: run r1 of job nightly failed in step clean",
         "what to do: `foldlog runs show r1` shows what happened. When the cause is gone, "
-        "`foldlog job execute nightly --from-failure r1 -f flows.py` goes on from there.",
+        "`foldlog job execute --from-failure r1 -f flows.py` goes on from there.",
     ]
 
 
@@ -372,14 +372,20 @@ def interrupted(how, *args):
 def test_ctrl_c_cancels_the_run():
     code, errors = interrupted(signal.SIGINT, "job", "execute", "--run-id", "r1")
     assert code == 130
-    assert errors.strip() == "interrupted; run r1 is recorded as canceled"
+    assert errors.strip().splitlines() == [
+        "interrupted; run r1 is recorded as canceled",
+        "what to do: `foldlog job execute --from-failure r1 -f flows.py` goes on with it.",
+    ]
     assert [record.run.status for record in runs()] == ["CANCELED"]
 
 
 def test_sigterm_is_recorded():
     code, errors = interrupted(signal.SIGTERM, "job", "execute", "--run-id", "r1")
     assert code == 143
-    assert errors.strip() == "foldlog: told to end (SIGTERM); run r1 is recorded as failed"
+    assert errors.strip().splitlines() == [
+        "foldlog: told to end (SIGTERM); run r1 is recorded as failed",
+        "what to do: `foldlog job execute --from-failure r1 -f flows.py` goes on with it.",
+    ]
     (record,) = runs()
     assert (record.run.status, record.failure_reason) == ("FAILURE", "UNEXPECTED_TERMINATION")
 
@@ -387,11 +393,12 @@ def test_sigterm_is_recorded():
 def test_ctrl_c_cancels_the_backfill():
     code, errors = interrupted(signal.SIGINT, "asset", "materialize", "--select", "daily", "--partition", "..")
     assert code == 130
-    assert (
-        errors.strip() == "interrupted; the backfill of 3 partitions, with the run under way, is recorded as canceled"
-    )
     with foldlog.Instance.from_url("sqlite:///./history") as instance:
         (backfill,) = instance.get_backfills()
+        assert errors.strip().splitlines() == [
+            "interrupted; the backfill of 3 partitions, with the run under way, is recorded as canceled",
+            f"what to do: `foldlog backfill resume {backfill.backfill_id} -f flows.py` goes on with it.",
+        ]
         assert backfill.status == "CANCELED"
         assert len(instance.get_backfill_run_ids(backfill.backfill_id)) == 2
     assert [record.run.status for record in runs()] == ["SUCCESS", "CANCELED"]
@@ -418,12 +425,14 @@ def test_several_partitions_are_a_backfill_and_a_failed_one_stops_no_other(monke
         ("c", "SUCCESS"),
     ]
     assert document["failed_partitions"] == ["b"]
-    assert document["partitions"][1]["failures"] == [{"step_key": "daily", "error": "ValueError: row 7 is no row"}]
+    assert document["partitions"][1]["failures"] == [
+        {"step_key": "daily", "error_class": "ValueError", "error_message": "row 7 is no row"}
+    ]
     run_id = document["partitions"][1]["run_id"]
     assert done.stderr.splitlines()[-2:] == [
         "foldlog: 1 of 3 partitions failed: b",
         f"what to do: `foldlog runs show {run_id}` shows what happened. When the cause is gone, "
-        f"`foldlog job execute __ASSET_JOB --from-failure {run_id} -f flows.py` goes on from there.",
+        f"`foldlog backfill resume {document['backfill_id']} --failed -f flows.py` makes what failed again.",
     ]
     with foldlog.Instance.from_url("sqlite:///./history") as instance:
         backfill = instance.get_backfill(document["backfill_id"])
@@ -439,7 +448,7 @@ def test_several_partitions_are_a_backfill_and_a_failed_one_stops_no_other(monke
     assert {record.run.tags["foldlog/backfill"] for record in runs()} == {document["backfill_id"]}
     assert {record.run.tags["team"] for record in runs()} == {"x"}
     monkeypatch.delenv("BAD")
-    execute("__ASSET_JOB", "--from-failure", run_id)
+    execute("--from-failure", run_id)
     with foldlog.Instance.from_url("sqlite:///./history") as instance:
         assert sorted(instance.get_materialized_partitions("daily")) == ["a", "b", "c"]
 
@@ -656,3 +665,160 @@ def test_what_cannot_be_executed_again():
         "what to do: Give another run id, or none; to execute it again, re-execute it.\n"
     )
     assert len(runs()) == 1
+
+
+# -- what is told ---------------------------------------------------------------------------------------------------
+
+
+def test_a_command_to_type_is_quoted_and_has_no_password():
+    from foldlog.engine.cli.code_options import CodeChoice
+    from foldlog.engine.cli.executing import Caller
+    from foldlog.engine.cli.options import Target
+
+    caller = Caller(CodeChoice(None, "my jobs.py", None), Target("postgresql://ada:s3cret@db/x", "--url"))
+    told = caller.command("runs", "show", "a b;c", code=True)
+    assert told == "foldlog runs show 'a b;c' -f 'my jobs.py' --url 'postgresql://ada:***@db/x'"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("job", "exec", "nightly"), "there is no command 'exec'; did you mean 'execute'?"),
+        (("asset", "materialise"), "there is no command 'materialise'; did you mean 'materialize'?"),
+        ((*JOB, "--from-failure", "a", "--stop-on-failure"), "--stop-on-failure is about several partitions"),
+    ],
+)
+def test_what_was_probably_meant(args, says):
+    assert says in fails(*args, code=2)
+
+
+def test_an_asset_is_no_job():
+    assert fails("job", "execute", "alone", "-f", "flows.py").splitlines() == [
+        "foldlog: 'alone' is an asset, no job",
+        "what to do: `foldlog asset materialize --select alone -f flows.py` makes it.",
+    ]
+
+
+def test_kinds_of_partitions_that_no_run_can_have_together():
+    write(
+        "kinds.py",
+        "from foldlog import asset, partitions\n"
+        "@asset(partitions_def=partitions.StaticPartitionsDefinition(['x']))\ndef one() -> int: return 1\n"
+        "@asset(partitions_def=partitions.StaticPartitionsDefinition(['y']))\ndef two() -> int: return 1\n",
+    )
+    assert fails("asset", "materialize", "-f", "kinds.py").splitlines() == [
+        "foldlog: the assets selected have 2 kinds of partitions, and a run is of one partition",
+        "what to do: Make each kind by itself: `foldlog asset materialize --select one -f kinds.py` (static partitions "
+        "x); `foldlog asset materialize --select two -f kinds.py` (static partitions y).",
+    ]
+
+
+@pytest.mark.parametrize("wrong", [("--partition", "x"), ("--run-id", "a/b"), ("--select", "nix"), ("--run-id", "r1")])
+def test_what_is_refused_has_no_run_id(wrong):
+    execute("--run-id", "r1")
+    told = fails("job", "execute", "nightly", "-f", "flows.py", "--plain", *wrong)
+    assert told.startswith("foldlog: "), "no line tells of a run that there is not"
+    assert len(runs()) == 1
+
+
+# -- code that is loaded ----------------------------------------------------------------------------------------------
+
+
+def test_what_lies_beside_the_code_can_be_imported_by_a_step(here):
+    (here / "below").mkdir()
+    write("below/lazily_found.py", "X = 41\n")
+    write(
+        "below/lazy.py",
+        "from foldlog import job, op\n@op\ndef find() -> int:\n    import lazily_found\n    return lazily_found.X\n"
+        "@job\ndef j():\n    find()\n",
+    )
+    done = subprocess.run([*FOLDLOG, "job", "execute", "-f", "below/lazy.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+PRINTING = """
+print("loading the models")
+import logging
+import sys
+from sys import stdout
+from foldlog import asset, job, op
+
+handler = logging.StreamHandler(sys.stdout)
+logging.getLogger("acme").addHandler(handler)
+
+
+@op
+def f():
+    stdout.write("progress 10%\\n")
+    sys.__stdout__.write("progress 20%\\n")
+    logging.getLogger("acme").warning("progress 30%")
+
+
+@job
+def j():
+    f()
+
+
+@asset
+def a() -> int:
+    return 1
+"""
+
+
+@pytest.mark.parametrize(
+    "args", [("job", "execute"), ("job", "list"), ("asset", "list"), ("asset", "materialize"), ("job",)]
+)
+def test_json_is_one_document_whatever_the_code_does_with_the_output(args):
+    write("printing.py", PRINTING)
+    done = subprocess.run([*FOLDLOG, *args, "-f", "printing.py", "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    assert "loading the models" in done.stderr
+    if args == ("job", "execute"):
+        assert [word for word in ("10%", "20%", "30%") if f"progress {word}" not in done.stderr] == []
+
+
+# -- a selection of what there is ----------------------------------------------------------------------------------
+
+
+def test_an_asset_that_is_made_again_is_checked_again():
+    write(
+        "checked.py",
+        "from foldlog import Definitions, asset, asset_check, define_asset_job\n"
+        "@asset\ndef orders() -> int: return 1\n@asset\ndef other() -> int: return 1\n"
+        "@asset_check(asset=orders)\ndef ok() -> bool: return True\n"
+        "d = Definitions(assets=[orders, other], asset_checks=[ok], jobs=[define_asset_job('j', 'orders')])\n",
+    )
+    command = ("job", "execute", "-f", "checked.py", "--no-progress", "--json")
+    assert invoke(*command, "--run-id", "r1").exit_code == 0
+    document = json.loads(invoke(*command, "--reexecute", "r1", "--select", "orders").stdout)
+    assert [step["step_key"] for step in document["steps"]] == ["orders", "orders__ok"]
+    assert fails(*command, "--reexecute", "r1", "--select", "other").splitlines() == [
+        "foldlog: job 'j' makes none of the assets selected",
+        "what to do: It makes orders.",
+    ]
+
+
+# -- on a terminal ----------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_on_a_terminal_leaves_no_step_that_seems_to_run(tmp_path):
+    started = tmp_path / "started"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update({"TERM": "xterm", "COLUMNS": "100", "STARTED": str(started)})
+        os.execv(sys.executable, [*FOLDLOG, "job", "execute", "-f", "flows.py", "--run-id", "r1"])
+    shown = b""
+    while select.select([terminal], [], [], 60)[0]:
+        if started.exists():
+            started.unlink()
+            os.write(terminal, b"\x03")
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:  # Linux tells the end so
+            break
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    last = shown.decode()[shown.decode().rindex("job nightly, run ") :]
+    assert "INTERRUPTED" in last
+    assert "`foldlog job execute --from-failure r1 -f flows.py` goes on with it." in " ".join(last.split())

@@ -220,6 +220,13 @@ def test_a_value_is_taken_only_of_what_is_known() -> None:
     with pytest.raises(UsageError, match="other takes the value of raw/orders as 'rows', which nothing here makes"):
         Definitions(assets=[orders, other])
     Definitions(assets=[orders, other, AssetSpec(key="raw/orders")])
+
+    @asset(key="mart/sales")
+    def sales(orders): ...
+
+    with pytest.raises(UsageError, match="sales takes the value of mart/orders as 'orders', which nothing") as caught:
+        Definitions(assets=[orders, sales])
+    assert caught.value.remedy == "Write ins={'orders': AssetIn(key='orders')}, if orders is meant."
     assert materialize([waits]).success
 
 

@@ -30,9 +30,9 @@ def blocks(document: str, language: str) -> list[tuple[int, str]]:
     ]
 
 
-def execute(document: str, found: list[tuple[int, str]]) -> None:
+def execute(document: str, found: list[tuple[int, str]], *, name: str = "manual") -> None:
     """Run blocks as one program; an error names the line in the document."""
-    names: dict[str, object] = {"__name__": "manual"}
+    names: dict[str, object] = {"__name__": name}
     for line, text in found:
         exec(compile("\n" * (line - 1) + text, str(ROOT / document), "exec", dont_inherit=True), names)
 
@@ -60,7 +60,7 @@ def test_each_block_of_the_readme_runs_by_itself(tmp_path, monkeypatch):
     found = blocks("README.md", "python")
     assert len(found) == 3
     for block in found * 2:  # as often as one likes
-        execute("README.md", [block])
+        execute("README.md", [block], name="__main__")
 
 
 @pytest.mark.parametrize("document", ["docs/api.md"])

@@ -1484,6 +1484,8 @@ USED = {
     "3 in a()": lambda: 3 in load(),
     "len(a())": lambda: len(load()),
     "a() % 2": lambda: load() % 2,
+    "a() == 3": lambda: load() == 3,
+    "a() != 3": lambda: load() != 3,
 }
 
 

@@ -8,16 +8,8 @@ from typing import Any, overload
 from ..errors import fault
 from ..events.key import AssetLike
 from .asset_inputs import AssetInputs, Deps, Fn, check_specs_of
-from .assets import (
-    DEFAULT_GROUP,
-    AssetCheckSpec,
-    AssetIn,
-    AssetsDefinition,
-    AssetSpec,
-    key_of,
-    key_with,
-    node_name,
-)
+from .asset_names import node_name
+from .assets import DEFAULT_GROUP, AssetCheckSpec, AssetIn, AssetsDefinition, AssetSpec, key_of, key_with
 from .hook import HookDefinition
 from .inout import IO_MANAGER, KEY_REMEDY, RESULT, Out
 from .names import check_flag, check_keys, check_name, check_text, function_name, name_of

@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from ..config.place import meant
-from ..errors import fault
+from ..errors import UsageError, fault
 from ..events.key import AssetCheckKey, AssetKey
 from .asset_job import graph_of, partitions_of
-from .assets import AssetsDefinition, AssetSpec, Making, hashed_name
+from .asset_names import hashed_name
+from .assets import AssetsDefinition, AssetSpec, Making
 from .job import JobDefinition
 from .ordering import in_order
 from .partitions import PartitionMapping, PartitionsDefinition, default_mapping
@@ -229,13 +230,18 @@ class AssetGraph:
         for one in self.definitions:
             for name, key in one.inputs.items():
                 if key not in self.known and not one.op.ins[name].is_nothing:
-                    takes = "" if key.parts == (name,) else f" as {name!r}"
-                    raise fault(
-                        f"{one.what} takes the value of {key}{takes}, which nothing here makes or declares"
-                        f"{meant(str(key), map(str, self.known))}",
-                        f"Correct the name, add the asset, or declare it with AssetSpec(key={str(key)!r}) if it is "
-                        "made elsewhere.",
-                    )
+                    raise self._unknown_input(one, name, key)
+
+    def _unknown_input(self, one: AssetsDefinition, name: str, key: AssetKey) -> UsageError:
+        takes = "" if key.parts == (name,) else f" as {name!r}"
+        problem = f"{one.what} takes the value of {key}{takes}, which nothing here makes or declares"
+        plain = AssetKey((name,))
+        if plain in self.known:  # the prefix of the asset was taken for that of the parameter, too
+            return fault(problem, f"Write ins={{{name!r}: AssetIn(key={name!r})}}, if {plain} is meant.")
+        return fault(
+            f"{problem}{meant(str(key), map(str, self.known))}",
+            f"Correct the name, add the asset, or declare it with AssetSpec(key={str(key)!r}) if it is made elsewhere.",
+        )
 
     def _waits(self) -> dict[AssetKey | AssetCheckKey, tuple[AssetKey | AssetCheckKey, ...]]:
         """What each asset and each check with a function of its own waits for in a job that makes them all."""

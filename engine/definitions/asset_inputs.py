@@ -7,18 +7,8 @@ from typing import Any, Final
 
 from ..errors import fault
 from ..events.key import AssetKey, AssetLike
-from .assets import (
-    AssetCheckSpec,
-    AssetDep,
-    AssetIn,
-    AssetsDefinition,
-    AssetSpec,
-    deps_of,
-    in_of,
-    key_of,
-    key_with,
-    node_name,
-)
+from .asset_names import node_name
+from .assets import AssetCheckSpec, AssetDep, AssetIn, AssetsDefinition, AssetSpec, deps_of, in_of, key_of, key_with
 from .inout import In, Nothing
 from .names import NAME_LIMIT, check_keys, free_name
 from .partitions import PartitionMapping

@@ -39,6 +39,14 @@ class _Handle:
     __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __pos__ = __abs__ = __invert__ = _refused
     __getitem__ = __contains__ = __len__ = __int__ = __float__ = _refused
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Handle):
+            self._refused()
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
     def __iter__(self) -> Iterator[Any]:
         raise fault(
             f"{self} is gone through or taken apart, and has no value yet: the graph is only wired here",
@@ -46,7 +54,7 @@ class _Handle:
         )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class _OfNode(_Handle):
     node: str
     output: str
@@ -55,7 +63,7 @@ class _OfNode(_Handle):
         return f"{self.node}.{self.output}"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class OutputHandle(_OfNode):
     """An output of a node, as a graph's function sees it. Hand it to other calls."""
 
@@ -100,7 +108,7 @@ class CollectedHandle(_OfNode):
     """The list of all values."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class GraphInputHandle(_Handle):
     """An input of the graph itself."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import fault
 from ..events.key import AssetKey, AssetLike
 from .asset_inputs import AssetInputs, Deps, Fn, check_specs_of
+from .asset_names import node_name
 from .assets import (
     DEFAULT_GROUP,
     AssetCheckSpec,
@@ -19,7 +20,6 @@ from .assets import (
     AssetSpec,
     deps_of,
     key_with,
-    node_name,
 )
 from .hook import HookDefinition
 from .inout import Nothing, Out

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -243,3 +246,59 @@ def test_assets_are_planned_in_the_append_that_creates_the_run(instance: Instanc
     run_ = instance.get_run_by_id(result.run_id)
     assert run_ is not None
     assert run_.asset_selection == (AssetKey("orders"), AssetKey("total"))
+
+
+def test_a_run_without_an_instance_leaves_no_thread_and_no_instance() -> None:
+    @op
+    def one() -> int:
+        return 1
+
+    @job
+    def small():
+        one()
+
+    before = threading.active_count()
+    result = foldlog.execute_job(small)
+    assert threading.active_count() == before
+    assert result.output_for_node("one") == 1, "what it made is still there"
+    assert [record.event.type for record in result.events()][-1] == "RUN_SUCCESS"
+    gone = weakref.ref(result.instance)
+    del result
+    gc.collect()
+    assert gone() is None
+
+
+def test_steps_may_be_selected_by_their_ops(memory: Instance) -> None:
+    @op
+    def one() -> int:
+        return 1
+
+    @op
+    def two() -> int:
+        return 2
+
+    @job
+    def small():
+        one()
+        two()
+
+    assert list(run(small, memory, op_selection=[two]).step_outcomes) == ["two"]
+    assert list(run(small, memory, op_selection=one).step_outcomes) == ["one"]
+
+
+def test_a_url_is_no_instance() -> None:
+    @op
+    def one() -> int:
+        return 1
+
+    @job
+    def small():
+        one()
+
+    for call in (
+        lambda: foldlog.execute_job(small, instance="sqlite:///history"),  # type: ignore[arg-type]
+        lambda: foldlog.reexecute_job(small, "r", instance="sqlite:///history"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(foldlog.UsageError, match="instance is a str, no Instance") as caught:
+            call()
+        assert caught.value.remedy.startswith("Open it: foldlog.Instance.from_url(")

@@ -450,3 +450,46 @@ def test_a_multi_asset_with_partitions(memory: Instance) -> None:
     result = materialize([parted_both], instance=memory, partition_key="eu")
     assert [one.partition for one in facts(result, "ASSET_MATERIALIZATION")] == ["eu", "eu"]
     assert story(result)[1:3] == ["ASSET_MATERIALIZATION_PLANNED"] * 2
+
+
+def test_more_dynamic_partitions_than_a_page(fresh: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foldlog.engine.execution.run_context.ALL_LIMIT", 2)
+    customers = foldlog.partitions.DynamicPartitionsDefinition("customers")
+    keys = [f"c{number}" for number in range(5)]
+    fresh.add_dynamic_partitions("customers", keys)
+
+    @foldlog.asset(partitions_def=customers)
+    def one() -> int:
+        return 1
+
+    @foldlog.asset
+    def all_of_them(one: dict) -> int:
+        return len(one)
+
+    assert foldlog.materialize_partitions([one], keys, instance=fresh).success
+    result = foldlog.materialize([one, all_of_them], selection="all_of_them", instance=fresh)
+    assert result.asset_value("all_of_them") == 5
+    with pytest.raises(foldlog.UsageError, match="no partition 'c5'; it has 5, from 'c0' to 'c4'"):
+        foldlog.materialize([one], partition_key="c5", instance=fresh)
+
+
+def test_the_runs_of_a_backfill_do_not_list_all_partitions(fresh: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    customers = foldlog.partitions.DynamicPartitionsDefinition("customers")
+    keys = [f"c{number}" for number in range(5)]
+    fresh.add_dynamic_partitions("customers", keys)
+
+    @foldlog.asset(partitions_def=customers)
+    def one() -> int:
+        return 1
+
+    @foldlog.asset(partitions_def=customers)
+    def two(one: int) -> int:
+        return one
+
+    asked = []
+    page = fresh.get_paginated_dynamic_partitions
+    monkeypatch.setattr(
+        fresh, "get_paginated_dynamic_partitions", lambda *args, **given: asked.append(args) or page(*args, **given)
+    )
+    assert foldlog.materialize_partitions([one, two], keys, instance=fresh).success
+    assert len(asked) <= 1, "once for the whole backfill"

@@ -297,7 +297,9 @@ def test_an_output_of_another_type_fails_its_step(instance: Instance) -> None:
     check = fact(result, "STEP_OUTPUT").type_check
     assert not check.success
     assert check.description == "a str: '7' was given; wanted int"
-    assert failure(result) == "step text: its output 'result': a str: '7' was given; wanted int"
+    told, remedy = failure(result).splitlines()
+    assert told == "step text: its output 'result': a str: '7' was given; wanted int"
+    assert remedy.startswith("What to do: Return a value of that type, or change the annotation")
 
 
 def test_an_input_of_another_type_fails_the_step_that_takes_it(instance: Instance) -> None:
