@@ -187,7 +187,7 @@ def test_the_tour_tells_its_story(toured):
     for words in (
         "Ingested seattle-weather.csv, a run a year: 2012, 2013, 2014, 2015.",
         "OperationalError: database is locked",
-        "foldlog.examples.weather.MalformedRow: line 224: temp_max is '35,6', which is no number",
+        "MalformedRow: line 224: temp_max is '35,6', which is no number",
         "ValueError: could not convert string to float: '35,6'",
         "in read_days",
         "What weather__delivery gave was loaded.",

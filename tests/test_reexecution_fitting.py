@@ -391,7 +391,7 @@ def test_from_failure_keeps_it_too(instance: Instance) -> None:
 
 def test_keys_that_take_too_much_room_are_not_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """A re-execution of a re-execution takes from each run what that one had to do, all the same."""
-    monkeypatch.setattr(plan, "STEP_KEYS_LIMIT", 40)
+    monkeypatch.setattr(plan, "STEP_KEYS_LIMIT", 60)
     bad, calls = {1, 2, 3, 4}, []
 
     @op(out=DynamicOut(int))

@@ -87,7 +87,7 @@ class RunCreated(Fact):
     asset_selection: tuple[AssetKey, ...] | None = None  #: None: all that the job makes
     asset_check_selection: tuple[AssetCheckKey, ...] | None = None
     op_selection: tuple[str, ...] | None = None  #: as the user wrote it
-    step_keys: tuple[str, ...] | None = None  #: steps to execute; None: all of the plan
+    step_keys: tuple[str, ...] | None = None  #: steps to execute; None: all of the plan. `work[...]`: some keys
     job_snapshot_id: str | None = None
     plan_snapshot_id: str | None = None
     code_location: str | None = None  #: where the job is loaded from

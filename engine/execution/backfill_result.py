@@ -58,7 +58,7 @@ class Watch:
 
     recorded: Callable[[str], None] | None = None  #: with the id of the backfill, when that is in the log
     begun: Callable[[str, str, int], None] | None = None  #: with partition, run id and number of the run, from 1
-    ended: Callable[[PartitionRun, ExecutionResult | None], None] | None = None  #: None: somebody canceled the run
+    ended: Callable[[PartitionRun, ExecutionResult | None], None] | None = None  #: None: somebody else ended the run
     report: StepReport | None = None  #: as of `execute_job`
     listener: Listener | None = None
 

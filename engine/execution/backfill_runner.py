@@ -6,13 +6,14 @@ whatever ends it short of a kill, its end is recorded.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import uuid4
 
 from ..definitions.job import JobDefinition
-from ..errors import UserCodeError
+from ..errors import FoldlogError, UserCodeError
 from ..events.backfill import (
     BackfillCanceled,
     BackfillCanceling,
@@ -25,13 +26,16 @@ from ..events.event import Fact
 from ..events.run import RunStatus
 from ..events.tags import BACKFILL_TAG
 from ..log.names import INSTANCE_SHARD
+from ..reporting import interrupts
 from ..reporting.recorder import Recorder
 from .backfill_result import BackfillResult, PartitionRun, RunError, Watch
 from .backfill_state import IDLE, at_work_on, worker_text
 from .deployment import Deployment
-from .interruption import RunInterrupted, Terminated
+from .interruption import RunInterrupted, Terminated, interrupts_held
 from .requests import ExecutionRequest, execute
 from .result import ExecutionResult
+
+logger = logging.getLogger("foldlog.execution")
 
 
 class BackfillRunner:
@@ -65,7 +69,11 @@ class BackfillRunner:
             try:
                 return self._execute(keys, stop_on_failure)
             except BaseException as error:
-                self._broken(error)
+                with (
+                    interrupts_held(),
+                    interrupts.shielded(),
+                ):  # a second Ctrl-C is for the runs, too; its end is one append
+                    self._broken(error)
                 raise
 
     def _execute(self, keys: Sequence[str], stop_on_failure: bool) -> BackfillResult:
@@ -92,7 +100,7 @@ class BackfillRunner:
         if self._watch.begun is not None:
             self._watch.begun(key, run_id, number)
         since = time.monotonic()
-        result: ExecutionResult | None = None
+        result: ExecutionResult | RunStatus
         try:
             result = execute(
                 self._instance,
@@ -105,27 +113,33 @@ class BackfillRunner:
         except RunInterrupted as interrupt:
             if isinstance(interrupt, Terminated):
                 raise
-            # Somebody has canceled this run, and not the backfill: it counts as one that failed.
+            # Somebody has ended or canceled this run, and not the backfill: it counts as one that failed.
+            over = interrupt.status is not None and interrupt.status.is_finished
+            result = interrupt.status if over and interrupt.status is not None else RunStatus.CANCELED
         self._ended(key, run_id, result, time.monotonic() - since)
 
-    def _ended(self, key: str, run_id: str, result: ExecutionResult | None, seconds: float) -> None:
-        errors = {} if result is None else {step: _in_short(one) for step, one in result.step_errors.items()}
-        if result is not None and result.error is not None and not errors:
-            errors = {"": _in_short(result.error)}
-        status = RunStatus.CANCELED if result is None else result.status
+    def _ended(self, key: str, run_id: str, result: ExecutionResult | RunStatus, seconds: float) -> None:
+        """`result`: of a run that somebody else has ended, the status alone."""
+        known = result if isinstance(result, ExecutionResult) else None
+        errors = {step: _in_short(one) for step, one in known.step_errors.items()} if known is not None else {}
+        if known is not None and known.error is not None and not errors:
+            errors = {"": _in_short(known.error)}
+        status = result.status if isinstance(result, ExecutionResult) else result
         run = PartitionRun(partition=key, run_id=run_id, status=status, seconds=seconds, errors=errors)
         self._runs.append(run)
         if self._watch.ended is not None:
-            self._watch.ended(run, result)
+            self._watch.ended(run, known)
 
     def _is_canceled(self) -> bool:
         """Whether somebody has asked that it stop."""
+        last = self._recorder.last_seq  # recorded by now, so it is among what is read
         while records := self._instance.log.read_shard(
             INSTANCE_SHARD, after_seq=self._looked, types=["BACKFILL_CANCELING"], limit=100
         ).records:
             self._looked = records[-1].seq
             if any(record.event.fact.backfill_id == self._id for record in records):
                 return True
+        self._looked = max(self._looked, last)  # else the whole backfill is read between any two runs
         return False
 
     def _stopped(self, key: str, left: int) -> None:
@@ -135,11 +149,15 @@ class BackfillRunner:
         self._end(BackfillFailed(backfill_id=self._id, error=info))
 
     def _broken(self, error: BaseException) -> None:
-        """Record what ends it from outside: an interrupt, or an error of the engine."""
-        if isinstance(error, KeyboardInterrupt):
-            self._end(BackfillCanceling(backfill_id=self._id), BackfillCanceled(backfill_id=self._id))
-        else:
-            self._end(BackfillFailed(backfill_id=self._id, error=ErrorInfo.from_exception(error)))
+        """Record what ends it from outside: an interrupt, or an error of the engine. Of what keeps that from being
+        recorded there is a warning: what ends it is what the caller is to see."""
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                self._end(BackfillCanceling(backfill_id=self._id), BackfillCanceled(backfill_id=self._id))
+            else:
+                self._end(BackfillFailed(backfill_id=self._id, error=ErrorInfo.from_exception(error)))
+        except FoldlogError as trouble:
+            logger.warning("backfill %s: its end could not be recorded: %s", self._id, trouble)
 
     def _result(self, left: Sequence[str]) -> BackfillResult:
         return BackfillResult(backfill_id=self._id, runs=tuple(self._runs), left=tuple(left))

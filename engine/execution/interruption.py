@@ -34,6 +34,8 @@ TOLD_PAUSES_S = (0.1, 0.5, 2.0)  #: between tries to learn, at the end of a run,
 class RunInterrupted(BaseException):
     """The run is to stop. No Exception: code of users that catches all of those must not hold it up."""
 
+    status: RunStatus | None = None  #: what somebody else made of the run; None if it was not that
+
 
 class Terminated(RunInterrupted):
     """The process was told to end, by SIGTERM."""
@@ -51,7 +53,9 @@ class Interruption:
     def check(self) -> None:
         """Raise RunInterrupted if the run is to stop. Costs nothing as long as nobody else records."""
         if (status := self.told_lately()) is not None:
-            raise RunInterrupted(f"the run is {status}")
+            interrupt = RunInterrupted(f"the run is {status}")
+            interrupt.status = status
+            raise interrupt
 
     def told(self) -> RunStatus | None:
         """What the run is by what is recorded: CANCELING, or over; None if it may go on."""

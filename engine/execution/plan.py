@@ -30,7 +30,7 @@ class Known:
 
 
 NOTHING_KNOWN = Known()
-STEP_KEYS_LIMIT = 512 * 1024  #: bytes of step keys that a run records; an event has room for twice that in all
+STEP_KEYS_LIMIT = 1024 * 1024  #: bytes of step keys that a run records, in the event that creates it
 SOME = "..."  #: in the place of the mapping key, in a step key: of some of them, which are too many to name
 
 
@@ -125,17 +125,22 @@ def _chosen(
 def _concrete(steps: Mapping[str, Step], only: Mapping[str, frozenset[str]]) -> Iterator[str]:
     """What the run is to execute, as it is recorded. Of mapped keys that take too much room: `step[...]`, which are
     those of the key that had not ended well when the run was created."""
-    left = STEP_KEYS_LIMIT - sum(len(key) for key in steps)
+    left = STEP_KEYS_LIMIT - sum(_size(f"{key}[{SOME}]") for key in steps)
     for key in steps:
         if key not in only:
             yield key
             continue
-        size = sum(len(key) + len(one) + 2 for one in only[key])
+        size = sum(_size(f"{key}[{one}]") for one in only[key])
         if size > left:
             yield f"{key}[{SOME}]"
         else:
             yield from (f"{key}[{one}]" for one in sorted(only[key]))
             left -= size
+
+
+def _size(step_key: str) -> int:
+    """Bytes that it takes in an event, at most."""
+    return len(step_key.encode()) + 5
 
 
 def _check_given(plan: ExecutionPlan, step: Step, one: StepInputDef, given: Collection[Any]) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..artifacts.io import InputContext, OutputContext
+from ..artifacts.io import InputContext
 from ..definitions.inout import RESULT
-from ..errors import fault
+from ..definitions.steps import Step
+from ..errors import UserCodeError, fault
 from ..events.key import AssetKey, AssetLike
 from ..events.run import RunStatus
 from ..log.log import EventRecord
+from .boundary import user_code_error_boundary
 from .deployment import Deployment
-from .frontier import Outcome
+from .frontier import Outcome, Ref
 from .run_context import RunContext
-from .values import io_manager
+from .values import hint_of, io_manager, resources_of, upstream_context
 from .worker import RunEnd
 
 PAGE = 1000  #: events read at a time
@@ -115,26 +117,54 @@ class ExecutionResult:
             )
         if not out.is_kept:
             return None
-        making = step.node.making
-        asset = making.key_of_output(output) if making is not None else None
-        partition = run.partition_of(making.definition) if making is not None else None
-        upstream = OutputContext(
-            run_id=run_id,
-            step_key=step_key,
-            name=output,
-            mapping_key=mapping_key,
-            asset_key=asset,
-            partition_key=partition,
-            metadata=out.metadata,
-        )
-        context = InputContext(name=output, run_id=run.run_id, step_key=step_key, upstream_output=upstream)
         if out.io_manager_key not in run.resources:  # only what the steps executed need is made ready
             raise fault(
                 f"run {run.run_id} executed no step that needs the resource {out.io_manager_key!r}, so it cannot load "
                 f"the output {output!r} of step {step_key}",
                 f"Ask the result of run {run_id}, which made it.",
             )
-        return io_manager(run, out.io_manager_key).load_input(context)
+        return self._loaded(self._context(Ref(run_id, step_key, output, mapping_key), step), out.io_manager_key)
+
+    def _context(self, ref: Ref, step: Step) -> InputContext:
+        """As a step that takes the value would give it."""
+        run, out, making = self._run, step.outs[ref.output], step.node.making
+        asset = making.key_of_output(ref.output) if making is not None else None
+        partition = run.partition_of(making.definition) if making is not None else None
+        return InputContext(
+            name=ref.output,
+            run_id=run.run_id,
+            step_key=ref.step_key,
+            upstream_output=upstream_context(ref, out, asset, partition),
+            asset_key=asset,
+            partition_keys=None if partition is None else (partition,),
+            metadata=out.metadata,
+            type_hint=hint_of(out.annotation),
+            resources=resources_of(run, out.io_manager_key),
+        )
+
+    def _loaded(self, context: InputContext, key: str) -> Any:
+        manager, gone = io_manager(self._run, key), _torn_down(self._run, key)
+        try:
+            with user_code_error_boundary(msg_fn=lambda: f"{context.shown} could not be loaded by {key}"):
+                return manager.load_input(context)
+        except UserCodeError as error:
+            if gone:
+                error.remedy = (
+                    f"The resource {gone!r} was torn down when the run ended. Look at the value in a step, or give "
+                    f"{gone!r} as an object of yours, and end it when the values were asked for."
+                )
+            raise
 
     def __repr__(self) -> str:
         return f"<ExecutionResult {self.status} of run {self.run_id}>"
+
+
+def _torn_down(run: RunContext, key: str) -> str | None:
+    """The resource itself, or one that it is made with, that was torn down at the end of the run; None if none was."""
+    definition = run.job.resource_defs.get(key)
+    if definition is None:
+        return None
+    if definition.is_generator:
+        return key
+    needed = sorted({*definition.resources, *definition.required_resource_keys})
+    return next((gone for one in needed if (gone := _torn_down(run, one)) is not None), None)

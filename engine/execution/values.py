@@ -78,7 +78,7 @@ class Loader:
             return None
         if asset is not None:
             return self._asset(given, asset, (ref, producer, out))
-        upstream = self._upstream(ref, out, None, None)
+        upstream = upstream_context(ref, out, None, None)
         return self._loaded(given, out.io_manager_key, upstream, ref, None, None)
 
     def _asset(self, given: StepInputDef, asset: AssetKey, made: tuple[Ref, Step, Out] | None) -> Any:
@@ -97,22 +97,9 @@ class Loader:
         if made is not None:
             ref, _, out = made
             own = self._run.partition_of(maker) if maker is not None else None
-            upstream = self._upstream(ref, out, asset, own)
+            upstream = upstream_context(ref, out, asset, own)
         key = spec.io_manager_key if spec is not None else IO_MANAGER
         return self._loaded(given, key, upstream, made[0] if made is not None else None, asset, partitions)
-
-    def _upstream(self, ref: Ref, out: Out, asset: AssetKey | None, partition: str | None) -> OutputContext:
-        return OutputContext(
-            run_id=ref.run_id,
-            step_key=ref.step_key,
-            name=ref.output,
-            mapping_key=ref.mapping_key,
-            asset_key=asset,
-            partition_key=partition,
-            metadata=out.metadata,
-            type_hint=_hint(out.annotation),
-            version=out.code_version,
-        )
 
     def _loaded(
         self,
@@ -132,9 +119,9 @@ class Loader:
             asset_key=asset,
             partition_keys=partitions,
             metadata=given.definition.metadata,
-            type_hint=_hint(given.definition.annotation),
+            type_hint=hint_of(given.definition.annotation),
             log=self._context.io_log,
-            resources=_all(self._run, key),
+            resources=resources_of(self._run, key),
         )
         manager = io_manager(self._run, key)
         with user_code_error_boundary(msg_fn=lambda: f"{context.shown} could not be loaded by {key}"):
@@ -173,6 +160,21 @@ class Loader:
             self.input_positions[asset.to_text()] = read.position
 
 
+def upstream_context(ref: Ref, out: Out, asset: AssetKey | None, partition: str | None) -> OutputContext:
+    """What made a value, as the IO manager that loads it is told."""
+    return OutputContext(
+        run_id=ref.run_id,
+        step_key=ref.step_key,
+        name=ref.output,
+        mapping_key=ref.mapping_key,
+        asset_key=asset,
+        partition_key=partition,
+        metadata=out.metadata,
+        type_hint=hint_of(out.annotation),
+        version=out.code_version,
+    )
+
+
 def io_manager(run: RunContext, key: str) -> IOManager:
     """The resource of that key. Raises UsageError for one that is no IO manager."""
     found = run.resources.get(key)
@@ -199,10 +201,10 @@ def output_context(
         asset_key=asset,
         partition_key=run.partition_of(making.definition) if making is not None and asset is not None else None,
         metadata=out.metadata,
-        type_hint=_hint(out.annotation),
+        type_hint=hint_of(out.annotation),
         version=out.code_version or instance.step.op.code_version,
         log=context.io_log,
-        resources=_all(run, out.io_manager_key),
+        resources=resources_of(run, out.io_manager_key),
     )
 
 
@@ -215,11 +217,12 @@ def _of_no_partitions(definition: In) -> Any:
     return None if none_fits and not check_type(definition.annotation, {}).success else {}
 
 
-def _hint(annotation: Any) -> Any:
+def hint_of(annotation: Any) -> Any:
+    """The annotation, as contexts of IO managers have it."""
     return Any if annotation is UNSTATED else annotation
 
 
-def _all(run: RunContext, key: str) -> Resources:
+def resources_of(run: RunContext, key: str) -> Resources:
     """The resources that an IO manager requires."""
     found = run.io_resources.get(key)
     if found is None:
