@@ -22,13 +22,11 @@ from foldlog import (
     Output,
     RetryPolicy,
     RunStatus,
-    UsageError,
     execute_job,
     job,
     op,
     resource,
 )
-from foldlog.engine.execution import creation
 
 # -- generators -------------------------------------------------------------------------------------------------
 
@@ -364,39 +362,3 @@ def test_what_a_store_logs_as_it_appends_is_no_line_of_the_run(fresh: Instance, 
 
     result = run(one, fresh)
     assert [one.text for one in facts(result, "LOG_MESSAGE")] == ["mine", "of the step's own requests"]
-
-
-# -- what a run can name ----------------------------------------------------------------------------------------
-
-
-def test_more_chosen_keys_than_a_run_can_name(fresh: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said before anything is recorded, and how else it goes on."""
-    from foldlog import reexecute_job
-
-    @op(out=DynamicOut())
-    def source() -> Any:
-        return [DynamicOutput(n, mapping_key=f"key_{n}") for n in range(50)]
-
-    broken = [1]
-
-    @op
-    def works(n: int) -> int:
-        if broken and n:
-            raise ValueError(n)
-        return n
-
-    @job
-    def one() -> None:
-        source().map(works)
-
-    first = run(one, fresh)
-    assert len(first.failed_step_keys) == 49
-    broken.clear()
-    monkeypatch.setattr(creation, "STEP_KEYS_BYTES", 400)
-    with pytest.raises(UsageError, match="49 steps by name") as caught:
-        reexecute_job(one, first.run_id, instance=fresh, from_failure=True, run_id="again")
-    assert "step_selection='works+'" in caught.value.remedy
-    assert fresh.get_run_by_id("again") is None
-    assert reexecute_job(one, first.run_id, instance=fresh, step_selection="works+").success
-    monkeypatch.setattr(creation, "STEP_KEYS_BYTES", 4000)
-    assert reexecute_job(one, first.run_id, instance=fresh, from_failure=True).success
