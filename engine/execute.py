@@ -45,7 +45,7 @@ def execute_job(
     `run_id`: a name of the caller's, else a new one.
     `raise_on_error`: raise what the first step failed with, when all is recorded; else see `result.error`.
     `report`: called as steps begin and end, with key, `START`, `RETRY` or outcome, and seconds. `listener`: called with
-    each event of the run, log lines too, by the thread that records it.
+    each event of the run, log lines too, by the thread that records it. Either is called no more once it has raised.
 
     Raises UsageError, before anything is recorded, for a config, selection, partition or resource that does not fit;
     ConflictError if there is a run of that id. An interrupt (Ctrl-C) is recorded as a cancel, and passes on.
