@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -353,3 +355,49 @@ def test_a_run_may_be_told_from_several_threads_at_once(instance: Instance) -> N
     for future in futures:
         future.result()
     assert instance.get_runs_count(statuses=["SUCCESS"]) == 4
+
+
+@pytest.mark.parametrize("trouble", [UnavailableError("away"), OSError("disk"), TimeoutError("late")])
+def test_an_end_that_cannot_be_recorded_does_not_replace_ctrl_c(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def record(*arguments: Any, **options: Any) -> None:
+        raise trouble
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        with instance.run("job", run_id="r") as run:
+            monkeypatch.setattr(run._recorder, "record", record)
+            raise KeyboardInterrupt
+    assert any("could not record the end of run r" in one for one in caught.value.__notes__)
+    with pytest.raises(type(trouble)):
+        with instance.run("job", run_id="r2") as run:
+            monkeypatch.setattr(run._recorder, "record", record)
+
+
+def test_ctrl_c_as_the_end_is_recorded_waits_for_it(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with instance.run("job", run_id="r") as run:
+                really = run._recorder.record
+
+                def record(*arguments: Any, **options: Any) -> Any:
+                    signal.raise_signal(signal.SIGINT)
+                    return really(*arguments, **options)
+
+                monkeypatch.setattr(run._recorder, "record", record)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert told(instance, "r")[-1] == ("RUN_SUCCESS", None)
+
+
+def test_the_end_names_so_many_failed_steps(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foldlog.engine.reporting.run.NAMED", 2)
+    with pytest.raises(RuntimeError):
+        with instance.run("job", run_id="r") as run:
+            for number in range(4):
+                with suppress(OSError), run.step(f"step-{number}"):
+                    raise OSError
+            raise RuntimeError
+    assert fact_of(instance, "r", "RUN_FAILURE").failed_step_keys == ("step-0", "step-1")
+    assert fact_of(instance, "r", "ENGINE_EVENT").text == "4 steps have failed; RUN_FAILURE names the first 2"

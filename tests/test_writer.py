@@ -14,7 +14,7 @@ from foldlog.backends.memory import MemoryBackend
 from foldlog.engine.errors import AppendKeyConflict, ConflictError, UnavailableError, UsageError
 from foldlog.engine.log import writer as module
 from foldlog.engine.log.log import EventLog
-from foldlog.engine.log.port import NEW, Append, CanGroup, Outcome
+from foldlog.engine.log.port import NEW, Append, CanGroup, Outcome, Receipt
 from foldlog.engine.log.writer import EventWriter
 from foldlog.serdes import Codec
 from foldlog.testing.log import line
@@ -259,3 +259,40 @@ def test_many_threads(log: EventLog, writer: EventWriter) -> None:
     assert len(found) == len(set(found)) == 800
     for name in range(8):
         assert [text for text in found if text.startswith(f"{name}:")] == [f"{name}:{number}" for number in range(100)]
+
+
+def taken(outcome: Outcome) -> Receipt:
+    """The receipt, or the error raised."""
+    if isinstance(outcome, Receipt):
+        return outcome
+    raise outcome
+
+
+@pytest.mark.parametrize("in_groups", [True, False])
+def test_what_comes_after_one_without_an_answer_is_not_tried(
+    log: EventLog, writer: EventWriter, backend: Gated, monkeypatch: pytest.MonkeyPatch, in_groups: bool
+) -> None:
+    """Nor what comes after that; others are, and so are those after one that was refused for good."""
+    monkeypatch.setattr(writer, "_can_group", in_groups)
+    if not in_groups:
+        monkeypatch.setattr(backend, "append", lambda append: taken(backend.append_group([append])[0]))
+    backend.open.clear()
+    first = writer.append("run-1", [line("a")])
+    assert backend.arrived.acquire(timeout=30)  # it is being tried
+    second = writer.append("run-1", [line("b")], after=first)
+    third = writer.append("run-1", [line("c")], after=second)
+    other = writer.append("run-2", [line("x")])
+    backend.failure = UnavailableError("no answer")
+    backend.open.set()
+    assert isinstance(first.exception(), UnavailableError)
+    backend.failure = None
+    assert isinstance(second.exception(), UnavailableError)
+    assert isinstance(third.exception(), UnavailableError)
+    assert other.exception() is None or isinstance(other.exception(), UnavailableError)
+    assert texts(log, "run-1") == []
+    again = writer.append("run-1", [line("a")])
+    refused = writer.append("run-1", [line("no")], expected=NEW, after=again)
+    behind = writer.append("run-1", [line("b")], after=refused)
+    assert behind.result().last_seq == 2
+    assert isinstance(refused.exception(), ConflictError)
+    assert texts(log, "run-1") == ["a", "b"]

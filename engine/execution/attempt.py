@@ -1,7 +1,8 @@
 """One attempt at a step: its inputs are loaded, its function is called, what it gives is kept and recorded.
 
 Promises: STEP_START is durable before any code of the user runs. The step's end is held and recorded with what comes
-next, in one append. Whatever the user's code raises ends the attempt, and nothing else.
+next, in one append, and an attempt that was begun has one, also if it is interrupted. Whatever the user's code raises
+ends the attempt, and nothing else; but for what is no Exception, as an interrupt, which ends the run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a step gives: held against its outputs, kept by IO managers, recorded.
 
-Promises: an output is recorded only after its IO manager has kept it; what cannot be stored as a fact fails the step,
-and nothing else.
+Promises: HANDLED_OUTPUT, and the materialization of an asset, are recorded only after the IO manager has kept the
+value. STEP_OUTPUT comes before, and says that there was a value and of which type; it counts when the step has
+succeeded. What cannot be stored as a fact fails the step, and nothing else.
 """
 
 from __future__ import annotations

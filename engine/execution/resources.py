@@ -1,7 +1,9 @@
 """Resources of a run: made ready before its steps, torn down after them, the last one first.
 
-Promises: what was made ready is torn down, also when another resource, a step or an interrupt ended the run; a
-tear-down that raises is recorded, keeps no other from being torn down, and changes nothing about the run.
+Promises: what was made ready is torn down, also when another resource, a step or an interrupt ended the run. Whatever a
+tear-down raises keeps no other from being torn down. An Exception is recorded, and changes nothing about the run; an
+interrupt, or what else is no Exception, ends the run when all had their turn. That resources were being made ready has
+an end in the log.
 """
 
 from __future__ import annotations
