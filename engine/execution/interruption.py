@@ -70,6 +70,15 @@ class Interruption:
         self._after = max(self._after, last)  # else a long run is read from its beginning each time
         return self._found
 
+    def is_over(self, *, look: bool = True) -> bool:
+        """Whether somebody else has ended the run, as far as the store tells; without a look, as far as is known."""
+        if look:
+            try:
+                self.told()
+            except UnavailableError as trouble:
+                logger.warning("run %s: whether it is over could not be read: %s", self._recorder.run_id, trouble)
+        return self._found is not None and self._found.is_finished
+
     def told_lately(self) -> RunStatus | None:
         """The same, if somebody else may have recorded since it was last looked at; else None."""
         last = self._recorder.last_seq
