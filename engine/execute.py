@@ -150,9 +150,9 @@ def reexecute_job(
 
     `from_failure`: what failed, was interrupted or never ran, and all that lies behind it; what succeeded is taken from
     the runs before, unless its outputs have changed or a check of what it made failed, and what was skipped stays so.
-    The parent must be over, and not a success; one whose worker is gone is first recorded as failed. `assume_lost`:
-    take it for gone also where that cannot be found out from here. `run_config`, `tags`: by default those of the
-    parent; given tags go over them. The rest as of `execute_job`.
+    The parent must be over, and not a success; one whose worker is gone is first recorded as failed.
+    `assume_lost`: take it for gone also where that cannot be found out from here.
+    `run_config`, `tags`: by default those of the parent; given tags go over them. The rest as of `execute_job`.
 
     Raises UsageError for a parent that there is not, that still runs or has succeeded, or is of another job.
     """

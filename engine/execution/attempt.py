@@ -10,7 +10,7 @@ import inspect
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..definitions.hook import HookDefinition
 from ..definitions.retry import Failure, RetryRequested
@@ -26,6 +26,7 @@ from ..events.step import (
     StepSucceeded,
     StepUpForRetry,
 )
+from ..reporting.interrupts import handled
 from ..reporting.lines import step_here
 from .boundary import described, error_info, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
@@ -60,21 +61,30 @@ class _Attempt:
         self._loader = Loader(run, instance, self._context)
         self._outputs = StepOutputs(run, instance, self._context, self._loader)
         self._since = time.monotonic()
-        self._is_begun = False
+        self._is_begun = self._is_ended = False  #: whether its first and its last event are held
 
     def make(self) -> Ended:
         token = step_here.set((self._run.recorder, self._instance.key))
         try:
-            self._uninterrupted(self._begin)
-            self._since = time.monotonic()
-            try:
-                self._uninterrupted(self._run.interruption.check)
-                self._uninterrupted(self._work)
-            except (Exception, SystemExit) as error:  # sys.exit() in a step ends the step, not the program around it
-                return self._failed(error)
-            return self._succeeded()
+            return self._make()
+        except BaseException as error:
+            handled(error)
+            if self._is_begun and not self._is_ended and not isinstance(error, Exception):
+                info, took = error_info(error), self._took()
+                self._hold(StepFailed(attempt=self._number, error=info, source="INTERRUPT", duration_us=took))
+            raise
         finally:
             step_here.reset(token)
+
+    def _make(self) -> Ended:
+        self._begin()
+        self._since = time.monotonic()
+        try:
+            self._run.interruption.check()
+            self._work()
+        except (Exception, SystemExit) as error:  # sys.exit() in a step ends the step, not the program around it
+            return self._failed(error)
+        return self._succeeded()
 
     def _begin(self) -> None:
         """Nothing of the user's runs before this is on disk: what a killed process was at can be told from the log.
@@ -82,18 +92,6 @@ class _Attempt:
         self._hold(StepStarted() if self._number == 1 else StepRestarted(attempt=self._number))
         self._is_begun = True
         self._run.recorder.record([])
-
-    def _uninterrupted(self, deed: Callable[[], object]) -> None:
-        """Do it; an interrupt that comes meanwhile is recorded as the step's failure, and goes on."""
-        try:
-            deed()
-        except (Exception, SystemExit):
-            raise
-        except BaseException as error:
-            if self._is_begun:  # else nothing tells of a step that could have failed
-                info, took = error_info(error), self._took()
-                self._hold(StepFailed(attempt=self._number, error=info, source="INTERRUPT", duration_us=took))
-            raise
 
     # -- the work -----------------------------------------------------------------------------------------------
 
@@ -106,14 +104,31 @@ class _Attempt:
         positional = (self._context,) if op.signature.takes_context else ()
         with user_code_error_boundary(StepCodeError, self._what):
             given = op.fn(*positional, **arguments)
-            if inspect.isgenerator(given):
-                # Taken one by one, so that the step fails where its function does, with what came before recorded.
-                while (one := next(given, _END)) is not _END:
-                    self._outputs.take(one)
-                    self._run.recorder.release()
-            else:
-                self._outputs.take_returned(given)
+        if inspect.isgenerator(given):
+            self._take_each(given)
+        else:
+            self._outputs.take_returned(given)
         self._outputs.check_complete()
+
+    def _take_each(self, given: Any) -> None:
+        """Taken one by one, so that the step fails where its function does, with what came before recorded. Where
+        foldlog fails it, its function is ended there and then, with the resources still there that it may need."""
+        try:
+            while True:
+                with user_code_error_boundary(StepCodeError, self._what):
+                    one = next(given, _END)
+                if one is _END:
+                    return
+                self._outputs.take(one)
+                self._run.recorder.release()
+        except BaseException as error:
+            handled(error)
+            try:
+                with user_code_error_boundary(StepCodeError, self._what):
+                    given.close()
+            except FoldlogError as trouble:
+                error.add_note(f"and as it was ended there, {trouble}")
+            raise
 
     def _what(self) -> str:
         return f"the code of step {self._instance.key}"
@@ -122,6 +137,7 @@ class _Attempt:
 
     def _succeeded(self) -> Ended:
         self._hold(StepSucceeded(attempt=self._number, duration_us=self._took()))
+        self._is_ended = True
         self._call_hooks("success", None)
         return Ended(Outcome.SUCCESS, self._outputs.came)
 
@@ -185,6 +201,7 @@ class _Attempt:
             self._run.recorder.hold(end(metadata=metadata), self._instance.key, check=bool(metadata))
         except FoldlogError as trouble:
             self._hold(end(metadata={"metadata": clean(described(trouble))}))
+        self._is_ended = True
 
 
 _END = object()

@@ -26,11 +26,12 @@ from ..events.event import Fact
 from ..events.run import RunStatus
 from ..events.tags import BACKFILL_TAG
 from ..log.names import INSTANCE_SHARD
+from ..reporting import interrupts
 from ..reporting.recorder import Recorder
 from .backfill_result import BackfillResult, PartitionRun, RunError, Watch
 from .backfill_state import IDLE, at_work_on, worker_text
 from .deployment import Deployment
-from .interruption import RunInterrupted, Terminated, interrupts_wait
+from .interruption import RunInterrupted, Terminated, interrupts_held
 from .requests import ExecutionRequest, execute
 from .result import ExecutionResult
 
@@ -68,7 +69,8 @@ class BackfillRunner:
             try:
                 return self._execute(keys, stop_on_failure)
             except BaseException as error:
-                with interrupts_wait():  # a second Ctrl-C is for the runs, too; its end is one append
+                # A second Ctrl-C waits for the one append that this takes; who insists is let out.
+                with interrupts_held(), interrupts.shielded():
                     self._broken(error)
                 raise
 

@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
+from types import TracebackType
 from typing import Final
 
 from ..errors import FoldlogError, UserCodeError
-from ..events.errorinfo import ErrorInfo
+from ..events.errorinfo import ErrorInfo, clean
+from ..reporting.interrupts import let_through
 
 #: what is recorded of an error: its stack begins in the code that was called from here
 error_info = partial(ErrorInfo.from_exception, called_by="foldlog.engine.execution.")
 
 
-@contextmanager
 def user_code_error_boundary(
     error_cls: type[UserCodeError] = UserCodeError,
     msg_fn: Callable[[], str] = lambda: "code of a user raised",
     log_manager: logging.Logger | None = None,
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Around a call of code that users wrote. What it raises becomes an `error_cls` with that as its cause.
 
     A FoldlogError passes as it is: its message already says where. So does what is no Exception, as an interrupt; but
     sys.exit() ends the code that called it, not the program around it. The message, of `msg_fn`, is followed by that of
-    the error. `log_manager` is told, too, if given.
+    the error. `log_manager` is told, too, if given. Interrupts are let through here, and nearly only here: what foldlog
+    does between two such calls is done as a whole.
     """
-    try:
-        yield
-    except FoldlogError:
-        raise
-    except (Exception, SystemExit) as error:
-        message = f"{msg_fn()}: {described(error)}"
-        if log_manager is not None:
-            log_manager.error(message, exc_info=error)
-        raise error_cls(message) from error
+    return _Boundary(error_cls, msg_fn, log_manager)
+
+
+class _Boundary(let_through):
+    __slots__ = ("_error_cls", "_log", "_msg_fn")
+
+    def __init__(
+        self, error_cls: type[UserCodeError], msg_fn: Callable[[], str], log_manager: logging.Logger | None
+    ) -> None:
+        self._error_cls = error_cls
+        self._msg_fn = msg_fn
+        self._log = log_manager
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if isinstance(error, FoldlogError) or not isinstance(error, Exception | SystemExit):
+            return
+        message = f"{self._msg_fn()}: {described(error)}"
+        if self._log is not None:
+            self._log.error(message, exc_info=error)
+        raise self._error_cls(message) from error
 
 
 OUTPUT_REMEDY: Final = (
@@ -61,8 +77,8 @@ def described(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """The value as an error shows it: cut, and never an error of its own."""
+    """The value as an error shows it: cut, as text that can be stored, and never an error of its own."""
     try:
-        return f"{value!r:.80}"
+        return clean(f"{value!r:.80}")
     except Exception as trouble:  # the same of its repr()
         return f"<{type(value).__name__}: repr() raised {type(trouble).__name__}>"

@@ -26,6 +26,7 @@ from .deployment import Deployment
 from .plan import ExecutionPlan
 from .run_context import all_dynamic, has_partition, partition_of_check
 
+STEP_KEYS_BYTES = LIMITS.bytes // 2  #: of the names of the steps that a run is of, in the event that creates it
 SNAPSHOT_LIMIT = LIMITS.bytes - 100_000  #: bytes of a document, with room for what stands around it
 
 
@@ -53,6 +54,7 @@ class RunRequest:
 
 def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) -> list[Fact]:
     """Record the run and what it plans, in one append; the facts. Raises ConflictError if there is a run of that id."""
+    _check_step_keys(request.plan)
     job_snapshot, plan_snapshot = _snapshots(instance, request.plan)
     facts: list[Fact] = [_created(request, job_snapshot, plan_snapshot), *_planned(request)]
     facts += [EngineEvent(text=text) for text in request.notes]
@@ -78,6 +80,20 @@ def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) ->
         taken.remedy = "Give another run id, or none; to execute it again, re-execute it."
         raise taken from error
     return facts
+
+
+def _check_step_keys(plan: ExecutionPlan) -> None:
+    """Raise UsageError for more keys than the event that creates the run can name."""
+    keys = plan.step_keys or ()
+    size = sum(len(key.encode()) + 5 for key in keys)
+    if size <= STEP_KEYS_BYTES:
+        return
+    most = max(plan.only, key=lambda key: len(plan.only[key]), default="NAME")
+    raise fault(
+        f"job {plan.job.name!r}: the run would be of {len(keys):,} steps by name, and their names are "
+        f"{size:,} bytes; {STEP_KEYS_BYTES:,} are the limit",
+        f"Execute {most} for all its keys (step_selection='{most}+'), or the whole job.",
+    )
 
 
 def check_partition(instance: Deployment, job: JobDefinition, partition_key: str | None, now: Any) -> None:

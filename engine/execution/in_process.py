@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import time
+import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ..events.errorinfo import ErrorInfo
 from ..events.log import EngineEvent
 from ..events.step import StepSkipped
+from ..reporting.interrupts import check, let_through
 from ..reporting.planned import not_made
 from .attempt import Ended, attempt
-from .boundary import error_info
+from .boundary import described, error_info
 from .frontier import Instance, Outcome
 from .run_context import RunContext
+
+logger = logging.getLogger("foldlog.execution")
 
 #: called as a step begins, is tried again or ends: its key, `START`, `RETRY`, or its outcome, and seconds it took
 StepReport = Callable[[str, str, float], None]
@@ -29,7 +34,7 @@ class Failed(NamedTuple):
     """A step that failed for good."""
 
     step_key: str
-    error: BaseException
+    error: BaseException  #: of all but the first to fail, without its traceback: that holds all that the step had
 
 
 class InProcessExecutor:
@@ -47,6 +52,7 @@ class InProcessExecutor:
         """Execute all that can be. Interrupts pass through, with the step that was under way recorded as failed."""
         frontier = self._run.frontier
         while True:
+            check()
             self._tell_skips()
             self._wake()
             instance = frontier.pop()
@@ -54,14 +60,15 @@ class InProcessExecutor:
                 self._make(instance)
             elif self._waiting:
                 self._run.recorder.release()
-                time.sleep(max(0.0, self._waiting[0][0] - time.monotonic()))
+                with let_through():
+                    time.sleep(max(0.0, self._waiting[0][0] - time.monotonic()))
             else:
                 return
 
     def _make(self, instance: Instance) -> None:
         key = instance.key
         number = self._attempts[key] = self._attempts.get(key, 0) + 1
-        self._report(key, "START", 0.0)
+        self._tell(key, "START", 0.0)
         since = time.monotonic()
         ended = attempt(self._run, instance, number)
         self._settle(instance, ended, time.monotonic() - since)
@@ -69,13 +76,25 @@ class InProcessExecutor:
     def _settle(self, instance: Instance, ended: Ended, seconds: float) -> None:
         if ended.outcome is None:
             heapq.heappush(self._waiting, (time.monotonic() + ended.wait_s, next(self._numbers), instance))
-            self._report(instance.key, "RETRY", seconds)
+            self._tell(instance.key, "RETRY", seconds)
             return
+        first = None
         if ended.outcome is Outcome.FAILURE and ended.error is not None:
+            first = self.failed[0].error if self.failed else None
             self.failed.append(Failed(instance.key, ended.error))
         self._tell_not_made(instance, ended.outcome, error=ended.error)
+        if first is not None and ended.error is not None:
+            _forget_frames(ended.error, keep=first)
         self._run.frontier.settle(instance, ended.outcome, ended.outputs)
-        self._report(instance.key, ended.outcome, seconds)
+        self._tell(instance.key, ended.outcome, seconds)
+
+    def _tell(self, key: str, what: str, seconds: float) -> None:
+        try:
+            self._report(key, what, seconds)
+        except Exception as trouble:  # whoever looks on must not break what it looks at
+            self._report = _no_report
+            text = f"run {self._run.run_id}: its report raised {described(trouble)}; it is called no more"
+            logger.warning("%s", text)
 
     def _wake(self) -> None:
         now = time.monotonic()
@@ -90,7 +109,7 @@ class InProcessExecutor:
             else:
                 self._run.recorder.hold(EngineEvent(text=f"not executed: {skip.reason}"), key)
             self._tell_not_made(skip.instance, skip.outcome, executed=False)
-            self._report(key, skip.outcome, 0.0)
+            self._tell(key, skip.outcome, 0.0)
 
     def _tell_not_made(
         self, instance: Instance, outcome: Outcome, *, executed: bool = True, error: BaseException | None = None
@@ -120,6 +139,30 @@ _WHY = {
     (Outcome.SKIPPED, False): (True, "UPSTREAM_SKIPPED"),
     (Outcome.ABANDONED, False): (False, "UPSTREAM_FAILED_TO_MATERIALIZE"),
 }
+
+
+def _forget_frames(error: BaseException, *, keep: BaseException) -> None:
+    """Let go of what the functions held that the error passed through, and of those it was raised from. Not of those
+    that `keep` was raised from, too."""
+    kept = {id(one) for one in _chain(keep)}
+    for one in _chain(error):
+        if id(one) not in kept:
+            traceback.clear_frames(one.__traceback__)
+            one.__traceback__ = None
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: dict[int, BaseException] = {}
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in found:
+            continue
+        found[id(one)] = one
+        waiting += [below for below in (one.__cause__, one.__context__) if below is not None]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+    return list(found.values())
 
 
 def _no_report(key: str, what: str, seconds: float) -> None:

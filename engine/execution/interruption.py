@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import Any
 
 from ..errors import UnavailableError
 from ..events.run import RunStatus
 from ..log.log import EventLog
+from ..reporting import interrupts
 from ..reporting.recorder import Recorder
 
 logger = logging.getLogger("foldlog.execution")
@@ -28,7 +28,7 @@ _TOLD = {
     "RUN_SUCCESS": RunStatus.SUCCESS,
 }
 
-_SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+TOLD_PAUSES_S = (0.1, 0.5, 2.0)  #: between tries to learn, at the end of a run, what others made of it
 
 
 class RunInterrupted(BaseException):
@@ -79,6 +79,18 @@ class Interruption:
                 logger.warning("run %s: whether it is over could not be read: %s", self._recorder.run_id, trouble)
         return self._found is not None and self._found.is_finished
 
+    def told_at_end(self) -> RunStatus | None:
+        """The same, of a run that ends in any case: if the store gives no answer, nobody has said anything."""
+        for pause_s in (*TOLD_PAUSES_S, None):
+            try:
+                return self.told()
+            except UnavailableError as trouble:
+                if pause_s is None:
+                    logger.warning("run %s: what became of it could not be read: %s", self._recorder.run_id, trouble)
+                else:
+                    interrupts.sleep(pause_s)
+        return None
+
     def told_lately(self) -> RunStatus | None:
         """The same, if somebody else may have recorded since it was last looked at; else None."""
         last = self._recorder.last_seq
@@ -94,36 +106,6 @@ class Interruption:
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Inside, the first SIGINT and the first SIGTERM wait until the end: for the moments in which an interrupt would
-    leave a run begun and not ended. A second one of a kind does not wait: who sends it wants out."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers are the main thread's, and so are interrupts
-        return
-    before: dict[int, Callable[[int, FrameType | None], Any]] = {}
-    waiting: list[int] = []
-
-    def wait(number: int, frame: FrameType | None) -> None:
-        if number in waiting:
-            waiting.remove(number)
-            before[number](number, frame)
-        waiting.append(number)
-
-    for number in _SIGNALS:
-        if callable(handler := signal.getsignal(number)):
-            before[number] = handler
-    try:
-        for number in before:
-            signal.signal(number, wait)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in waiting[:1]:
-            before[number](number, None)
-
-
-@contextmanager
 def ending_on_sigterm() -> Iterator[None]:
     """Inside, SIGTERM raises Terminated in the main thread, so that the run is recorded as ended. For commands and
     workers; a program around a call of the library keeps its own handler."""
@@ -131,11 +113,18 @@ def ending_on_sigterm() -> Iterator[None]:
         yield
         return
 
-    def end(number: int, frame: FrameType | None) -> None:
-        raise Terminated("the process was told to end (SIGTERM)")
-
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated("the process was told to end (SIGTERM)")
+
+
+def interrupts_held() -> AbstractContextManager[None]:
+    """Around the work on a run: Ctrl-C, and SIGTERM where it is turned into Terminated, are raised in code of users, in
+    waits and between steps only. See `reporting.interrupts`."""
+    return interrupts.held((_terminate,))

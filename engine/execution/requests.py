@@ -25,6 +25,7 @@ from ..events.key import AssetKey
 from ..events.run import RunStatus
 from ..events.tags import OWN_TAGS
 from ..log.names import check_run_id
+from ..reporting.interrupts import let_through, shielded
 from ..reporting.planned import Planned
 from ..reporting.recorder import Listener, Recorder
 from .creation import RunRequest, check_partition, create_run
@@ -32,13 +33,13 @@ from .deployment import Deployment
 from .frontier import Frontier
 from .given import check_is_mapping, op_texts
 from .in_process import StepReport
-from .interruption import Interruption, RunInterrupted, interrupts_wait
+from .interruption import Interruption, interrupts_held
 from .keeping import default_io_manager
 from .narrowing import selected
 from .plan import NOTHING_KNOWN, Known, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
-from .worker import end_interrupted, work
+from .worker import work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +73,9 @@ def execute(
     listener: Listener | None = None,
 ) -> ExecutionResult:
     """Check, create and execute a run; what came of it."""
-    run = begin(instance, job, wanted, listener)
-    end = work(run, report)
+    with interrupts_held():  # one that came between would leave a run that nobody begins or ends
+        run = begin(instance, job, wanted, listener)
+        end = work(run, report)
     if raise_on_error and end.status is not RunStatus.SUCCESS and end.error is not None:
         if isinstance(end.error, SystemExit):  # it has ended a step; it is not to end the program as well
             raise UserCodeError(f"run {run.run_id}: code of a step called sys.exit({end.error.code!r})") from end.error
@@ -86,17 +88,11 @@ def begin(
 ) -> RunContext:
     """The run, created and not yet begun. Raises UsageError for what does not fit, before anything is recorded."""
     now = datetime.now(UTC)
-    request = checked(instance, job, wanted, now)
+    with let_through():  # nothing is recorded yet
+        request = checked(instance, job, wanted, now)
     recorder = Recorder(instance.log, instance.writer, request.run_id, request.plan.job.name, listener)
-    run = None
-    try:
-        with interrupts_wait():  # one that came between would leave a run that nobody begins or ends
-            run = _context(instance, recorder, request, create_run(instance, recorder, request), now)
-    except (KeyboardInterrupt, RunInterrupted) as interrupt:
-        if run is not None:
-            end_interrupted(run, interrupt)
-        raise
-    return run
+    with shielded():
+        return _context(instance, recorder, request, create_run(instance, recorder, request), now)
 
 
 def _context(

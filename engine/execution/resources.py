@@ -19,9 +19,9 @@ from ..errors import FoldlogError, UserCodeError
 from ..events.errorinfo import clean
 from ..events.log import EngineEvent
 from ..events.resource import ResourceInitFailed, ResourceInitStarted, ResourceInitSucceeded
+from ..reporting.interrupts import handled
 from .boundary import described, error_info, user_code_error_boundary
 from .contexts import InitResourceContext
-from .interruption import RunInterrupted
 from .run_context import RunContext
 from .values import io_manager
 
@@ -35,25 +35,40 @@ class ResourceUnready(UserCodeError):
 @contextmanager
 def ready_resources(run: RunContext) -> Iterator[None]:
     """Inside, `run.resources` has all that the plan needs. Raises ResourceUnready for one that cannot be made."""
-    keys = tuple(run.config.resources)
     begun: list[tuple[str, Generator[Any, None, None]]] = []
     try:
-        if keys:
-            run.recorder.hold(ResourceInitStarted(resource_keys=keys))
+        _make_all(run, tuple(run.config.resources), begun)
+        yield
+    except BaseException as error:
+        handled(error)
+        raised = _tear_down_all(run, begun)
+        if raised and isinstance(error, Exception):
+            raise raised[0] from error
+        raise
+    if raised := _tear_down_all(run, begun):
+        raise raised[0]
+
+
+def _make_all(run: RunContext, keys: tuple[str, ...], begun: list[tuple[str, Generator[Any, None, None]]]) -> None:
+    """Make them, in their order."""
+    if not keys:
+        return
+    run.recorder.hold(ResourceInitStarted(resource_keys=keys))
+    try:
         if any(_is_of_users(run.job.resource_defs[key]) for key in keys):
             run.recorder.release()  # it may take its time, and people should see what the run is at
-        durations = _make_all(run, keys, begun)
-        if keys:
-            run.recorder.hold(ResourceInitSucceeded(resource_keys=keys, durations_us=durations))
-        yield
-    finally:
-        _tear_down_all(run, begun)
+        durations = _make_each(run, keys, begun)
+    except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
+        handled(error)
+        run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=error_info(error)))
+        raise
+    run.recorder.hold(ResourceInitSucceeded(resource_keys=keys, durations_us=durations))
 
 
-def _make_all(
+def _make_each(
     run: RunContext, keys: tuple[str, ...], begun: list[tuple[str, Generator[Any, None, None]]]
 ) -> dict[str, int]:
-    """Make them, in their order; how long each took, in microseconds."""
+    """How long each took, in microseconds."""
     durations: dict[str, int] = {}
     io_managers = _io_manager_keys(run)
     for key in keys:
@@ -62,9 +77,8 @@ def _make_all(
             run.resources[key] = _make(run, key, run.job.resource_defs[key], run.config.resources[key], begun)
             if key in io_managers:
                 io_manager(run, key)  # no step should work for an hour, and then have nowhere to put it
-        except BaseException as error:  # an interrupt, too: that they were being made ready has to have an end
-            unready = _unready(key, error) if isinstance(error, FoldlogError) else error
-            run.recorder.hold(ResourceInitFailed(resource_keys=keys, error=error_info(unready)))
+        except FoldlogError as error:
+            unready = _unready(key, error)
             raise unready from unready.__cause__
         durations[key] = int((time.monotonic() - since) * 1e6)
     return durations
@@ -113,22 +127,33 @@ def _make(
     return value
 
 
-def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, None]]]) -> None:
-    """The last one first. An interrupt ends the tear-down that it comes into, and passes on when all had their turn."""
-    if begun:
-        run.recorder.release()  # what the last step has made should not wait for a tear-down, nor be lost with it
-    interrupts: list[BaseException] = []
+def _tear_down_all(run: RunContext, begun: list[tuple[str, Generator[Any, None, None]]]) -> list[BaseException]:
+    """The last one first; what was raised that is no failure of a tear-down, as interrupts. Such a thing ends the
+    tear-down that it comes into; all others have their turn."""
+    raised: list[BaseException] = []
+    notes: list[EngineEvent] = []
+    try:
+        if begun:
+            run.recorder.release()  # what the last step has made should not wait for a tear-down, nor be lost with it
+    except BaseException as error:
+        handled(error)
+        raised.append(error)
     for key, generator in reversed(begun):
-        if inspect.getgeneratorstate(generator) != inspect.GEN_SUSPENDED:
-            continue  # its set-up failed
-        try:
-            _tear_down(run, key, generator)
-        except (KeyboardInterrupt, RunInterrupted) as interrupt:
-            text = f"resource {key!r} was being torn down when the run was interrupted"
-            run.recorder.hold(EngineEvent(text=text, error=error_info(interrupt)))
-            interrupts.append(interrupt)
-    if interrupts:
-        raise interrupts[0]
+        # Once more, if an interrupt came before its code went on. Of one whose set-up failed, nothing is left to do.
+        for _ in range(3):
+            if inspect.getgeneratorstate(generator) != inspect.GEN_SUSPENDED:
+                break
+            try:
+                _tear_down(run, key, generator)
+                break
+            except BaseException as error:
+                handled(error)
+                raised.append(error)
+                text = f"resource {key!r} was being torn down when the run was interrupted"
+                notes.append(EngineEvent(text=text, error=error_info(error)))
+    for note in notes:
+        run.recorder.hold(note)
+    return raised
 
 
 def _tear_down(run: RunContext, key: str, generator: Generator[Any, None, None]) -> None:

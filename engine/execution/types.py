@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..definitions.inout import UNSTATED, hands_on_nothing
+from ..events.errorinfo import clean
 from ..events.step import TypeCheck
 from .boundary import shown
 
@@ -29,7 +30,7 @@ def check_type(annotation: Any, value: Any) -> TypeCheck:
         return PASSED
     wanted = " or ".join(kind.__name__ for kind in kinds)
     given = "None" if value is None else f"a {type(value).__name__}: {shown(value)}"
-    return TypeCheck(success=False, description=f"{given} was given; wanted {wanted}")
+    return TypeCheck(success=False, description=clean(f"{given} was given; wanted {wanted}"))
 
 
 @lru_cache(maxsize=1024)

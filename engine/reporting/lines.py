@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
 from ..events.errorinfo import ErrorInfo, clean
 from ..events.log import LogMessage
+from ..log.writer import is_writer_at_work, is_writer_here
+
+#: what stores are reached with; some of these log from threads of their own as an append is made
+DRIVERS = frozenset({"botocore", "fsspec", "psycopg2", "s3fs", "sqlalchemy", "urllib3"})
 
 
 class Sink(Protocol):
@@ -21,9 +28,27 @@ class Sink(Protocol):
 step_here: ContextVar[tuple[Sink, str | None] | None] = ContextVar("foldlog_step", default=None)
 
 
+class _Quiet(threading.local):
+    depth = 0
+
+
+_quiet = _Quiet()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, what this thread logs is not taken into a run: it is recording, or telling a listener that it did."""
+    _quiet.depth += 1
+    try:
+        yield
+    finally:
+        _quiet.depth -= 1
+
+
 class RunHandler(logging.Handler):
-    """Hands the lines of a standard logger to a run, but for foldlog's own: recording one must not make another. And
-    but for those of a thread that is at work for another run.
+    """Hands the lines of a standard logger to a run. Recording a line must not make another, so these are left out:
+    foldlog's own; what a thread logs as it records or commits, a listener too; and, from threads that are in no step,
+    what `DRIVERS` log while an append is being made. And those of a thread that is at work for another run.
 
     `step_key`: the step that all its lines are of; by default the one that the thread is in.
     """
@@ -36,7 +61,12 @@ class RunHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "foldlog" or record.name.startswith("foldlog."):
             return
-        here = step_here.get() if self._step_key is None else None
+        if _quiet.depth or is_writer_here():
+            return
+        in_step = step_here.get()
+        if in_step is None and is_writer_at_work() and record.name.partition(".")[0] in DRIVERS:
+            return
+        here = in_step if self._step_key is None else None
         if here is not None and here[0] is not self._run:
             return  # this thread is at work for another run, which records the line
         try:

@@ -1,8 +1,10 @@
 """Records the events of one run, for the process that is its worker.
 
-Promises: an append is repeated with its key while the store gives no answer, so nothing is recorded twice; a line that
-cannot be recorded stops nothing, and is counted. Events that were *held* are recorded before anything that comes later,
-and if that fails, the next `record` says so.
+Promises: an append is repeated with its key while the store gives no answer, so nothing is recorded twice; and those of
+one recorder are recorded in the order in which they were made, also when some got no answer: what is behind such a one
+is not tried before it. Events that were *held* are recorded before what comes later. The exception is a line of a log:
+it does not wait for what got no answer, and one that cannot be recorded stops nothing, and is counted. What waits is
+bounded: beyond that, whoever has more to record waits too. A listener that raises is told no more.
 """
 
 from __future__ import annotations
@@ -12,43 +14,45 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
-from ..errors import UnavailableError
+from ..errors import UnavailableError, UsageError
 from ..events.event import Event, Fact, Retention
 from ..events.log import LogMessage
 from ..log.log import EventLog
 from ..log.port import ANY, Expected, Receipt
-from ..log.writer import EventWriter
+from ..log.writer import EventWriter, got_no_answer
+from . import interrupts
+from .lines import quiet
 
 logger = logging.getLogger("foldlog.reporting")
 
 RETRY_PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0)  #: between tries while the store gives no answer, each with the same key
 HELD_LIMIT = 1000  #: events that are held at most; more are recorded at once
 HELD_BYTES = 4 * 1024 * 1024  #: the same, of their bodies: an append has a limit, too
+UNSETTLED_LIMIT = 1000  #: appends that nobody waited for, at most
+UNSETTLED_BYTES = 4 * HELD_BYTES  #: the same, of what they hold
+RESEND_S = 0.5  #: while nobody waits, what got no answer is tried again so often
 
 
 Listener = Callable[[Event[Any]], None]  #: called with each event as it happens; what is held is not yet recorded
 
 
-class _Append(NamedTuple):
-    """An append that is queued, and what it takes to queue it again."""
+@dataclass(eq=False, slots=True)
+class _Append:
+    """An append, from when it is made until it is known to be durable, or was refused."""
 
-    future: Future[Receipt]
     events: Sequence[Event[Any]]
     expected: Expected
     key: UUID
+    held: int  #: how many of them, the first, were held
+    held_bytes: int
     total: int  #: events queued with it and before
-
-
-class _Handing(NamedTuple):
-    """What is being handed to the writer; left behind by an interrupt, it is handed over again with what comes next."""
-
-    events: Sequence[Event[Any]]
-    held: int  #: how many of them, the first, are held
-    expected: Expected
-    key: UUID
+    future: Future[Receipt] | None = None  #: None: an interrupt came before the writer had it, as far as is known
+    is_repeated: bool = False
+    is_waited_for: bool = False  #: who made it is told what becomes of it
 
 
 class Recorder:
@@ -62,22 +66,24 @@ class Recorder:
         self.lost_lines = 0  #: log lines that could not be recorded
         self._log = log
         self._writer = writer
-        self._tell = listener or _nobody
-        self._lock = threading.RLock()  #: so that what is queued, and counted, is so in one order
+        self._listener = listener
+        # Of all below, and so that what is queued, and counted, is so in one order. Never held in a wait for the store;
+        # inside it only the writer's own lock is taken.
+        self._lock = threading.RLock()
         self._held: list[Event[Any]] = []
         self._held_bytes = 0  #: of those that were checked
-        self._unsettled: list[_Append] = []  #: with held events, and not waited for yet
-        self._handing: _Handing | None = None
+        self._unsettled: list[_Append] = []  #: in order; after one that has failed, none is durable
+        self._resend_at = 0.0  #: by the monotonic clock
         self._queued = 0  #: events that were queued here
+        self._last: Receipt | None = None
         self._seq_ahead: int | None = None  #: last seq of a receipt less the events queued up to it
         self._company = False
-        self._last_seq = 0
 
     @property
     def last_seq(self) -> int:
         """The last seq of the receipts that were waited for; 0 if there are none."""
-        with self._lock:
-            return self._last_seq
+        with self._lock:  # whoever sees it knows whether somebody else is before it
+            return 0 if self._last is None else self._last.last_seq
 
     def event(self, fact: Fact, step_key: str | None = None) -> Event[Any]:
         """The fact in its envelope, as of now."""
@@ -92,22 +98,50 @@ class Recorder:
         """
         event = self.event(fact, step_key)
         size = sum(len(one.body) for one in self._log.prepare(self.run_id, [event]).records) if check else 0
-        with self._lock:
-            if self._held_bytes + size > HELD_BYTES:  # together they could be more than an append may be
-                self.release()
-            self._held.append(event)
-            self._held_bytes += size
-            if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
-                self.release()
+        while not self._take(event, size):
+            self.release()
+        if len(self._held) >= HELD_LIMIT or self._held_bytes >= HELD_BYTES:
+            self.release()
         self._tell(event)
 
-    def release(self) -> None:
-        """Queue what is held, and do not wait for it."""
+    def _take(self, event: Event[Any], size: int) -> bool:
         with self._lock:
-            if self._held:
-                while self._unsettled and _is_durable(self._unsettled[0].future):
-                    del self._unsettled[0]  # a step may give very much, and waits for nothing until its end
-                self._unsettled.append(self._queue([], ANY))
+            if self._held and self._held_bytes + size > HELD_BYTES:
+                return False  # together they could be more than an append may be
+            self._held.append(event)
+            self._held_bytes += size
+            return True
+
+    def release(self) -> None:
+        """Queue what is held, and do not wait for it; but if too much waits already, for that.
+
+        Raises what the append raises at once, and if it has to wait, what `record` raises.
+        """
+        with self._lock:
+            if not self._held:
+                return
+            self._forget_durable()
+            last = self._unsettled[-1] if self._is_full() else None
+        if last is not None:
+            self._settle(last)
+        with self._lock:
+            self._release()
+
+    def _release(self) -> None:
+        if not self._held:
+            return
+        if self._unsettled and time.monotonic() >= self._resend_at:
+            self._send(again=True)
+            self._resend_at = time.monotonic() + RESEND_S
+        self._queue([], ANY)
+
+    def drop_held(self) -> int:
+        """Give up what is held: for what cannot be stored, and would be in the way of all that follows. How many."""
+        with self._lock:
+            dropped, self._held, self._held_bytes = len(self._held), [], 0
+            unsent = [one for one in self._unsettled if one.future is None]
+            self._unsettled = [one for one in self._unsettled if one.future is not None]
+        return dropped + sum(len(one.events) for one in unsent)
 
     def record(self, facts: Iterable[Fact], *, step_key: str | None = None, expected: Expected = ANY) -> Receipt:
         """Append what is held and these facts, all or none, and wait until they are durable.
@@ -115,22 +149,18 @@ class Recorder:
         Raises what the append raises, and what an earlier one with held events raised that nobody waited for. What the
         store gave no answer to is not given up: the next call begins with it.
         """
-        with self._lock:
-            waiting, self._unsettled = self._unsettled, []
         events = [self.event(fact, step_key) for fact in facts]
-        try:
-            while waiting:  # before the next is queued: tried again behind it, they would change places
-                self._settle(waiting[0])
-                del waiting[0]
-            with self._lock:
-                waiting.append(self._queue(events, expected))
-            receipt = self._settle(waiting[0])
-        except BaseException as error:
-            if isinstance(error, Exception) and not isinstance(error, UnavailableError):
-                del waiting[:1]  # refused for good
-            with self._lock:
-                self._unsettled[:0] = waiting
-            raise
+        with self._lock:
+            if self._unsettled:
+                self._send(again=True)
+            # Another thread may have released what was held for this.
+            mine = self._queue(events, expected) if events or self._held else next(reversed(self._unsettled), None)
+            if mine is None and self._last is not None:
+                return self._last
+            if mine is None:
+                raise UsageError(f"run {self.run_id}: there is nothing to record")
+            mine.is_waited_for = True
+        receipt = self._settle(mine)
         for event in events:
             self._tell(event)
         return receipt
@@ -139,14 +169,17 @@ class Recorder:
         """Queue a line, behind what is held. Never raises: one that is not recorded is no reason to stop the work."""
         try:
             event = Event.now(line, step_key=step_key, level=line.level)
-            with self._lock:
-                self.release()
+            with quiet(), self._lock:
+                self._forget_durable()
+                if not self._is_full():  # a line waits for nothing
+                    self._release()
                 self._writer.append(self.run_id, [event]).add_done_callback(self._count_loss)
                 self._queued += 1
-            self._tell(event)
         except Exception as trouble:
             self.lost_lines += 1
             logger.debug("run %s: a log line was not recorded: %s", self.run_id, trouble)
+            return
+        self._tell(event)
 
     def has_company(self) -> bool:
         """Whether somebody else may have recorded in the run since the last call; found by the seqs of receipts."""
@@ -162,50 +195,117 @@ class Recorder:
         if self.lost_lines:
             logger.warning("run %s: %d log lines could not be recorded", self.run_id, self.lost_lines)
 
+    # -- the queue; `_lock` is held, but for `_settle` ----------------------------------------------------------
+
     def _queue(self, events: Sequence[Event[Any]], expected: Expected) -> _Append:
         """Queue what is held and these events. What is held stays so if they cannot be stored."""
-        if self._handing is not None:  # once more, with its key: whether it was queued is not known
-            self._unsettled.append(self._hand_over(self._handing))
-        held = len(self._held)
-        return self._hand_over(_Handing([*self._held, *events], held, expected, uuid4()))
-
-    def _hand_over(self, given: _Handing) -> _Append:
-        self._handing = given
+        self._send(again=False)
+        held, size = len(self._held), self._held_bytes
+        every = [*self._held, *events]
+        append = _Append(every, expected, uuid4(), held, size, self._queued + len(every))
+        # In one assignment, between whose parts no interrupt comes: what is in an append is held no more. From here on
+        # it is sent with its key by whoever comes next, should an interrupt be raised.
+        self._unsettled, self._held, self._held_bytes, self._queued = [*self._unsettled, append], [], 0, append.total
         try:
-            future = self._writer.append(self.run_id, given.events, expected=given.expected, key=given.key)
+            self._hand_over(append, self._unsettled[-2].future if len(self._unsettled) > 1 else None)
         except Exception:
-            self._handing = None
+            self._unsettled.remove(append)
+            self._held, self._held_bytes = [*every[:held], *self._held], size + self._held_bytes
+            self._queued -= len(every)
             raise
-        total = self._queued + len(given.events)
-        # In one assignment, between whose parts no interrupt comes: what was queued is held no more.
-        self._held, self._held_bytes, self._queued, self._handing = self._held[given.held :], 0, total, None
-        return _Append(future, given.events, given.expected, given.key, total)
+        return append
 
-    def _settle(self, append: _Append) -> Receipt:
-        """Wait until it is durable; while the store gives no answer, try again."""
-        future, again = append.future, False
-        for pause_s in (*RETRY_PAUSES_S, None):
-            try:
-                receipt = future.result()
-                break
-            except UnavailableError:
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
-                # It may have landed: with the same key, and before `expected` is looked at, it is recorded once.
-                future, again = (
-                    self._writer.append(self.run_id, append.events, expected=append.expected, key=append.key),
-                    True,
-                )
-        ahead = receipt.last_seq - append.total
-        if again:  # lines queued behind it may be before it now: its place tells nothing, and looking costs little
+    def _send(self, *, again: bool) -> None:
+        """Hand over what is not; `again`: what got no answer, too. In order, each to be recorded after the last."""
+        after: Future[Receipt] | None = None
+        for append in self._unsettled:
+            if append.future is None or (again and got_no_answer(append.future)):
+                append.is_repeated = True
+                self._hand_over(append, after)
+            after = append.future
+
+    def _hand_over(self, append: _Append, after: Future[Receipt] | None) -> None:
+        append.future = self._writer.append(
+            self.run_id, append.events, expected=append.expected, key=append.key, after=after
+        )
+
+    def _is_full(self) -> bool:
+        if len(self._unsettled) >= UNSETTLED_LIMIT:
+            return True
+        return len(self._unsettled) > 1 and sum(one.held_bytes for one in self._unsettled) >= UNSETTLED_BYTES
+
+    def _forget_durable(self) -> None:
+        """A step may give very much, and waits for nothing until its end."""
+        while self._unsettled and (future := self._unsettled[0].future) is not None and _is_durable(future):
+            self._take_in(self._unsettled[0], future.result())
+
+    def _settle(self, mine: _Append) -> Receipt:
+        """Wait until it is durable, and all before it; while the store gives no answer, try again."""
+        pauses = iter(RETRY_PAUSES_S)
+        try:
+            while (first := self._first_up_to(mine)) is not None:
+                head, future = first
+                try:
+                    receipt = interrupts.result_of(future)
+                except UnavailableError:
+                    if (pause_s := next(pauses, None)) is None:
+                        raise
+                    interrupts.sleep(pause_s)
+                    with self._lock:
+                        self._send(again=True)
+                    continue
+                except Exception:  # refused for good
+                    self._forget(head)
+                    if head is mine or not head.is_waited_for:
+                        raise
+                    continue
+                with self._lock:
+                    self._take_in(head, receipt)
+                pauses = iter(RETRY_PAUSES_S)  # the store is there again
+        except BaseException:
+            mine.is_waited_for = False
+            raise
+        if mine.future is None:
+            raise UsageError(f"run {self.run_id}: what was to be recorded was dropped")
+        return mine.future.result()
+
+    def _first_up_to(self, mine: _Append) -> tuple[_Append, Future[Receipt]] | None:
+        """What is to be waited for next; None if `mine` is settled, by this thread or another."""
+        with self._lock:
+            self._send(again=False)
+            if mine not in self._unsettled:
+                return None
+            head = self._unsettled[0]
+            return None if head.future is None else (head, head.future)
+
+    def _forget(self, append: _Append) -> None:
+        with self._lock:
+            self._unsettled = [one for one in self._unsettled if one is not append]
+
+    def _take_in(self, append: _Append, receipt: Receipt) -> None:
+        """It is durable. See whether somebody else has recorded meanwhile."""
+        if append not in self._unsettled:
+            return  # another thread has waited for it, too
+        self._forget(append)
+        self._last = receipt
+        if append.is_repeated:  # lines queued behind it may be before it now: its place tells nothing; a look does
             self._company = True
-            self._last_seq = receipt.last_seq
-            return receipt
+            return
+        ahead = receipt.last_seq - append.total
         self._company = self._company or (self._seq_ahead is not None and ahead != self._seq_ahead)
         self._seq_ahead = ahead
-        self._last_seq = receipt.last_seq  # behind the others: who sees it knows whether somebody else is before it
-        return receipt
+
+    def _tell(self, event: Event[Any]) -> None:
+        if self._listener is None:
+            return
+        try:
+            with quiet():
+                self._listener(event)
+        except Exception as trouble:  # whoever looks on must not break what it looks at
+            self._listener = None
+            logger.warning(
+                "run %s: its listener raised %s: %s; it is told no more", self.run_id, type(trouble).__name__, trouble
+            )
 
     def _count_loss(self, future: Future[Receipt]) -> None:
         if future.cancelled() or future.exception() is not None:
@@ -215,7 +315,3 @@ class Recorder:
 
 def _is_durable(future: Future[Receipt]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _nobody(event: Event[Any]) -> None:
-    """Nobody listens."""

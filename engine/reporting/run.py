@@ -17,11 +17,12 @@ from ..events.asset import AssetMaterializationPlanned
 from ..events.errorinfo import ErrorInfo, clean
 from ..events.event import Fact
 from ..events.key import AssetKey, AssetLike
-from ..events.log import LogMessage
+from ..events.log import EngineEvent, LogMessage
 from ..events.run import FailureReason, RunCanceled, RunCreated, RunFailed, RunStarted, RunSucceeded
 from ..log.log import EventLog
 from ..log.port import ANY, NEW, Expected, Receipt
 from ..log.writer import EventWriter
+from . import interrupts
 from .lines import RunHandler
 from .planned import Planned, not_made
 from .recorder import Recorder
@@ -29,6 +30,8 @@ from .reporter import Reporter
 from .step import StepReporter, checked
 
 logger = logging.getLogger("foldlog.reporting")
+
+NAMED = 1000  #: failed steps that RUN_FAILURE names; each has said so itself
 
 
 class RunReporter(Reporter):
@@ -73,10 +76,10 @@ class RunReporter(Reporter):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        facts = self._ending(error)
         try:
-            self._record(facts)
-        except FoldlogError as trouble:
+            with interrupts.held(), interrupts.shielded():  # Ctrl-C while the end is recorded waits for that
+                self._record(self._ending(error))
+        except Exception as trouble:
             if error is None:
                 raise
             error.add_note(f"foldlog could not record the end of run {self.run_id}: {trouble}")
@@ -97,8 +100,10 @@ class RunReporter(Reporter):
         info = ErrorInfo.from_exception(error)
         if isinstance(error, Exception | SystemExit):
             reason = FailureReason.STEP_FAILURE if cause is not None else FailureReason.RUN_EXCEPTION
-            ending = RunFailed(reason=reason, error=info, failed_step_keys=failed)
-            return [*not_made(left, reason="FAILED_TO_MATERIALIZE"), ending]
+            ending = RunFailed(reason=reason, error=info, failed_step_keys=failed[:NAMED])
+            more = [EngineEvent(text=f"{len(failed):,} steps have failed; RUN_FAILURE names the first {NAMED:,}")]
+            notes = more if len(failed) > NAMED else []
+            return [*not_made(left, reason="FAILED_TO_MATERIALIZE"), *notes, ending]
         return [*not_made(left, reason="RUN_TERMINATED"), RunCanceled(reason=type(error).__name__, error=info)]
 
     def _seal(self) -> None:

@@ -4,6 +4,8 @@ Wherever the interrupt comes, the run has one end in the log, the step under way
 planned and not made is told, every resource that was made ready is torn down, and the interrupt passes on.
 """
 
+# ruff: noqa: PT012 (what is raised at the end of a `with` block is what is tested here)
+
 from __future__ import annotations
 
 import json
@@ -13,7 +15,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import Future
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,9 @@ from foldlog import (
     reexecute_job,
     resource,
 )
-from foldlog.engine.execution.interruption import RunInterrupted, Terminated, ending_on_sigterm, interrupts_wait
+from foldlog.engine.execution.interruption import RunInterrupted, Terminated, ending_on_sigterm, interrupts_held
+from foldlog.engine.reporting import interrupts
+from foldlog.engine.reporting.interrupts import check, handled, held, let_through, result_of, shielded, sleep
 
 EXECUTOR = Path(__file__).with_name("executor.py")
 
@@ -428,39 +433,129 @@ def test_cancel_run(instance: Instance) -> None:
 # -- interrupts that wait ---------------------------------------------------------------------------------------
 
 
-def test_an_interrupt_waits_once() -> None:
-    """The first waits until the end; the second does not."""
-    done = []
-
-    def interrupted_times(count: int) -> None:
-        with interrupts_wait():
-            for _ in range(count):
-                ctrl_c()
-            done.append(count)
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted_times(1)
-    assert done == [1]
-    with pytest.raises(KeyboardInterrupt):
-        interrupted_times(2)
-    assert done == [1]
+def test_an_interrupt_waits_until_it_may_come() -> None:
+    """Where foldlog is at its own work it is noted; it comes in code of users, where it is asked for, or at the end."""
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), held():
+        ctrl_c()
+        done.append("noted")
+        with let_through():
+            done.append("let through")
+    with pytest.raises(KeyboardInterrupt), held():
+        with let_through():
+            ctrl_c()
+            done.append("not waited")
+    with pytest.raises(KeyboardInterrupt), held():
+        ctrl_c()
+        check()
+        done.append("not checked")
+    with pytest.raises(KeyboardInterrupt), held():
+        ctrl_c()
+        done.append("at the end")
+    assert done == ["noted", "at the end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with interrupts_wait():
-        pass
+    with held():
+        check()
 
 
-def test_interrupts_wait_in_other_threads_changes_nothing() -> None:
+def test_the_third_interrupt_comes_at_once() -> None:
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt), held(), shielded():
+        for number in range(1, 4):
+            ctrl_c()
+            done.append(number)
+    assert done == [1, 2]
+    done.clear()
+    with pytest.raises(KeyboardInterrupt), held():
+        handled(KeyboardInterrupt())  # one came before, in code of a user
+        for number in range(2, 4):
+            ctrl_c()
+            done.append(number)
+    assert done == [2]
+
+
+@pytest.mark.parametrize("wait", [lambda: result_of(Future()), lambda: sleep(60)])
+@pytest.mark.parametrize("is_shielded", [False, True])
+def test_waits_are_let_out_of(monkeypatch: pytest.MonkeyPatch, wait: Any, is_shielded: bool) -> None:
+    """By the first interrupt; of a wait that is shielded, by the second, and not the very moment."""
+    monkeypatch.setattr(interrupts, "SLICE_S", 0.1)
+    soon()
+    since = time.monotonic()
+    if is_shielded:
+        soon(after_s=0.6)
+    with pytest.raises(KeyboardInterrupt), held(), shielded() if is_shielded else nullcontext():
+        wait()
+    assert (0.5 if is_shielded else 0) < time.monotonic() - since < 10
+
+
+def test_both_signals_are_delivered() -> None:
+    """The one that came first is raised; the other is not lost."""
+    with ending_on_sigterm():
+        with pytest.raises(KeyboardInterrupt) as caught, interrupts_held():
+            ctrl_c()
+            signal.raise_signal(signal.SIGTERM)
+        assert caught.value.__notes__ == ["and Terminated: the process was told to end (SIGTERM)"]
+        with pytest.raises(Terminated) as ended, interrupts_held():
+            signal.raise_signal(signal.SIGTERM)
+            ctrl_c()
+        assert [one.partition(":")[0] for one in ended.value.__notes__] == ["and KeyboardInterrupt"]
+
+
+def test_a_run_within_a_step_has_its_own_guard() -> None:
+    """Within code of a user interrupts come at once; within a run there, they wait again; behind it they do not."""
+    done: list[str] = []
+    with held(), let_through():
+        with pytest.raises(KeyboardInterrupt), held():
+            ctrl_c()
+            done.append("waited")
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+            done.append("not waited")
+    assert done == ["waited"]
+
+
+def test_a_programs_own_handler_is_left_alone() -> None:
+    came: list[int] = []
+
+    def own(number: int, frame: Any) -> None:
+        came.append(number)
+
+    signal.signal(signal.SIGINT, own)
+    with held():
+        assert signal.getsignal(signal.SIGINT) is own
+        ctrl_c()
+        assert came == [signal.SIGINT]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with held():
+        signal.signal(signal.SIGINT, own)  # code of a step may put one there, to stay
+    assert signal.getsignal(signal.SIGINT) is own
+
+
+def test_other_threads_are_not_concerned() -> None:
     before = signal.getsignal(signal.SIGINT)
     found: list[Any] = []
 
     def look() -> None:
-        with interrupts_wait():
+        with held(), shielded():
             found.append(signal.getsignal(signal.SIGINT))
+            with let_through():
+                check()
+            done: Future[int] = Future()
+            done.set_result(3)
+            found.append(result_of(done))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    thread.join()
-    assert found == [before]
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    in_a_thread()
+    assert found == [before, 3]
+    with pytest.raises(KeyboardInterrupt), held():
+        ctrl_c()
+        in_a_thread()  # and does not take what is of the main thread
+        found.append("noted")
+    assert found[-1] == "noted"
 
 
 @pytest.mark.parametrize("queued", [False, True])
