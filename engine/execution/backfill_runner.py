@@ -69,7 +69,7 @@ class BackfillRunner:
             try:
                 return self._execute(keys, stop_on_failure)
             except BaseException as error:
-                # A second Ctrl-C is for the runs, too; the end of the backfill is one append.
+                # A second Ctrl-C waits for the one append that this takes; who insists is let out.
                 with interrupts_held(), interrupts.shielded():
                     self._broken(error)
                 raise
