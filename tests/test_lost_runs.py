@@ -195,6 +195,33 @@ def test_a_worker_that_comes_back_says_nothing_of_what_others_made(instance: Ins
         assert instance.get_status_by_partition("other", ["x"]) == {"x": "MATERIALIZED"}
 
 
+@pytest.mark.parametrize("behind", [True, False], ids=["with a step behind", "in the last step"])
+def test_a_worker_that_comes_back_and_fails(instance: Instance, behind: bool) -> None:
+    """Its connections are gone, as after a long pause. What it was at, another run has made."""
+    away = once(lambda: reexecute_job(both, "r", instance=instance, from_failure=True, assume_lost=True, run_id="r2"))
+    fails = [True]
+
+    @asset(key="one")
+    def one() -> int:
+        if fails and fails.pop():
+            away()
+            raise ConnectionError("timed out")
+        return 1
+
+    @asset(key="other", deps=[one])
+    def other() -> int:
+        return 2
+
+    both = Definitions(assets=[one, other] if behind else [one]).asset_job("*", name="both")
+    assert not execute(instance, both, ExecutionRequest(run_id="r"), raise_on_error=False).success
+    ended = types(instance).index("RUN_FAILURE")
+    assert "STEP_FAILURE" in types(instance)[ended:]
+    assert "ASSET_FAILED_TO_MATERIALIZE" not in types(instance)[ended:]
+    for record in instance.get_asset_records(["one", "other"] if behind else ["one"]):
+        assert record.materialization is not None
+        assert record.failed is None or record.failed.position < record.materialization.position
+
+
 def test_a_worker_looks_only_at_what_is_new(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the run is: from what it has recorded itself on, and from where it looked last."""
     looked: list[int] = []

@@ -69,10 +69,8 @@ class BackfillRunner:
             try:
                 return self._execute(keys, stop_on_failure)
             except BaseException as error:
-                with (
-                    interrupts_held(),
-                    interrupts.shielded(),
-                ):  # a second Ctrl-C is for the runs, too; its end is one append
+                # A second Ctrl-C waits for the one append that this takes; who insists is let out.
+                with interrupts_held(), interrupts.shielded():
                     self._broken(error)
                 raise
 

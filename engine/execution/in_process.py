@@ -120,7 +120,8 @@ class InProcessExecutor:
             return
         partition = self._run.partition_of(making.definition)
         left = self._run.planned.left_of((key, partition) for key in making.asset_keys)
-        if not left:
+        # Of a run that was taken for lost: another may have made them meanwhile. A failure is worth a look.
+        if not left or self._run.interruption.is_over(look=outcome is Outcome.FAILURE):
             return
         skipped, reason = _WHY[outcome, executed]
         # In short: the step's own event has the stack, and this one is kept when the run is deleted.

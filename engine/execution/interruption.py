@@ -70,6 +70,15 @@ class Interruption:
         self._after = max(self._after, last)  # else a long run is read from its beginning each time
         return self._found
 
+    def is_over(self, *, look: bool = True) -> bool:
+        """Whether somebody else has ended the run, as far as the store tells; without a look, as far as is known."""
+        if look:
+            try:
+                self.told()
+            except UnavailableError as trouble:
+                logger.warning("run %s: whether it is over could not be read: %s", self._recorder.run_id, trouble)
+        return self._found is not None and self._found.is_finished
+
     def told_at_end(self) -> RunStatus | None:
         """The same, of a run that ends in any case: if the store gives no answer, nobody has said anything."""
         for pause_s in (*TOLD_PAUSES_S, None):

@@ -150,7 +150,8 @@ def _end_in_short(run: RunContext, end: RunCanceled | RunFailed, trouble: BaseEx
 
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
-    facts: list[Fact] = list(not_made(run.planned.left))  # none, if every step has told of its own
+    left = [] if run.interruption.is_over(look=False) else run.planned.left  # none, if every step has told of its own
+    facts: list[Fact] = list(not_made(left))
     if not failed:
         return [*facts, EngineEvent(text="all steps are done"), RunSucceeded()]
     keys = tuple(one.step_key for one in failed[:NAMED])
@@ -171,7 +172,8 @@ def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:
 def _broken(run: RunContext, error: BaseException) -> list[Fact]:
     unready = isinstance(error, ResourceUnready)
     reason = FailureReason.JOB_INITIALIZATION_FAILURE if unready else FailureReason.RUN_EXCEPTION
-    facts = list(not_made(run.planned.left, reason="RUN_TERMINATED"))
+    left = [] if run.interruption.is_over() else run.planned.left
+    facts = list(not_made(left, reason="RUN_TERMINATED"))
     return [*facts, RunFailed(reason=reason, error=error_info(error))]
 
 
