@@ -399,3 +399,13 @@ def test_a_hook_is_called_like_its_function_or_otherwise() -> None:
 def test_an_op_without_parentheses_and_with_is_the_same() -> None:
     assert op(add).ins == op()(add).ins
     assert op(retry_policy=RetryPolicy(max_retries=2))(add).retry_policy == RetryPolicy(max_retries=2)
+
+
+def test_a_function_may_close_over_what_is_assigned_below_it():
+    @op
+    def looks(rows: list) -> int:
+        return len(rows) + later
+
+    later = 1
+    assert list(looks.ins) == ["rows"]
+    assert looks(["a"]) == 2

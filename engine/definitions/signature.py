@@ -7,6 +7,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -124,11 +125,21 @@ def _names_around(fn: Callable[..., Any]) -> dict[str, Any]:
     texts = [one for one in getattr(fn, "__annotations__", {}).values() if isinstance(one, str)]
     if not texts:
         return {}
-    inside = dict(inspect.getclosurevars(fn).nonlocals) if hasattr(fn, "__code__") else {}
+    inside = _closed_over(fn)
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_HERE):
         frame = frame.f_back
     return local_names(texts, frame) | inside
+
+
+def _closed_over(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The variables that a function closes over, as far as they are assigned by now."""
+    found: dict[str, Any] = {}
+    code = getattr(fn, "__code__", None)
+    for name, cell in zip(code.co_freevars if code else (), getattr(fn, "__closure__", None) or (), strict=False):
+        with suppress(ValueError):  # an empty cell: it is assigned below the function
+            found[name] = cell.cell_contents
+    return found
 
 
 def _one(fn: Callable[..., Any], name: str, given: Any, names: dict[str, Any]) -> Any:
