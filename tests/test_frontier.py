@@ -17,8 +17,8 @@ from foldlog import DynamicOut, In, Nothing, Out, job, op
 from foldlog.engine.definitions.graph import Collected, Each, FanIn, FromOutput, GraphDefinition, Node
 from foldlog.engine.definitions.job import JobDefinition
 from foldlog.engine.definitions.steps import CollectSource, FanInSource, MappedSource, Step, StepOutputSource
-from foldlog.engine.execution.frontier import Frontier, Instance, Outcome
-from foldlog.engine.execution.plan import Known, plan_of
+from foldlog.engine.execution.frontier import Frontier, Outcome, StepInstance
+from foldlog.engine.execution.plan import KnownState, plan_of
 
 BAD = (Outcome.FAILURE, Outcome.ABANDONED)
 SUCCESS, FAILURE, SKIPPED, ABANDONED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.SKIPPED, Outcome.ABANDONED
@@ -206,7 +206,7 @@ class Execution:
 
     def all_at_once(self, dice: Random, workers: int) -> None:
         """Until nothing is left."""
-        running: list[Instance] = []
+        running: list[StepInstance] = []
         while True:
             while len(running) < workers and (instance := self.frontier.pop()) is not None:
                 self._check_first(instance, running)
@@ -223,7 +223,7 @@ class Execution:
             self.frontier.settle(instance, outcome, came)
             self._take_skips()
 
-    def _check_first(self, instance: Instance, running: list[Instance]) -> None:
+    def _check_first(self, instance: StepInstance, running: list[StepInstance]) -> None:
         """It is the first in the order of the plan, and of the keys, of all that may begin now."""
         busy = {(one.step.key, one.mapping_key) for one in running}
         free = [one for one in self._to_run if one not in self.done and one not in busy and self._may_begin(*one)]
@@ -246,7 +246,7 @@ class Execution:
         ends = {one: self.oracle.ended(*one)[0] for one in self.oracle.instances()}
         assert self.done == ends  # and nothing is left that waits for ever
         assert len(self.began) == len(set(self.began)) == len(self._to_run)
-        named = {Instance(self.job.steps[step_key], key).key: outcome for (step_key, key), outcome in ends.items()}
+        named = {StepInstance(self.job.steps[step_key], key).key: outcome for (step_key, key), outcome in ends.items()}
         assert {key: self.frontier.outcomes[key] for key in named} == named
 
 
@@ -308,7 +308,7 @@ def story(frontier: Frontier, ends: dict[str, Ended]) -> list[str]:
 def test_no_value_of_a_dynamic_output_is_an_empty_list() -> None:
     frontier = Frontier(plan_of(mapped), "run")
     assert story(frontier, {"each": (SUCCESS, {"result": ()})}) == ["maybe", "each", "total"]
-    assert frontier.refs(Instance(mapped.steps["total"]), mapped.steps["total"].inputs[0]) == []
+    assert frontier.refs(StepInstance(mapped.steps["total"]), mapped.steps["total"].inputs[0]) == []
 
 
 def test_a_dynamic_output_that_stayed_away_is_an_empty_list_too() -> None:
@@ -338,7 +338,7 @@ def test_who_collects_does_with_the_lanes_that_came() -> None:
     ends: dict[str, Ended] = {"each": (SUCCESS, {"result": ("x", "y")}), "work[x]": (SUCCESS, {})}
     frontier = Frontier(plan_of(mapped), "run")
     assert story(frontier, ends)[-2:] == ["more[y]", "total"]
-    (ref,) = frontier.refs(Instance(mapped.steps["total"]), mapped.steps["total"].inputs[0])
+    (ref,) = frontier.refs(StepInstance(mapped.steps["total"]), mapped.steps["total"].inputs[0])
     assert ref.step_key == "more[y]"
 
 
@@ -382,7 +382,7 @@ def test_keys_keep_the_order_of_their_own_dynamic_output() -> None:
 
 
 def test_what_an_earlier_run_yielded_is_mapped_over_at_once() -> None:
-    known = Known(
+    known = KnownState(
         outputs={("each", "result"): "earlier"},
         mapping_keys={("each", "result"): ("y", "x")},
         succeeded=frozenset({"maybe", "each"}),
@@ -390,7 +390,7 @@ def test_what_an_earlier_run_yielded_is_mapped_over_at_once() -> None:
     frontier = Frontier(plan_of(mapped, step_keys=["work", "more", "total"], known=known), "run")
     assert story(frontier, {}) == ["work[y]", "work[x]", "more[y]", "more[x]", "total"]
     work_step = mapped.steps["work"]
-    (ref,) = frontier.refs(Instance(work_step, "x"), work_step.inputs[0])
+    (ref,) = frontier.refs(StepInstance(work_step, "x"), work_step.inputs[0])
     assert ref == ("earlier", "each", "result", "x")
 
 

@@ -10,7 +10,7 @@ from test_frontier import FAILURE, SKIPPED, SUCCESS, Ended, Execution, Oracle, r
 
 from foldlog.engine.definitions.job import JobDefinition
 from foldlog.engine.definitions.steps import Step
-from foldlog.engine.execution.frontier import Frontier, Instance
+from foldlog.engine.execution.frontier import Frontier, StepInstance
 from foldlog.engine.execution.history import Past
 from foldlog.engine.execution.plan import ExecutionPlan, plan_of
 from foldlog.engine.execution.reexecution import _failed, _known
@@ -31,7 +31,7 @@ def past_of(execution: Execution) -> Past:
     """What the first run has left, as its events tell it."""
     past = Past()
     for (step_key, key), outcome in execution.done.items():
-        name = Instance(execution.job.steps[step_key], key).key
+        name = StepInstance(execution.job.steps[step_key], key).key
         if outcome is SKIPPED:
             past.skipped.add(name)
         elif outcome is SUCCESS:
@@ -70,7 +70,7 @@ def test_it_ends_as_if_nothing_had_failed(seed: int, steps: int, badness: float)
         frontier.settle(instance, *will(instance.step, instance.mapping_key))
     oracle = Oracle(job, will)
     ends = {one: oracle.ended(*one)[0] for one in oracle.instances()}
-    assert {one: frontier.outcomes.get(Instance(job.steps[one[0]], one[1]).key) for one in ends} == ends
+    assert {one: frontier.outcomes.get(StepInstance(job.steps[one[0]], one[1]).key) for one in ends} == ends
     for one in executed:
         repeated = first.done.get(one) is SUCCESS
         assert not repeated or oracle.before(job.steps[one[0]], one[1]) & executed, f"{one} need not be repeated"

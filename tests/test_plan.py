@@ -34,7 +34,7 @@ from foldlog import (
 )
 from foldlog.engine.definitions.partitions import DynamicPartitionsDefinition, StaticPartitionsDefinition
 from foldlog.engine.definitions.snapshot import job_document
-from foldlog.engine.execution.plan import Known, plan_of
+from foldlog.engine.execution.plan import KnownState, plan_of
 from foldlog.engine.reporting.recorder import Recorder
 
 
@@ -123,7 +123,7 @@ def test_steps_by_their_keys_come_in_the_order_of_the_job() -> None:
 
 
 def test_one_lane_of_a_mapped_step() -> None:
-    known = Known(
+    known = KnownState(
         outputs={("each", "result"): "earlier"},
         mapping_keys={("each", "result"): ("one", "two")},
         succeeded=frozenset({"each"}),

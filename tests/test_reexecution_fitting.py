@@ -448,7 +448,7 @@ def test_a_run_of_very_many_keys_is_recorded(instance: Instance) -> None:
     def mapped() -> None:
         src().map(work)
 
-    known = plan.Known(succeeded=frozenset({"src"}), mapping_keys={("src", "result"): tuple(keys["work"])})
+    known = plan.KnownState(succeeded=frozenset({"src"}), mapping_keys={("src", "result"): tuple(keys["work"])})
     assert plan.plan_of(mapped, step_keys=["work"], known=known, only=keys).step_keys == ("work[...]",)
 
 

@@ -11,7 +11,7 @@ from ..events.check import AssetCheckEvaluation
 from ..events.key import AssetCheckKey, AssetKey
 from ..events.metadata import MetadataValue, to_metadata
 from .boundary import output_fault
-from .frontier import Instance
+from .frontier import StepInstance
 from .run_context import RunContext, partition_of_check
 from .values import Loader
 from .versions import version_made
@@ -23,7 +23,7 @@ BLOCKED_REMEDY: Final = "Correct what the check looked at; without blocking=True
 class AssetFacts:
     """Facts of the assets of one attempt at a step."""
 
-    def __init__(self, run: RunContext, instance: Instance, loader: Loader) -> None:
+    def __init__(self, run: RunContext, instance: StepInstance, loader: Loader) -> None:
         self._run = run
         self._key = instance.key
         self._making = instance.step.node.making

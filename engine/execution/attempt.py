@@ -31,7 +31,7 @@ from ..reporting.interrupts import handled
 from ..reporting.lines import step_here
 from .boundary import described, error_info, user_code_error_boundary
 from .contexts import HookContext, StepExecutionContext
-from .frontier import Instance, Outcome
+from .frontier import Outcome, StepInstance
 from .outputs import StepOutputs
 from .run_context import RunContext
 from .values import Loader
@@ -48,13 +48,13 @@ class Ended(NamedTuple):
     wait_s: float = 0.0  #: before the next attempt
 
 
-def attempt(run: RunContext, instance: Instance, number: int) -> Ended:
+def attempt(run: RunContext, instance: StepInstance, number: int) -> Ended:
     """Make one attempt at a step. An interrupt is recorded as the step's failure, and goes on."""
     return _Attempt(run, instance, number).make()
 
 
 class _Attempt:
-    def __init__(self, run: RunContext, instance: Instance, number: int) -> None:
+    def __init__(self, run: RunContext, instance: StepInstance, number: int) -> None:
         self._run = run
         self._instance = instance
         self._number = number

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..definitions.op import OpDefinition
     from ..definitions.partitions import TimeWindow
     from .deployment import Deployment
-    from .frontier import Instance as StepInstance
+    from .frontier import StepInstance
     from .run_context import RunContext
 
 

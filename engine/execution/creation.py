@@ -30,7 +30,7 @@ SNAPSHOT_LIMIT = LIMITS.bytes - 100_000  #: bytes of a document, with room for w
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRequest:
+class NewRun:
     """What a run is to be."""
 
     plan: ExecutionPlan
@@ -51,7 +51,7 @@ class RunRequest:
         return {**tags, PARTITION_TAG: self.partition_key} if self.partition_key is not None else tags
 
 
-def create_run(instance: Deployment, recorder: Recorder, request: RunRequest) -> list[Fact]:
+def create_run(instance: Deployment, recorder: Recorder, request: NewRun) -> list[Fact]:
     """Record the run and what it plans, in one append; the facts. Raises ConflictError if there is a run of that id."""
     job_snapshot, plan_snapshot = _snapshots(instance, request.plan)
     facts: list[Fact] = [_created(request, job_snapshot, plan_snapshot), *_planned(request)]
@@ -101,7 +101,7 @@ def check_partition(instance: Deployment, job: JobDefinition, partition_key: str
     )
 
 
-def _created(request: RunRequest, job_snapshot: str, plan_snapshot: str) -> RunCreated:
+def _created(request: NewRun, job_snapshot: str, plan_snapshot: str) -> RunCreated:
     plan = request.plan
     pools = Counter(step.op.pool for step in plan.steps.values() if step.op.pool is not None)
     roots = Counter(
@@ -125,7 +125,7 @@ def _created(request: RunRequest, job_snapshot: str, plan_snapshot: str) -> RunC
     )
 
 
-def _planned(request: RunRequest) -> list[Fact]:
+def _planned(request: NewRun) -> list[Fact]:
     facts: list[Fact] = []
     for step in request.plan.steps.values():
         making = step.node.making

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..definitions.steps import Step
 from ..events.key import AssetKey
 from .history import Past
-from .plan import Output, template
+from .plan import OutputKey, template
 from .returned import wants
 
 Recorded = dict[str, bool]  #: output to whether it was dynamic
@@ -58,7 +58,7 @@ def makers_to_repeat(steps: Mapping[str, Step], past: Past) -> dict[str, str]:
     return found
 
 
-def _without_value(steps: Mapping[str, Step], past: Past) -> Iterator[tuple[Output, str]]:
+def _without_value(steps: Mapping[str, Step], past: Past) -> Iterator[tuple[OutputKey, str]]:
     """Outputs of assets that were made, with no value handed over: only the materialization tells of them."""
     for (key, asset), run_id in past.made.items():
         step = steps.get(key)

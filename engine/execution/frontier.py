@@ -37,7 +37,7 @@ class Outcome(StrEnum):
 _BAD = (Outcome.FAILURE, Outcome.ABANDONED)
 
 
-class Instance(NamedTuple):
+class StepInstance(NamedTuple):
     """A step to execute: of a mapped one, that of one key."""
 
     step: Step
@@ -60,7 +60,7 @@ class Ref(NamedTuple):
 class Skip(NamedTuple):
     """A step that is not executed, and why."""
 
-    instance: Instance
+    instance: StepInstance
     outcome: Outcome
     reason: str
 
@@ -80,7 +80,7 @@ class Frontier:
         }
         self._waits: dict[str, set[str]] = {}
         self._waiters: dict[str, list[str]] = {}
-        self._units: dict[str, Instance] = {}
+        self._units: dict[str, StepInstance] = {}
         self._barriers: dict[str, list[str]] = {}  #: mapped step to the keys of its instances
         self._mapped: dict[str, list[Step]] = {}  #: step with a dynamic output to the steps mapped over it
         self._ready: list[tuple[int, int, str]] = []
@@ -91,11 +91,11 @@ class Frontier:
         self._open: list[str] = []  #: units that wait for nothing more, and are still to be decided on
         self._begin()
 
-    def pop(self) -> Instance | None:
+    def pop(self) -> StepInstance | None:
         """The next step to execute; None if none can be begun now."""
         return self._units[heapq.heappop(self._ready)[2]] if self._ready else None
 
-    def put_back(self, instance: Instance) -> None:
+    def put_back(self, instance: StepInstance) -> None:
         """Hand it out again: it is to be tried once more."""
         self._push(instance)
 
@@ -104,7 +104,7 @@ class Frontier:
         found, self._skips = self._skips, []
         return found
 
-    def settle(self, instance: Instance, outcome: Outcome, outputs: dict[str, tuple[str, ...] | None]) -> None:
+    def settle(self, instance: StepInstance, outcome: Outcome, outputs: dict[str, tuple[str, ...] | None]) -> None:
         """Say how a step ended, and which outputs came: of a dynamic one, under which keys."""
         key = instance.key
         for name, mapping_keys in outputs.items():
@@ -113,12 +113,12 @@ class Frontier:
                 self._mapping_keys[key, name] = mapping_keys
         self._settled(key, outcome)
 
-    def refs(self, instance: Instance, given: StepInputDef) -> list[Ref]:
+    def refs(self, instance: StepInstance, given: StepInputDef) -> list[Ref]:
         """The values that an input is made of, as far as there are any."""
         sources = given.source.sources if isinstance(given.source, FanInSource) else (given.source,)
         return [ref for one in sources if not isinstance(one, ConfigSource) for ref in self._refs(instance, one)]
 
-    def ref(self, instance: Instance, source: object) -> list[Ref]:
+    def ref(self, instance: StepInstance, source: object) -> list[Ref]:
         """The same, of one source."""
         return list(self._refs(instance, source))
 
@@ -139,18 +139,18 @@ class Frontier:
             if step.mapped_over is not None:
                 self._mapped.setdefault(step.mapped_over[0], []).append(step)
             else:
-                self._add(Instance(step))
+                self._add(StepInstance(step))
         # Of a dynamic output that an earlier run gave, the steps mapped over it may begin at once.
         for source in [key for key in self._mapped if key not in self._plan.steps]:
             self._expand(source)
         self._decide_ready()
 
-    def _add(self, instance: Instance) -> None:
+    def _add(self, instance: StepInstance) -> None:
         key = instance.key
         self._units[key] = instance
         self._wait(key, [unit for unit, _ in self._before(instance) if self._is_open(unit)])
 
-    def _before(self, instance: Instance) -> Iterator[tuple[str, str]]:
+    def _before(self, instance: StepInstance) -> Iterator[tuple[str, str]]:
         """The units that it waits for, each with the key of its step: in its own lane, or, where it takes the list of
         all that a mapped step gave, the barrier."""
         for given in instance.step.inputs:
@@ -177,7 +177,7 @@ class Frontier:
             self._order.update({(step.mapped_over, key): number for number, key in enumerate(keys)})
             wanted = dict.fromkeys(key for key in keys if self._plan.wants(step, key))
             for key in wanted:
-                self._add(Instance(step, key))
+                self._add(StepInstance(step, key))
             # Instances that an earlier run executed count, too: if only those of this run were skipped, not all were.
             self._barriers[step.key] = [
                 f"{step.key}[{key}]" for key in keys if key in wanted or f"{step.key}[{key}]" in self.outcomes
@@ -222,11 +222,11 @@ class Frontier:
             return Outcome.ABANDONED
         return Outcome.SKIPPED if all(one is Outcome.SKIPPED for one in outcomes) else Outcome.SUCCESS
 
-    def _push(self, instance: Instance) -> None:
+    def _push(self, instance: StepInstance) -> None:
         number = self._order.get((instance.step.mapped_over, instance.mapping_key or ""), 0)
         heapq.heappush(self._ready, (self._index[instance.step.key], number, instance.key))
 
-    def _decide(self, instance: Instance) -> Skip | None:
+    def _decide(self, instance: StepInstance) -> Skip | None:
         """Why a step is not executed; None if it is."""
         for unit, step_key in self._before(instance):
             outcome = self.outcomes.get(unit) or self.outcomes.get(step_key)
@@ -256,7 +256,7 @@ class Frontier:
             outcome is Outcome.ABANDONED and not self._barriers.get(key) for key, outcome in self.outcomes.items()
         )
 
-    def _missing(self, instance: Instance, given: StepInputDef) -> StepOutputSource | None:
+    def _missing(self, instance: StepInstance, given: StepInputDef) -> StepOutputSource | None:
         """An output that the input cannot do without, and that stayed away. A list does with those that came."""
         for one in given.step_sources():
             if isinstance(one, CollectSource) and self.outcomes.get(one.step_key) is Outcome.SKIPPED:
@@ -270,16 +270,16 @@ class Frontier:
         first = absent[0]
         return first if isinstance(first, StepOutputSource) else StepOutputSource(first.step_key, first.output)
 
-    def _was_settled(self, instance: Instance, source: StepOutputSource | MappedSource) -> bool:
+    def _was_settled(self, instance: StepInstance, source: StepOutputSource | MappedSource) -> bool:
         return self._lane(instance, source.step_key) in self.outcomes or source.step_key in self.outcomes
 
-    def _lane(self, instance: Instance, step_key: str) -> str:
+    def _lane(self, instance: StepInstance, step_key: str) -> str:
         """The key of a step upstream: in the instance's own lane, if it is mapped, too."""
         if instance.mapping_key is None or self._plan.job.steps[step_key].mapped_over != instance.step.mapped_over:
             return step_key
         return f"{step_key}[{instance.mapping_key}]"
 
-    def _refs(self, instance: Instance, source: object) -> Iterator[Ref]:
+    def _refs(self, instance: StepInstance, source: object) -> Iterator[Ref]:
         match source:
             case StepOutputSource(step_key, output):
                 key = self._lane(instance, step_key)

@@ -14,7 +14,7 @@ from ..events.run import RunCreated
 from ..events.step import StepFailed, StepOutput, StepRestarted, StepSkipped, StepStarted, StepSucceeded
 from ..log.log import EventRecord
 from .deployment import Deployment
-from .plan import Output, template
+from .plan import OutputKey, template
 
 PAGE = 10_000  #: events read at a time
 #: what tells of the run, its steps and their outputs; log lines, of which there may be many more, are not read
@@ -34,8 +34,8 @@ class Past:
     skipped: set[str] = field(default_factory=set)
     meant: frozenset[str] | None = None  #: to be executed by the latest run; None: all of the job
     meant_later: frozenset[str] = frozenset()  #: to be executed by any of them: of these, nothing earlier counts
-    outputs: dict[Output, str] = field(default_factory=dict)  #: to the run that has the value
-    mapping_keys: dict[Output, tuple[str, ...]] = field(default_factory=dict)
+    outputs: dict[OutputKey, str] = field(default_factory=dict)  #: to the run that has the value
+    mapping_keys: dict[OutputKey, tuple[str, ...]] = field(default_factory=dict)
     made: dict[tuple[str, AssetKey], str] = field(default_factory=dict)  #: step and asset, to the run that made it
     failed: frozenset[str] = frozenset()  #: in the latest run, by themselves: not those that were interrupted
 

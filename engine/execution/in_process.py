@@ -21,7 +21,7 @@ from ..reporting.interrupts import check, let_through
 from ..reporting.planned import not_made
 from .attempt import Ended, attempt
 from .boundary import described, error_info
-from .frontier import Instance, Outcome
+from .frontier import Outcome, StepInstance
 from .run_context import RunContext
 
 logger = logging.getLogger("foldlog.execution")
@@ -44,7 +44,7 @@ class InProcessExecutor:
         self._run = run
         self._report = report or _no_report
         self._attempts: dict[str, int] = {}
-        self._waiting: list[tuple[float, int, Instance]] = []  #: (monotonic time, number, step), a heap
+        self._waiting: list[tuple[float, int, StepInstance]] = []  #: (monotonic time, number, step), a heap
         self._numbers = itertools.count()  # of two that are due at once, the first to fail is tried first
         self.failed: list[Failed] = []
 
@@ -65,7 +65,7 @@ class InProcessExecutor:
             else:
                 return
 
-    def _make(self, instance: Instance) -> None:
+    def _make(self, instance: StepInstance) -> None:
         key = instance.key
         number = self._attempts[key] = self._attempts.get(key, 0) + 1
         self._tell(key, "START", 0.0)
@@ -73,7 +73,7 @@ class InProcessExecutor:
         ended = attempt(self._run, instance, number)
         self._settle(instance, ended, time.monotonic() - since)
 
-    def _settle(self, instance: Instance, ended: Ended, seconds: float) -> None:
+    def _settle(self, instance: StepInstance, ended: Ended, seconds: float) -> None:
         if ended.outcome is None:
             heapq.heappush(self._waiting, (time.monotonic() + ended.wait_s, next(self._numbers), instance))
             self._tell(instance.key, "RETRY", seconds)
@@ -112,7 +112,7 @@ class InProcessExecutor:
             self._tell(key, skip.outcome, 0.0)
 
     def _tell_not_made(
-        self, instance: Instance, outcome: Outcome, *, executed: bool = True, error: BaseException | None = None
+        self, instance: StepInstance, outcome: Outcome, *, executed: bool = True, error: BaseException | None = None
     ) -> None:
         """Record which assets the step was to make and will not, as soon as that is certain."""
         making = instance.step.node.making

@@ -94,7 +94,7 @@ class Interruption:
     def told_lately(self) -> RunStatus | None:
         """The same, if somebody else may have recorded since it was last looked at; else None."""
         last = self._recorder.last_seq
-        if not self._recorder.has_company():
+        if not self._recorder.has_foreign_events():
             self._after = max(self._after, last)
             return None
         try:

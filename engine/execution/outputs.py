@@ -20,7 +20,7 @@ from ..events.step import HandledOutput, StepExpectationResult, StepOutput
 from .asset_facts import AssetFacts
 from .boundary import output_fault, shown, user_code_error_boundary
 from .contexts import StepExecutionContext
-from .frontier import Instance
+from .frontier import StepInstance
 from .returned import each_returned, wants
 from .run_context import RunContext
 from .types import check_type
@@ -35,7 +35,7 @@ MISSING_REMEDY: Final = "Return it or yield an Output of that name; declared wit
 class StepOutputs:
     """What one attempt at a step has given so far."""
 
-    def __init__(self, run: RunContext, instance: Instance, context: StepExecutionContext, loader: Loader) -> None:
+    def __init__(self, run: RunContext, instance: StepInstance, context: StepExecutionContext, loader: Loader) -> None:
         self._run = run
         self._instance = instance
         self._context = context

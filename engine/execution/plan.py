@@ -16,20 +16,20 @@ from ..definitions.selection import Selectable, select
 from ..definitions.steps import CollectSource, MappedSource, Step, StepInputDef, StepOutputSource
 from ..errors import fault
 
-Output = tuple[str, str]  #: key of a step (with its mapping key, if it is mapped), name of an output
+OutputKey = tuple[str, str]  #: key of a step (with its mapping key, if it is mapped), name of an output
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class KnownState:
     """What earlier runs have made of steps that this run does not execute."""
 
-    outputs: Mapping[Output, str] = field(default_factory=dict)  #: to the run that has the value
-    mapping_keys: Mapping[Output, tuple[str, ...]] = field(default_factory=dict)  #: of dynamic outputs, in order
+    outputs: Mapping[OutputKey, str] = field(default_factory=dict)  #: to the run that has the value
+    mapping_keys: Mapping[OutputKey, tuple[str, ...]] = field(default_factory=dict)  #: of dynamic outputs, in order
     succeeded: frozenset[str] = frozenset()  #: steps
     skipped: frozenset[str] = frozenset()
 
 
-NOTHING_KNOWN = Known()
+NOTHING_KNOWN = KnownState()
 STEP_KEYS_LIMIT = 1024 * 1024  #: bytes of step keys that a run records, in the event that creates it
 SOME = "..."  #: in the place of the mapping key, in a step key: of some of them, which are too many to name
 
@@ -45,7 +45,7 @@ class ExecutionPlan:
 
     job: JobDefinition
     steps: Mapping[str, Step]  #: in order
-    known: Known = NOTHING_KNOWN
+    known: KnownState = NOTHING_KNOWN
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: mapped step to its keys, where not all
     step_keys: tuple[str, ...] | None = None  #: as a run records them; None: all of the job
 
@@ -73,7 +73,7 @@ def plan_of(
     *,
     op_selection: str | Sequence[str] | None = None,
     step_keys: Collection[str] | None = None,
-    known: Known = NOTHING_KNOWN,
+    known: KnownState = NOTHING_KNOWN,
     only: Mapping[str, frozenset[str]] | None = None,
     given: Collection[tuple[tuple[str, ...], str]] = (),
 ) -> ExecutionPlan:

@@ -25,7 +25,7 @@ from .history import Past, created, read_run, whole_past
 from .in_process import StepReport
 from .lost import end_if_lost
 from .narrowing import selected
-from .plan import NOTHING_KNOWN, SOME, Known, selected_steps, template
+from .plan import NOTHING_KNOWN, SOME, KnownState, selected_steps, template
 from .requests import ExecutionRequest, execute
 from .result import ExecutionResult
 
@@ -118,7 +118,7 @@ class _Part:
     """What of a job is executed again, and what is known of the rest."""
 
     step_keys: frozenset[str] | None = None
-    known: Known = NOTHING_KNOWN
+    known: KnownState = NOTHING_KNOWN
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -220,7 +220,7 @@ def _ended_well(key: str, past: Past) -> bool:
     return key in past.succeeded or key in past.skipped
 
 
-def _known(steps: Mapping[str, Step], chosen: set[str], only: Mapping[str, frozenset[str]], past: Past) -> Known:
+def _known(steps: Mapping[str, Step], chosen: set[str], only: Mapping[str, frozenset[str]], past: Past) -> KnownState:
     """What the past tells of the steps that are not chosen."""
 
     def counts(key: str) -> bool:
@@ -241,7 +241,7 @@ def _known(steps: Mapping[str, Step], chosen: set[str], only: Mapping[str, froze
                 skipped.add(key)
             elif all(_ended_well(one, past) for one in lanes):
                 succeeded.add(key)
-    return Known(
+    return KnownState(
         outputs={output: run_id for output, run_id in past.outputs.items() if counts(output[0])},
         mapping_keys=mapping_keys,
         succeeded=frozenset(succeeded),

@@ -28,7 +28,7 @@ from ..log.names import check_run_id
 from ..reporting.interrupts import let_through, shielded
 from ..reporting.planned import Planned
 from ..reporting.recorder import Listener, Recorder
-from .creation import RunRequest, check_partition, create_run
+from .creation import NewRun, check_partition, create_run
 from .deployment import Deployment
 from .frontier import Frontier
 from .given import check_is_mapping, op_texts
@@ -36,7 +36,7 @@ from .in_process import StepReport
 from .interruption import Interruption, interrupts_held
 from .keeping import default_io_manager
 from .narrowing import selected
-from .plan import NOTHING_KNOWN, Known, plan_of
+from .plan import NOTHING_KNOWN, KnownState, plan_of
 from .result import ExecutionResult
 from .run_context import RunContext
 from .worker import work
@@ -44,7 +44,7 @@ from .worker import work
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionRequest:
-    """What a caller asks of a run; see `foldlog.execute_job`. Not yet held against the job: creation.RunRequest is."""
+    """What a caller asks of a run; see `foldlog.execute_job`. Not yet held against the job: creation.NewRun is."""
 
     run_config: Mapping[str, Any] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class ExecutionRequest:
     own_tags: Mapping[str, str] = field(default_factory=dict)  #: those that only foldlog sets; see events/tags.py
     # of a re-execution:
     step_keys: frozenset[str] | None = None
-    known: Known = NOTHING_KNOWN
+    known: KnownState = NOTHING_KNOWN
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  #: of what is not as it would be expected
     parent_run_id: str | None = None
@@ -95,9 +95,7 @@ def begin(
         return _context(instance, recorder, request, create_run(instance, recorder, request), now)
 
 
-def _context(
-    instance: Deployment, recorder: Recorder, request: RunRequest, facts: list[Fact], now: datetime
-) -> RunContext:
+def _context(instance: Deployment, recorder: Recorder, request: NewRun, facts: list[Fact], now: datetime) -> RunContext:
     return RunContext(
         instance=instance,
         plan=request.plan,
@@ -113,7 +111,7 @@ def _context(
     )
 
 
-def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, now: datetime) -> RunRequest:
+def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, now: datetime) -> NewRun:
     """What the run is to be; nothing is recorded. Raises UsageError for what does not fit."""
     if not isinstance(job, JobDefinition):
         raise fault(f"{shown(job)} cannot be executed", _how_to_execute(job))
@@ -132,7 +130,7 @@ def checked(instance: Deployment, job: JobDefinition, wanted: ExecutionRequest, 
     check_io_managers(job_text(job.name), job.resource_defs, keep)
     config = check_run_config(job, plan.steps, wanted.run_config)
     check_partition(instance, job, wanted.partition_key, now)
-    return RunRequest(
+    return NewRun(
         plan=plan,
         config=config,
         run_id=str(uuid4()) if wanted.run_id is None else check_run_id(wanted.run_id),

@@ -13,7 +13,7 @@ from ..definitions.inout import RESULT, ExpectationResult, Out, Output
 from ..definitions.results import AssetCheckResult, MaterializeResult, ObserveResult
 from ..events.asset import AssetMaterialization, AssetObservation
 from .boundary import output_fault, shown
-from .frontier import Instance
+from .frontier import StepInstance
 
 #: what stands for itself, whatever outputs there are
 WRAPPED = (
@@ -32,7 +32,7 @@ def wants(making: Making | None, name: str, out: Out) -> bool:
     return making.wanted(name, out) if making is not None else out.is_required
 
 
-def each_returned(instance: Instance, given: Any) -> Iterator[Any]:
+def each_returned(instance: StepInstance, given: Any) -> Iterator[Any]:
     """What was returned, one thing at a time. Raises UserCodeError for what does not fit the step's outputs."""
     outs, making = instance.step.outs, instance.step.node.making
     if isinstance(given, WRAPPED):
@@ -51,7 +51,7 @@ def each_returned(instance: Instance, given: Any) -> Iterator[Any]:
         yield from _several(instance, given)
 
 
-def _single(instance: Instance, name: str, out: Out, given: Any) -> Iterator[Output]:
+def _single(instance: StepInstance, name: str, out: Out, given: Any) -> Iterator[Output]:
     if out.is_dynamic:
         if given is None or given == []:
             return  # none came, which is no fault
@@ -64,7 +64,7 @@ def _single(instance: Instance, name: str, out: Out, given: Any) -> Iterator[Out
     yield Output(given, name)
 
 
-def _several(instance: Instance, given: Any) -> Iterator[Output]:
+def _several(instance: StepInstance, given: Any) -> Iterator[Output]:
     outs, making = instance.step.outs, instance.step.node.making
     names = [name for name in outs if making is None or making.key_of_output(name) is not None]
     if given is None and all(not outs[name].is_kept for name in names):

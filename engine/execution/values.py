@@ -12,7 +12,7 @@ from ..events.key import AssetKey
 from ..events.step import LoadedInput, StepInput
 from .boundary import user_code_error_boundary
 from .contexts import Resources, StepExecutionContext
-from .frontier import Instance, Ref
+from .frontier import Ref, StepInstance
 from .run_context import RunContext
 from .types import PASSED, check_type
 from .versions import version_read
@@ -21,7 +21,7 @@ from .versions import version_read
 class Loader:
     """Loads the inputs of one attempt at a step, and records that it did."""
 
-    def __init__(self, run: RunContext, instance: Instance, context: StepExecutionContext) -> None:
+    def __init__(self, run: RunContext, instance: StepInstance, context: StepExecutionContext) -> None:
         self._run = run
         self._instance = instance
         self._context = context
@@ -187,7 +187,7 @@ def io_manager(run: RunContext, key: str) -> IOManager:
 
 
 def output_context(
-    run: RunContext, instance: Instance, context: StepExecutionContext, name: str, mapping_key: str | None
+    run: RunContext, instance: StepInstance, context: StepExecutionContext, name: str, mapping_key: str | None
 ) -> OutputContext:
     """What the IO manager is told of an output."""
     out = instance.step.outs[name]

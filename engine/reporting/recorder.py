@@ -181,13 +181,13 @@ class Recorder:
             return
         self._tell(event)
 
-    def has_company(self) -> bool:
+    def has_foreign_events(self) -> bool:
         """Whether somebody else may have recorded in the run since the last call; found by the seqs of receipts."""
         found, self._company = self._company, False
         return found
 
     def expect_company(self) -> None:
-        """Have the next `has_company` say that somebody may have."""
+        """Have the next `has_foreign_events` say that somebody may have."""
         self._company = True
 
     def warn_of_loss(self) -> None:

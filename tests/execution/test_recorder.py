@@ -248,14 +248,14 @@ def test_what_is_held_is_bounded_in_number(fresh: Instance, store: Store, record
 def test_a_try_that_was_repeated_is_looked_behind(fresh: Instance, store: Store, recorder: Recorder) -> None:
     """Its place tells nothing of others: while it got no answer, somebody may have canceled the run."""
     recorder.record([note("a")])
-    assert not recorder.has_company()
+    assert not recorder.has_foreign_events()
     recorder.record([note("b")])
-    assert not recorder.has_company()
+    assert not recorder.has_foreign_events()
     store.once("c")
     recorder.record([note("c")])
-    assert recorder.has_company()
+    assert recorder.has_foreign_events()
     recorder.record([note("d")])
-    assert not recorder.has_company()
+    assert not recorder.has_foreign_events()
 
 
 def test_a_cancel_is_seen_behind_a_lost_line(fresh: Instance, store: Store, recorder: Recorder) -> None:
@@ -283,7 +283,7 @@ def test_what_cannot_be_stored_is_dropped_when_it_is_told_to(fresh: Instance, re
     assert recorder.drop_held() == 1
     recorder.record([note("c")])
     assert texts(fresh) == ["a", "c"]
-    assert not recorder.has_company(), "what was not queued is not counted"
+    assert not recorder.has_foreign_events(), "what was not queued is not counted"
 
 
 # -- listeners --------------------------------------------------------------------------------------------------
