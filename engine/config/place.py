@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ..errors import UsageError
@@ -19,11 +18,15 @@ class Source(NamedTuple):
 
     file: str
     lines: dict[Path, int]
-    files: Mapping[Path, str] = MappingProxyType({})  #: of keys that are of another file
+    files: Mapping[Path, str] | None = None  #: of keys that are of another file
+
+    def file_of(self, path: Path) -> str:
+        """The file that a key was read from."""
+        return (self.files or {}).get(path, self.file)
 
     def over(self, under: Source) -> Source:
         """Both together, where values of this one replace those of the other, mappings key by key."""
-        files = {path: under.files.get(path, under.file) for path in under.lines}
+        files = {path: under.file_of(path) for path in under.lines}
         return Source(
             self.file,
             {**under.lines, **self.lines},
@@ -70,7 +73,7 @@ class Place:
         known = self._known
         if known is None:
             return self.source.file
-        return f"{self.source.files.get(known, self.source.file)}:{self.source.lines[known]}"
+        return f"{self.source.file_of(known)}:{self.source.lines[known]}"
 
     @property
     def name(self) -> str:
