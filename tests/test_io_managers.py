@@ -933,10 +933,12 @@ def test_an_upload_that_breaks_off_leaves_the_former_value(files, monkeypatch):
 
 def test_a_large_value_is_not_copied_in_memory(folder):
     code = f"""
-import resource
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+from peak import peak_kib
 from foldlog.engine.artifacts.io import FilesIOManager, OutputContext
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_kib() * 1024
 manager = FilesIOManager({str(folder)!r})
 manager.handle_output(OutputContext(run_id="r", step_key="s"), (1,))
 value = (b"x" * 100_000_000,)

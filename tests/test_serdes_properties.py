@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -236,23 +235,14 @@ def test_lying_lengths_and_depths_end_soon(name: str, place: bytes, hostile: byt
     assert time.perf_counter() - started < 2
 
 
-def peak_kib() -> int:
-    """The most memory that this program has had. What the system tells of a process goes on with what its parent had
-    before this program was loaded into it, where Linux does not tell of the program alone."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 @pytest.mark.skipif(os.name != "posix", reason="limits memory as POSIX does")
 def test_lying_lengths_take_no_memory() -> None:
     code = """
-import test_serdes_properties as t
+import peak, test_serdes_properties as t
 for name, place in t.PLACES.items():
     for hostile in t.HOSTILE.values():
         t.takes_it(name, place.replace(b"%s", hostile))
-print(t.peak_kib() // 1024)
+print(peak.peak_kib() // 1024)
 """
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {[*sys.path, str(Path(__file__).parent)]!r}\n{code}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
