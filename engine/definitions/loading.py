@@ -38,7 +38,7 @@ class LoadedCode:
 
     module: ModuleType
     name: str  #: under which it is imported
-    found_by: str  #: in words of the user: `-m acme.pipelines`, `[tool.foldlog] of /work/pyproject.toml`
+    found_by: str  #: in words of the user: `-m acme.pipelines`, `[tool.foldlog] of /srv/acme/pyproject.toml`
     attribute: Any = None  #: the object that was asked for by name, if one was
     attribute_name: str | None = None
 
