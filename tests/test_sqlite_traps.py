@@ -388,6 +388,26 @@ def test_a_lost_doorbell_hides_nothing(opened: Opener, tmp_path: Path) -> None:
     assert everything(opened()) == [b"a"]
 
 
+def test_what_was_sequenced_meanwhile_is_no_damage(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P1: between the looks at the end of a shard and at its place in the order, another appends and sequences."""
+    other, writer = opened(), opened()
+    put(other, "run-1", b"a")
+    really, looks = OrderFile.find, []
+
+    def find(self: OrderFile, name: str) -> Any:
+        if self is writer.order:
+            looks.append(name)
+            if len(looks) == 2:  # the first is before the file is looked at
+                put(other, "run-1", b"b")
+                sequence(other)
+        return really(self, name)
+
+    monkeypatch.setattr(OrderFile, "find", find)
+    put(writer, "run-1", b"c")
+    assert looks[:2] == ["run-1", "run-1"]
+    assert everything(opened()) == [b"a", b"b", b"c"]
+
+
 def test_a_doorbell_made_meanwhile_is_not_a_lost_one(
     opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -312,6 +312,11 @@ class Appender:
             if place.slot is None:
                 mark = SEALED_MARK  # also if the file has lost its fence with the power: opened in the order first
             if end.seq < place.ordered_seq:
+                # Others may have appended, and sequenced it, between the two looks: what is on the timeline was in the
+                # file before, so a look that begins now tells.
+                with self._files.use(kind) as file:
+                    end = file.end(number)
+            if end.seq < place.ordered_seq:
                 raise CorruptLogError(
                     f"{kind.path}: shard {name} ends at seq {end.seq}, but {place.ordered_seq} events of it are on the "
                     "timeline: an older copy of the file was put there, or the file was damaged"
