@@ -408,6 +408,18 @@ def test_what_was_sequenced_meanwhile_is_no_damage(opened: Opener, monkeypatch: 
     assert everything(opened()) == [b"a", b"b", b"c"]
 
 
+def test_a_shard_that_is_just_being_opened_is_not_sealed(opened: Opener) -> None:
+    """P1: a writer has announced its shard, and has not come to write it; another seals it meanwhile."""
+    other, writer = opened(), opened()
+    put(other, "run-0", b"a")
+    writer.order.open_shard("run-1")
+    assert other.seal("run-1") is False
+    put(writer, "run-1", b"b")
+    sequence(other)
+    assert other.seal("run-1") is True
+    assert everything(opened()) == [b"a", b"b"]
+
+
 def test_a_doorbell_made_meanwhile_is_not_a_lost_one(
     opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,8 @@ class Ending:
         with self._ending(shard) as (place, file, number):
             if place is None or file is None or place.state in GONE:
                 return False
+            if not place.ordered_seq and not file.knows(number):
+                return False  # announced by a writer whose first append is still to come
             file.mark(number, shard)  # that it is this shard's
             # Within a transaction of the file: no append may come between the look at its end and the fence.
             with nullcontext() if file.db.in_transaction else transaction(file.db):

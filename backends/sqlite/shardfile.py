@@ -290,6 +290,10 @@ class ShardFile:
 
     # -- fences and the end of a shard --------------------------------------------------------------------------
 
+    def knows(self, number: int) -> bool:
+        """Whether the file has heard of the shard of that number."""
+        return self.db.execute("SELECT 1 FROM shard WHERE number = ?", (number,)).fetchone() is not None
+
     def mark(self, number: int, shard: str) -> int:
         """The fence of a shard and how often it was lifted. Raises CorruptLogError if the file holds another shard."""
         row = self.db.execute("SELECT name, fence FROM shard WHERE number = ?", (number,)).fetchone()
