@@ -70,6 +70,8 @@ class Display:
 class PlainDisplay(Display):
     """A line an event, with the time."""
 
+    _unread = False  #: nobody reads the lines any more
+
     def listen(self, event: Event[Any]) -> None:
         super().listen(event)
         if event.type == "RUN_CREATED":
@@ -81,11 +83,13 @@ class PlainDisplay(Display):
         self._write(None, text)
 
     def _write(self, timestamp_us: int | None, text: str) -> None:
+        if self._unread:
+            return
         moment = datetime.now() if timestamp_us is None else datetime.fromtimestamp(timestamp_us / 1e6)
         try:
             click.echo(f"{moment:%H:%M:%S} {line(text)}", err=True)
         except (OSError, ValueError):  # nobody reads it any more, or it is closed: no reason for the run to fail
-            self._write = lambda timestamp_us, text: None  # type: ignore[method-assign]
+            self._unread = True
 
 
 def event_line(event: Event[Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..coordination.processes import started
-from ..errors import ConflictError, FoldlogError, UsageError, fault
+from ..errors import ConflictError, UsageError, fault
 from ..events.errorinfo import ErrorInfo
 from ..events.event import Event, Fact
 from ..events.log import EngineEvent
@@ -18,13 +17,13 @@ from ..events.run import FailureReason, RunCanceled, RunFailed, RunResumed, RunS
 from ..events.step import StepFailed, StepRestarted, StepStarted, StepSucceeded, StepUpForRetry
 from ..log.port import LIMITS
 from ..reporting.planned import Planned, not_made
+from ..reporting.recorder import seal
 from .deployment import Deployment
 from .history import read_run
 
 if TYPE_CHECKING:
     from ..views.records import Run
 
-logger = logging.getLogger("foldlog.execution")
 
 _at_work: set[str] = set()  #: runs that this process executes
 _WORKING = (RunStatus.STARTED, RunStatus.CANCELING, RunStatus.STARTING, RunStatus.NOT_STARTED)
@@ -53,17 +52,8 @@ def end_if_lost(instance: Deployment, run: Run, *, assume_lost: bool) -> RunStat
         raise fault(
             f"run {run.run_id} has recorded something just now: its worker is at work", "Wait for its end."
         ) from error
-    seal(instance, run.run_id)
+    seal(instance.log, run.run_id)
     return status
-
-
-def seal(instance: Deployment, run_id: str) -> None:
-    """Seal the shard of a run that is over: it takes no more events, unless somebody reopens it. Never raises what
-    the store says to that: the run is recorded."""
-    try:
-        instance.log.seal(run_id)  # False: somebody appended in between, and the shard stays open
-    except FoldlogError as trouble:
-        logger.warning("run %s is recorded, but could not be sealed: %s", run_id, trouble)
 
 
 class _Seen(NamedTuple):

@@ -31,11 +31,12 @@ from ..events.run import (
 from ..reporting import interrupts
 from ..reporting.lines import RunHandler, step_here
 from ..reporting.planned import not_made
+from ..reporting.recorder import seal
 from ..reporting.run import NAMED
 from .boundary import described, error_info
 from .in_process import Failed, InProcessExecutor, StepReport
 from .interruption import RunInterrupted, Terminated, interrupts_held
-from .lost import at_work, seal
+from .lost import at_work
 from .resources import ResourceUnready, ready_resources
 from .run_context import RunContext
 
@@ -131,7 +132,7 @@ def _end(run: RunContext, ending: Callable[[RunContext, A], list[Fact]], how: A)
             raise
         finally:
             run.recorder.warn_of_loss()
-        seal(run.instance, run.run_id)
+        seal(run.instance.log, run.run_id)
 
 
 def _end_in_short(run: RunContext, end: RunCanceled | RunFailed, trouble: BaseException) -> None:
@@ -146,7 +147,7 @@ def _end_in_short(run: RunContext, end: RunCanceled | RunFailed, trouble: BaseEx
     except FoldlogError as more:
         trouble.add_note(f"foldlog could not record the end of run {run.run_id}: {more}")
     else:
-        seal(run.instance, run.run_id)
+        seal(run.instance.log, run.run_id)
 
 
 def _finished(run: RunContext, failed: Sequence[Failed]) -> list[Fact]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from ..errors import UnavailableError, UsageError
+from ..errors import FoldlogError, UnavailableError, UsageError
 from ..events.event import Event, Fact, Retention
 from ..events.log import LogMessage
 from ..log.log import EventLog
@@ -315,3 +315,12 @@ class Recorder:
 
 def _is_durable(future: Future[Receipt]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
+
+
+def seal(log: EventLog, run_id: str) -> None:
+    """Seal the shard of a run that is over: it takes no more events, unless somebody reopens it. Never raises what
+    the store says to that: the run is recorded."""
+    try:
+        log.seal(run_id)  # False: somebody appended in between, and the shard stays open
+    except FoldlogError as trouble:
+        logger.warning("run %s is recorded, but could not be sealed: %s", run_id, trouble)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Literal, Self
 
-from ..errors import ConflictError, FoldlogError, ShardPurged, UsageError
+from ..errors import ConflictError, ShardPurged, UsageError
 from ..events.asset import AssetMaterializationPlanned
 from ..events.errorinfo import ErrorInfo, clean
 from ..events.event import Fact
@@ -25,11 +25,9 @@ from ..log.writer import EventWriter
 from . import interrupts
 from .lines import RunHandler
 from .planned import Planned, not_made
-from .recorder import Recorder
+from .recorder import Recorder, seal
 from .reporter import Reporter
 from .step import StepReporter, checked
-
-logger = logging.getLogger("foldlog.reporting")
 
 NAMED = 1000  #: failed steps that RUN_FAILURE names; each has said so itself
 
@@ -87,7 +85,7 @@ class RunReporter(Reporter):
         finally:
             self._state = "over"
             self._recorder.warn_of_loss()
-        self._seal()
+        seal(self._log, self.run_id)
 
     def _ending(self, error: BaseException | None) -> list[Fact]:
         """The facts that end the run, in one append: what was planned and not made, then the status."""
@@ -105,12 +103,6 @@ class RunReporter(Reporter):
             notes = more if len(failed) > NAMED else []
             return [*not_made(left, reason="FAILED_TO_MATERIALIZE"), *notes, ending]
         return [*not_made(left, reason="RUN_TERMINATED"), RunCanceled(reason=type(error).__name__, error=info)]
-
-    def _seal(self) -> None:
-        try:
-            self._log.seal(self.run_id)  # False: somebody appended in between, and the shard stays open
-        except FoldlogError as trouble:
-            logger.warning("run %s is recorded, but could not be sealed: %s", self.run_id, trouble)
 
     # -- its steps ----------------------------------------------------------------------------------------------
 

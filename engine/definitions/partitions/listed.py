@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,8 +37,7 @@ class StaticPartitionsDefinition(PartitionsDefinition):
                 raise fault(f"StaticPartitionsDefinition: keys[{number}]={key!r:.80} {reason}", _GIVE_KEYS)
         known = frozenset(keys)
         if len(known) < len(keys):
-            seen: set[str] = set()
-            twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            twice = next(key for key, count in Counter(keys).items() if count > 1)
             raise fault(f"StaticPartitionsDefinition: key {twice!r:.80} is there twice", "Give each key once.")
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "_known", known)
