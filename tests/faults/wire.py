@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 Cut = Literal["before", "after", "late"]
 
 CUTS: tuple[Cut, ...] = ("before", "after", "late")
-LATE_S = 0.3
+LATE_S = 0.1
 
 
 class Wire:
@@ -90,7 +90,7 @@ class Talk:
                     self._client.shutdown(socket.SHUT_RDWR)
                     time.sleep(LATE_S)
                     self._server.sendall(data)
-                    time.sleep(LATE_S)
+                    time.sleep(LATE_S / 2)  # until the server has read it
                     self._end()
                     return
                 self._deaf = self._deaf or how == "after"
