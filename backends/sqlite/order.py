@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
+from zlib import crc32
 
 from ...engine.errors import CorruptLogError, ShardPurged
 from ...engine.log.port import GENESIS, Epoch, Head, Placed, Receipt, Record, ShardState
@@ -22,6 +24,7 @@ from .at_rest import AtRest, connect_for_reading, steady
 from .connect import WAL_LIMIT, checkpoint, transaction, translated
 
 PLACE = "id, name, state, slot, bell, ordered_seq"
+_NUMBERS = struct.Struct(">QQIQ")
 STATES = {state.value: state for state in ShardState}
 
 # The index of types first, then each receipt by its position; a receipt that the index names and the timeline lacks
@@ -222,6 +225,9 @@ class OrderFile:
                 ],
             )
             db.executemany(
+                "INSERT INTO timeline_crc VALUES (?,?)", [(entry.position, checksum(entry)) for entry in placed]
+            )
+            db.executemany(
                 "INSERT INTO timeline_type VALUES (?,?)",
                 [(kinds[kind], entry[0]) for entry in placed for kind in types[entry[1].shard, entry[1].first_seq]],
             )
@@ -315,17 +321,36 @@ class OrderFile:
     def placed(self, *, after: int, limit: int) -> list[Placed]:
         with self._reading():
             rows = self.db.execute(
-                "SELECT position, name, first_seq, count, key, at_us, digest, chain FROM timeline "
-                "JOIN place ON place.id = shard WHERE position >= "
-                "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
+                "SELECT t.position, name, first_seq, count, key, at_us, digest, chain, crc FROM timeline t "
+                "JOIN place ON place.id = shard LEFT JOIN timeline_crc c ON c.position = t.position "
+                "WHERE t.position >= coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) "
+                "ORDER BY t.position LIMIT ?",
                 (after + 1, limit + 1),
             ).fetchall()
-        found = []
-        for position, name, first, count, key, at_us, digest, chain in rows:
-            if position + count - 1 > after:
-                receipt = Receipt(name, first, first + count - 1, UUID(bytes=key), at_us, digest)
-                found.append(Placed(position, receipt, chain))
-        return found[:limit]
+        placed = (self._checked(*row) for row in rows)
+        return [entry for entry in placed if entry.last_position > after][:limit]
+
+    def _checked(
+        self,
+        position: int,
+        name: str,
+        first: int,
+        count: int,
+        key: bytes,
+        at_us: int,
+        digest: bytes,
+        chain: bytes,
+        crc: int,
+    ) -> Placed:
+        """A row of the timeline if its checksum holds. Programs of format 1 gave none: a row without one is taken."""
+        try:
+            entry = Placed(position, Receipt(name, first, first + count - 1, UUID(bytes=key), at_us, digest), chain)
+            good = crc is None or crc == checksum(entry)
+        except (TypeError, ValueError, AttributeError, struct.error):  # a column is not of its type, or out of range
+            good = False
+        if not good:
+            raise CorruptLogError(f"{self.path} is damaged: its receipt at position {position} is not what was written")
+        return entry
 
     # -- what outlives a purge ----------------------------------------------------------------------------------
 
@@ -431,6 +456,13 @@ class OrderFile:
                 self.db = connect_for_reading(self.path)
             with steady(self.db):
                 yield self.db
+
+
+def checksum(entry: Placed) -> int:
+    """CRC-32 of a row of the timeline, over all that it says."""
+    position, receipt, chain = entry
+    numbers = _NUMBERS.pack(position, receipt.first_seq, receipt.size, receipt.at_us)
+    return crc32(numbers + receipt.key.bytes + receipt.digest + chain + receipt.shard.encode())
 
 
 def _place(row: tuple[int, str, str, int | None, int, int]) -> Place:
