@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -64,8 +64,16 @@ CREATE TABLE epoch (
 """
 
 
-def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, tuple[object, ...]]]) -> bytes:
-    """The bytes of a new database file in WAL mode, with its tables and first rows."""
+def image(
+    tables: str,
+    *,
+    log_id: UUID,
+    kind: str,
+    statements: list[tuple[str, tuple[object, ...]]],
+    events: Iterable[tuple[object, ...]] = (),
+    wal: bool = True,
+) -> bytes:
+    """The bytes of a new database file, in WAL mode unless it is at rest, with its tables and first rows."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -79,11 +87,13 @@ def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, t
         db.executemany("INSERT INTO meta VALUES (?, ?)", [("log_id", log_id.bytes), ("kind", kind)])
         for statement, values in statements:
             db.execute(statement, values)
+        db.executemany("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", events) if events else None
         db.execute("COMMIT")
         raw = bytearray(db.serialize())
     finally:
         db.close()
-    raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
+    if wal:
+        raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
     return bytes(raw)
 
 

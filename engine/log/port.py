@@ -213,7 +213,7 @@ class GateState(Enum):
 
     OPEN = 0
     MOVED = 1  #: it went elsewhere: no append, for ever; all else goes on, `place` too
-    RECEIVING = 2  #: a copy is being put there: no append, no `place`; `ingest` alone
+    RECEIVING = 2  #: a copy is being put there: no append, and nothing is pending; `ingest` alone
 
 
 class Gate(NamedTuple):
