@@ -200,7 +200,7 @@ class SqliteBackend:
         from .extract import Extractor
 
         self._check_open()
-        extractor = Extractor(self.home, self.order, self.files, self._reader)
+        extractor = Extractor(self.home, self.order, self.files)
         return extractor.extract(after=after, limit=limit, size=size)
 
     def ingest(self, entries: Sequence[Entry], *, after: Head, states: Mapping[str, ShardState]) -> bool:

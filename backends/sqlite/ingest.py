@@ -73,11 +73,11 @@ class Ingest:
         state, note = stored(db)
         if state == GateState.RECEIVING.value:
             if own != log_id.bytes:
-                raise ConflictError(f"{self._home.folder} is {note}, of log {UUID(bytes=own)}, not of log {log_id}")
+                raise _occupied(f"{self._home.folder} is {note}, of log {UUID(bytes=own)}, not of log {log_id}")
             return
         used = db.execute("SELECT 1 FROM place UNION ALL SELECT 1 FROM timeline LIMIT 1").fetchone()
         if state != GateState.OPEN.value or used is not None:
-            raise ConflictError(f"{self._home.folder} holds a log, {UUID(bytes=own)}; a copy needs an empty place")
+            raise _occupied(f"{self._home.folder} holds a log, {UUID(bytes=own)}; a copy needs an empty place")
 
     def _adopt_shared(self) -> None:
         """Let the file of system shards say that it belongs to the copied log; it is empty if it is there at all."""
@@ -221,3 +221,9 @@ def _fit(name: str, entries: list[Entry], place: Place | None, wanted: ShardStat
             raise ConflictError(f"shard {name} ends at seq {end} here, the copy goes on at {receipt.first_seq}")
         end = receipt.last_seq
     return _Part(place, entries, wanted or ShardState.OPEN)
+
+
+def _occupied(problem: str) -> ConflictError:
+    error = ConflictError(problem)
+    error.remedy = "Name an empty folder, or one that is not there yet."
+    return error

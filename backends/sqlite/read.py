@@ -56,10 +56,10 @@ class Reader:
                 name, path = places[shard_id].name, self._order.path
                 raise CorruptLogError(f"{path} is damaged: seq {first} of {name} is on the timeline out of its turn")
             ends[shard_id] = first + count - 1
-        held = {shard_id: self.part_of(places[shard_id], start, ends[shard_id]) for shard_id, start in starts.items()}
+        held = {shard_id: self._range(places[shard_id], start, ends[shard_id]) for shard_id, start in starts.items()}
         return starts, held
 
-    def part_of(self, place: Place, first: int, last: int) -> Sequence[Record | None]:
+    def _range(self, place: Place, first: int, last: int) -> Sequence[Record | None]:
         """A shard's records with seqs `first` to `last`, all of them; None where purged."""
         if place.state is not ShardState.PURGED:
             number = self._home.number_in_file(place.name, place.id)

@@ -74,8 +74,24 @@ def image(
     wal: bool = True,
 ) -> bytes:
     """The bytes of a new database file, in WAL mode unless it is at rest, with its tables and first rows."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    try:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.deserialize(_tables(tables, log_id, kind))
+        db.execute("BEGIN")
+        for statement, values in statements:
+            db.execute(statement, values)
+        if events:
+            db.executemany("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", events)
+        db.execute("COMMIT")
+        raw = bytearray(db.serialize())
+    if wal:
+        raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
+    return bytes(raw)
+
+
+@lru_cache(maxsize=8)
+def _tables(tables: str, log_id: UUID, kind: str) -> bytes:
+    """A database file with no row but those of `meta`; remembered, for a copy makes thousands."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={FORMATS[kind]}")
         if kind != "run":  # files that live on after a purge give their pages back
@@ -85,16 +101,8 @@ def image(
         for statement in filter(str.strip, tables.split(";")):
             db.execute(statement)
         db.executemany("INSERT INTO meta VALUES (?, ?)", [("log_id", log_id.bytes), ("kind", kind)])
-        for statement, values in statements:
-            db.execute(statement, values)
-        db.executemany("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", events) if events else None
         db.execute("COMMIT")
-        raw = bytearray(db.serialize())
-    finally:
-        db.close()
-    if wal:
-        raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
-    return bytes(raw)
+        return db.serialize()
 
 
 @lru_cache
