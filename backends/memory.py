@@ -306,8 +306,8 @@ class MemoryBackend:
     def receive(self, log_id: UUID, epochs: Sequence[Epoch], *, note: str) -> None:
         with self._lock:
             if self._gate.state is GateState.RECEIVING:
-                if log_id != self._log_id:
-                    raise ConflictError(f"{self.url} receives a copy of log {self._log_id}, not of {log_id}")
+                if (log_id, note) != (self._log_id, self._gate.note):
+                    raise ConflictError(f"{self.url} receives another copy, of log {self._log_id}: {self._gate.note}")
             elif self._gate.state is not GateState.OPEN or self._shards:
                 raise ConflictError(f"{self.url} holds events, or has moved: a copy needs an empty log")
             self._log_id = log_id

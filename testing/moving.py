@@ -325,11 +325,16 @@ class MovingTests(SuiteBase):
         target = receive(source, backend, note="first")
         with pytest.raises(ConflictError):
             target.receive(UUID(int=5), source.epochs(), note="another")
-        target.receive(source.head().log_id, source.epochs(), note="second")
-        assert target.gate() == Gate(GateState.RECEIVING, "second")
-        assert backend.head() == Head(source.head().log_id, 1, 0, bytes(16))
+        with pytest.raises(ConflictError):
+            target.receive(source.head().log_id, source.epochs(), note="second")
+        assert target.gate() == Gate(GateState.RECEIVING, "first")
+        target.receive(source.head().log_id, [*source.epochs()[:1], Epoch(2, 0, bytes(16), 7, "x")], note="first")
+        assert backend.head() == Head(source.head().log_id, 2, 0, bytes(16))
+        assert backend.epochs()[1] == Epoch(2, 0, bytes(16), 7, "x")
         assert target.set_gate(Gate(GateState.RECEIVING, "third"), expected=target.gate())
-        assert not target.set_gate(OPEN_GATE, expected=Gate(GateState.RECEIVING, "second"))
+        assert not target.set_gate(OPEN_GATE, expected=Gate(GateState.RECEIVING, "first"))
+        with pytest.raises(ConflictError):
+            target.receive(source.head().log_id, source.epochs(), note="first")
 
     def test_purged_shards_are_copied_as_such(self, source: MemoryBackend, store: Store) -> None:
         """P9: kept facts at their places, in as many pages as it takes, and no append ever."""

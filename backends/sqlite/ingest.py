@@ -59,7 +59,7 @@ class Ingest:
         order = self._order
         with alone_in(self._home.folder):
             with order.writing() as db:
-                self._check_may_receive(db, log_id)
+                self._check_may_receive(db, log_id, note)
                 db.execute("UPDATE meta SET value = ? WHERE name = 'log_id'", (log_id.bytes,))
                 db.execute("DELETE FROM epoch")
                 db.executemany("INSERT INTO epoch VALUES (?,?,?,?,?)", epochs)
@@ -68,12 +68,12 @@ class Ingest:
             self._adopt_shared()  # behind the order: killed in between, the same call does it
             note_epoch(self._home, log_id, max(epoch.number for epoch in epochs))
 
-    def _check_may_receive(self, db: sqlite3.Connection, log_id: UUID) -> None:
+    def _check_may_receive(self, db: sqlite3.Connection, log_id: UUID, note: str) -> None:
         (own,) = db.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone()
-        state, note = stored(db)
+        state, held = stored(db)
         if state == GateState.RECEIVING.value:
-            if own != log_id.bytes:
-                raise _occupied(f"{self._home.folder} is {note}, of log {UUID(bytes=own)}, not of log {log_id}")
+            if (own, held) != (log_id.bytes, note):
+                raise _occupied(f"{self._home.folder} receives another copy, of log {UUID(bytes=own)}: {held}")
             return
         used = db.execute("SELECT 1 FROM place UNION ALL SELECT 1 FROM timeline LIMIT 1").fetchone()
         if state != GateState.OPEN.value or used is not None:

@@ -378,8 +378,9 @@ class CanMove(Protocol):
         one step, durably.
 
         The log must be empty and its gate open; who has it open meanwhile must open it anew. Behind a gate that is
-        RECEIVING and with the same log id, at any head: replace the epochs and the note. `epochs`: from 1 on, each
-        after a position up to the head. Raises ConflictError for any other log, which is left as it was.
+        RECEIVING with the same log id and the same note, at any head: replace the epochs. `epochs`: from 1 on, each
+        after a position up to the head. Raises ConflictError for any other log, which is left as it was; so two copies
+        never mix, and a note that another has changed (`set_gate`) ends this one.
         """
 
     def extract(self, *, after: int, limit: int, size: int) -> list[Entry]:
