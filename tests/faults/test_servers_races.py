@@ -1,5 +1,6 @@
-"""Two who want the same of one run on a database server, while the first is in its transaction (P2, P3, P4, P9): appends
-to the same seq, appends with one key, and an append beside the end of its run's life.
+"""Two who want the same of one run on a database server, while the first is in its transaction (P2, P3, P4, P9).
+
+They append to the same seq, or with one key, or one of them ends the run's life.
 """
 
 from __future__ import annotations
