@@ -144,7 +144,6 @@ def test_a_replica_answers(replica: tuple[str, str]) -> None:
             assert [text_of(next(follower)) for _ in range(2)] == ["not sequenced", "later"]
 
 
-@pytest.mark.xfail(reason="a standby's answer to BEGIN READ WRITE (0A000) is not translated yet", strict=False)
 def test_a_replica_refuses_a_writer(replica: tuple[str, str]) -> None:
     """P1: whoever opens it for writing, by mistake or after a switch of the two, is told what it is."""
     primary, copy = replica
