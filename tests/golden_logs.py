@@ -1,7 +1,7 @@
 """What a golden log answers, asked through the port and the public API alone: both outlive every format.
 
-`answers` is what was written down when the log was made (tests/golden/format1/make.py), and what every later release has
-to give again. It sequences what was left pending, so ask a copy.
+`answers` is what was written down when the log was made (tests/golden/format1/make.py), and what every later release
+has to give again. It sequences what was left pending, so ask a copy.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     python make.py SQLITE_FOLDER POSTGRESQL_URL     (an empty database; pg_dump of its release in PATH)
 
-writes sharded.tar.gz, consolidated.tar.gz, postgres.sql and answers.json beside this file. With a newer release they would
-be logs of its format, so it refuses.
+writes sharded.tar.gz, consolidated.tar.gz, postgres.sql and answers.json beside this file. With a newer release they
+would be logs of its format, so it refuses.
 
-Each log holds: runs of several kinds, one sealed, one purged with its kept facts, one purged without; log messages that
-were trimmed; facts in system shards; keys of callers, and a retry of one; two epochs; appends of several events; a shard
-name with letters beyond ASCII; and, at the end, receipts that nobody has given a position yet.
+Each log holds: runs of several kinds, one sealed, one purged with its kept facts, one purged without; log messages
+that were trimmed; facts in system shards; keys of callers, and a retry of one; two epochs; appends of several events; a
+shard name with letters beyond ASCII; and, at the end, receipts that nobody has given a position yet.
 """
 
 from __future__ import annotations
