@@ -64,7 +64,7 @@ def _count(writer: Writer, place: Any) -> int:
     context = get_context("spawn")
     barrier = context.Barrier(WRITERS)
     with context.Pool(WRITERS, initializer=_share, initargs=(barrier,)) as pool:
-        counts = pool.starmap(_write, [(writer, place, number) for number in range(WRITERS)], chunksize=1)
+        counts = pool.starmap(_write, [(writer, place, number, SECONDS) for number in range(WRITERS)], chunksize=1)
     return sum(counts)
 
 
@@ -75,8 +75,8 @@ def _share(barrier: Barrier) -> None:
     _barrier.append(barrier)
 
 
-def _write(writer: Writer, place: Any, number: int) -> int:
-    return writer(place, number, _barrier[0], SECONDS)
+def _write(writer: Writer, place: Any, number: int, seconds: float) -> int:
+    return writer(place, number, _barrier[0], seconds)
 
 
 def _by_driver(folder: Path, number: int, barrier: Barrier, seconds: float) -> int:

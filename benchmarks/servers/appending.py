@@ -43,7 +43,7 @@ def single_appends(place: Place, folder: Path, rounds: int) -> Iterator[Outcome]
         before = syncs_per_second(folder)
         outcome = contest("one event an append", by_driver, by_foldlog, goal=SINGLE_GOAL[place.kind], rounds=rounds)
         limit = (before + syncs_per_second(folder)) / 2
-        yield outcome._replace(note=f"{limit:,.0f} syncs/s of 8 KiB in {folder.parent.parent}")
+        yield outcome._replace(note=f"{limit:,.0f} syncs/s of 8 KiB in {folder.parents[2]}")
         expect(raw.count(), (rounds + 1) * SINGLES)
         expect(log.catch_up().position, (rounds + 1) * SINGLES)
 

@@ -46,7 +46,7 @@ def _round(url: str, after: str, number: int) -> list[float]:
     """Milliseconds of each event."""
     context, dice = get_context("spawn"), random.Random(number)
     here, there = context.Pipe()
-    process = context.Process(target=_deliver, args=(url, after, there), daemon=True)
+    process = context.Process(target=_deliver, args=(url, after, EVENTS, there), daemon=True)
     process.start()
     there.close()
     try:
@@ -72,7 +72,7 @@ def _receive(here: Connection) -> dict[int, int]:
     return dict(here.recv())
 
 
-def _deliver(url: str, after: str, there: Connection) -> None:
+def _deliver(url: str, after: str, wanted: int, there: Connection) -> None:
     delivered: dict[int, int] = {}
     with open_log(url) as log, log.follow(after=after) as follower:
         log.read(after=after, limit=1)  # what is done once is over
@@ -80,6 +80,6 @@ def _deliver(url: str, after: str, there: Connection) -> None:
         for record in follower:
             now = time.monotonic_ns()
             delivered[getattr(record, "seq", 0)] = now
-            if len(delivered) == EVENTS:
+            if len(delivered) == wanted:
                 break
     there.send(delivered)
