@@ -88,10 +88,11 @@ def row(outcome: Outcome) -> list[str]:
     """One outcome as cells: workload, raw, foldlog, ratio, spread, goal, met."""
     spread = f"{outcome.spread[0]:.2f}-{outcome.spread[1]:.2f}" if outcome.spread[1] else ""
     name = f"{outcome.name} ({outcome.note})" if outcome.note else outcome.name
-    if not outcome.goal:  # a figure by itself
-        return [name, "", _amount(outcome, outcome.foldlog), "", "", "", ""]
+    met = ("yes" if outcome.good else "no") if outcome.goal else ""
+    if not outcome.raw.rate:  # a figure by itself
+        return [name, "", _amount(outcome, outcome.foldlog), "", "", outcome.goal, met]
     amounts = [_amount(outcome, timing) for timing in (outcome.raw, outcome.foldlog)]
-    return [name, *amounts, f"{outcome.ratio:.2f}", spread, outcome.goal, "yes" if outcome.good else "no"]
+    return [name, *amounts, f"{outcome.ratio:.2f}", spread, outcome.goal, met]
 
 
 def _amount(outcome: Outcome, timing: Timing) -> str:

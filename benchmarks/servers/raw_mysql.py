@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ TABLE = """CREATE TABLE event (id bigint AUTO_INCREMENT PRIMARY KEY,
     run varchar(200), type varchar(200), timestamp_us bigint, body longblob) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"""
 INSERT = "INSERT INTO event (run, type, timestamp_us, body) VALUES (%s, %s, %s, %s)"
 PAGE = "SELECT id, run, type, timestamp_us, body FROM event WHERE id > %s ORDER BY id LIMIT 1000"
+POLL_S = 0.002
 
 
 class Raw:
@@ -48,6 +50,22 @@ class Raw:
                 if msgpack.unpackb(row[4])["fact"]["metadata"]["rows"] == 123_456:
                     count += 1
             last = rows[-1][0]
+
+    def announce(self, run: str, event: dict[str, Any]) -> int:
+        """Append one event; its id."""
+        self.append_one(run, event)
+        return int(self._cursor.lastrowid or 0)
+
+    def listen(self) -> None:
+        self._connection.autocommit(True)
+
+    def follow(self, after: int) -> list[int]:
+        """The ids past `after`, as soon as there are some: the server tells nobody, so it is asked."""
+        while True:
+            self._cursor.execute(PAGE, (after,))
+            if rows := self._cursor.fetchall():
+                return [row[0] for row in rows]
+            time.sleep(POLL_S)
 
     def count(self) -> int:
         self._cursor.execute("SELECT count(*) FROM event")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import select
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -69,6 +70,29 @@ class Raw:
                 if msgpack.unpackb(row[4])["fact"]["metadata"]["rows"] == 123_456:
                     count += 1
             last = rows[-1][0]
+
+    def announce(self, run: str, event: dict[str, Any]) -> int:
+        """Append one event and tell who listens; its id."""
+        self._cursor.execute(
+            f"{INSERT} RETURNING id", (run, event["type"], event["timestamp_us"], msgpack.packb(event))
+        )
+        found = self._cursor.fetchone()
+        self._cursor.execute("NOTIFY event")
+        self._connection.commit()
+        return int(found[0]) if found else 0
+
+    def listen(self) -> None:
+        self._connection.autocommit = True
+        self._cursor.execute("LISTEN event")
+
+    def follow(self, after: int) -> list[int]:
+        """The ids past `after`, as soon as there are some."""
+        while True:
+            self._cursor.execute(PAGE, (after,))
+            if rows := self._cursor.fetchall():
+                return [row[0] for row in rows]
+            select.select([self._connection], [], [])
+            self._connection.poll()
 
     def count(self) -> int:
         self._cursor.execute("SELECT count(*) FROM event")

@@ -26,6 +26,15 @@ class Raw(Protocol):
     def read_run(self) -> int:
         """Read the events in pages of 1000 and touch each; how many were as they should be."""
 
+    def announce(self, run: str, event: Event) -> int:
+        """Append one event and tell who listens, if the server can; its number."""
+
+    def listen(self) -> None:
+        """Be told from now on."""
+
+    def follow(self, after: int) -> list[int]:
+        """The numbers past `after`, as soon as there are some."""
+
     def count(self) -> int:
         """How many events are stored."""
 
