@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
-from . import checkpoints
+from . import checkpoints, marks
 from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost, Stop
 from .database import Database
 from .generations import Generations
 from .lazily import Lazily
 from .making import prepare
+from .marks import mark_of
 from .projection import Projection
 from .question import Ask, Prepared, Question, prepare as prepare_question
 from .rows import AtHand, Rows
@@ -41,7 +43,7 @@ class Store:
         # Questions of many forms are dropped and made anew; what was made for them goes with them.
         self._prepared: WeakKeyDictionary[Question, Prepared] = WeakKeyDictionary()
         self._versions = {p.name: p.version for p in projections}
-        self._live = Lazily((table for p in projections for table in p.tables), lambda table: table.declare(1))
+        self._live = Lazily((table for p in projections for table in self.kept(p)), lambda table: table.declare(1))
         self.generations = Generations(self)
         prepare(self)
 
@@ -53,23 +55,26 @@ class Store:
         """The live tables, to query."""
         return self._live
 
+    def kept(self, projection: Projection) -> tuple[Table, ...]:
+        """All tables of one view, and its mark, where one is needed."""
+        if self.database.dialect.changes_with_rows:
+            return projection.tables
+        return (*projection.tables, mark_of(projection))
+
     def tables_of(self, projection: Projection) -> dict[Table, sa.Table]:
         """The live tables of one view."""
-        return {table: self._live[table] for table in projection.tables}
+        return {table: self._live[table] for table in self.kept(projection)}
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One snapshot of checkpoints and live tables."""
-        with self.database.read() as connection:
-            if not self.database.is_sqlite:
-                connection.exec_driver_sql(self._locking)
+        with self.database.read(self._names) as connection:
             yield connection
 
-    @property
-    def _locking(self) -> str:
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
         """A switch in the middle would show the new tables with only what was in them as the snapshot began."""
-        names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._live)
-        return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
+        return tuple(f"{self.database.prefix}{table.name}" for table in self._live)
 
     def checkpoints(
         self, connection: sa.Connection | None = None, *, slot: str = LIVE, lock: bool = False
@@ -78,7 +83,15 @@ class Store:
         if connection is None:
             with self.database.read() as connection:
                 return self.checkpoints(connection, slot=slot)
-        return checkpoints.read(connection, self._versions, slot=slot, lock=lock)
+        if self.database.dialect.changes_with_rows:
+            return checkpoints.read(connection, self._versions, slot=slot, lock=lock)
+        if not lock:
+            return marks.read(connection, self.projections, self._live, slot=slot)
+        if not self.database.is_changing(connection):
+            return marks.take(connection, connection, self.projections, self._live, slot=slot)
+        # Who has looked at a mark cannot rename it: a transaction that may want to lets another connection look.
+        with self.database.beside() as beside:
+            return marks.take(connection, beside, self.projections, self._live, slot=slot)
 
     def fetch(self, question: Question, given: Mapping[str, Any]) -> Sequence[Any]:
         """The rows that answer a question, in a snapshot of its own."""
@@ -88,7 +101,7 @@ class Store:
     @contextmanager
     def asking(self) -> Iterator[Ask]:
         """One snapshot for any number of questions."""
-        with self.database.snapshot(locking="" if self.database.is_sqlite else self._locking) as fetch:
+        with self.database.snapshot(self._names) as fetch:
 
             def ask(question: Question, **given: Any) -> Sequence[Any]:
                 prepared = self._prepare(question)
@@ -131,8 +144,9 @@ class Store:
 
     def empty(self, connection: sa.Connection, projection: Projection, old: Checkpoint) -> None:
         """Take every row out of the live tables, and begin again before the first event."""
-        for table in self.tables_of(projection).values():
-            connection.execute(table.delete())
+        for table in projection.tables:
+            connection.execute(self._live[table].delete())
         generation = self.generations.next_number(connection, projection)
+        self.generations.mark(connection, projection, self._live, generation)
         self.generations.drop_beside(connection, projection)
         self.move(connection, projection, old, Checkpoint(generation, 0, "", {}, None))
