@@ -68,7 +68,10 @@ def history(
             arms.append(arm)
     if not arms:
         return []
-    return [check_record(log, row) for row in connection.execute(ordered(connection, arms, [("position", False)], limit=limit))]
+    return [
+        check_record(log, row)
+        for row in connection.execute(ordered(connection, arms, [("position", False)], limit=limit))
+    ]
 
 
 def of_asset(

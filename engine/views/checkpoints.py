@@ -18,15 +18,15 @@ import sqlalchemy as sa
 
 from .projection import Projection
 from .rows import Digest
-from .table import IN_MYSQL, Table, in_mysql
+from .table import IN_MYSQL, in_mysql
 
 LIVE: Final = "live"
 BUILDING: Final = "building"
 PREVIOUS: Final = "previous"
 
 
-
-def _short(characters: int) -> Any:
+def short_text(characters: int) -> Any:
+    """A name that tables of the views have in common."""
     return in_mysql(sa.String(characters), "text", characters)
 
 
@@ -35,9 +35,9 @@ _LONG: Final = in_mysql(sa.Text(), "text")
 REGISTRY: Final = sa.Table(
     "foldlog_views",
     sa.MetaData(),
-    sa.Column("name", _short(100), primary_key=True),
+    sa.Column("name", short_text(100), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("slot", _short(20), primary_key=True),
+    sa.Column("slot", short_text(20), primary_key=True),
     sa.Column("generation", sa.BigInteger, nullable=False),  #: raised by each rebuild
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("cursor", _LONG, nullable=False),  #: log id, epoch, position, chain; empty before the first event
@@ -107,16 +107,14 @@ def of_slot(versions: Mapping[str, int], slots: Sequence[str]) -> sa.Select[Any]
     return sa.select(REGISTRY).where(key.in_(keys)).order_by(REGISTRY.c.name, REGISTRY.c.version, REGISTRY.c.slot)
 
 
-def insert(
-    connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str, tables: Sequence[Table]
-) -> None:
-    """A row for a view that has none in this slot. `tables`: all that it has."""
+def insert(connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str) -> None:
+    """A row for a view that has none in this slot."""
     connection.execute(
         REGISTRY.insert().values(
             name=projection.name,
             version=projection.version,
             slot=slot,
-            tables=json.dumps([table.name for table in tables]),
+            tables=json.dumps([table.name for table in projection.tables]),
             people=json.dumps(list(projection.people)),
             code=at.code,
             shown=int(at.shown),

@@ -13,16 +13,15 @@ Not here: folding (rebuild.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from . import checkpoints
+from . import checkpoints, marks
 from .checkpoints import BUILDING, LIVE, PREVIOUS, REGISTRY, Checkpoint, Lost
 from .dialects.dialect import Renamed
 from .making import create, say_shown, show
-from .marks import mark_of, set_mark
 from .projection import Projection
 from .table import Table
 
@@ -41,7 +40,7 @@ class Generations:
         """The tables of a generation that is not live."""
         key = projection.name, generation
         if key not in self._declared:
-            self._declared[key] = {table: table.declare(generation, building=True) for table in self._store.kept(projection)}
+            self._declared[key] = {table: table.declare(generation, building=True) for table in projection.tables}
         return self._declared[key]
 
     def begin(self, connection: sa.Connection, projection: Projection, *, afresh: bool = False) -> Checkpoint:
@@ -57,19 +56,10 @@ class Generations:
         if left is not None:
             self.drop(connection, projection, left, slot=BUILDING)
         self._sweep(connection, projection)
-        tables = self.built(projection, generation)
-        create(self._store, connection, tables.values(), indexed=False)
-        self.mark(connection, projection, tables, generation)
+        create(self._store, connection, self.built(projection, generation).values(), indexed=False)
         fresh = Checkpoint(generation, 0, "", {}, None, shown=False, code=code)
-        checkpoints.insert(connection, projection, fresh, slot=BUILDING, tables=self._store.kept(projection))
+        checkpoints.insert(connection, projection, fresh, slot=BUILDING)
         return fresh
-
-    def mark(
-        self, connection: sa.Connection, projection: Projection, tables: Mapping[Table, sa.Table], generation: int
-    ) -> None:
-        """Write the number of a generation into its mark, if it has one."""
-        if not self._store.database.dialect.changes_with_rows:
-            set_mark(connection, tables[mark_of(projection)], generation)
 
     def next_number(self, connection: sa.Connection, projection: Projection) -> int:
         """A number that no generation of the view has had."""
@@ -113,6 +103,8 @@ class Generations:
         older = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.version < projection.version)
         for row in connection.execute(sa.select(REGISTRY).where(older)).all():
             dropped += self._drop_tables(connection, row)
+            if self._store.marked:
+                marks.forget(connection, projection.name, [row.version])
         connection.execute(REGISTRY.delete().where(older))
         return dropped
 
@@ -129,19 +121,19 @@ class Generations:
 
     def clear_away(self, connection: sa.Connection, projection: Projection) -> None:
         """Before the tables of a view are made: what a crash may have left of it, where one can leave any."""
-        if self._store.database.dialect.changes_with_rows:
+        if not self._store.marked:
             return
         here = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.version == projection.version)
         connection.execute(REGISTRY.delete().where(here))
         self._sweep(connection, projection)
-        self._clear(connection, [table.name for table in self._store.kept(projection)])
+        self._clear(connection, [table.name for table in projection.tables])
 
     def _sweep(self, connection: sa.Connection, projection: Projection) -> None:
         """Drop tables of generations of which the registry knows nothing."""
         here = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.version == projection.version)
         known = set(connection.execute(sa.select(REGISTRY.c.generation).where(here)).scalars())
         database, left = self._store.database, []
-        for table in self._store.kept(projection):
+        for table in projection.tables:
             for name in database.dialect.stray(connection, database.schema, table.name):
                 if int(name.removeprefix(f"{table.name}_g")) not in known:
                     left.append(name)
@@ -156,6 +148,7 @@ class Generations:
         """The tables of a slot take the live names, and the live ones become the previous."""
         database, names = self._store.database, []
         left: list[tuple[Projection, Checkpoint]] = []
+        numbers: dict[tuple[str, int], int] = {}
         for projection in projections:
             live, other = self._held(connection, projection, LIVE), self._held(connection, projection, slot)
             assert live is not None
@@ -163,6 +156,10 @@ class Generations:
             aside, ready = self.built(projection, live.generation), self.built(projection, other.generation)
             names += [Renamed(table.name, aside[table].name, ready[table].name) for table in ready]
             left.append((projection, live))
+            numbers[projection.name, projection.version] = other.generation
+        if names and self._store.marked:
+            with database.beside() as beside:
+                names.append(marks.prepare(beside, numbers))
         if names:
             database.dialect.exchange(connection, database.beside(), database.prefix, names)
         for projection, live in left:

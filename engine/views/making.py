@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError
-from . import checkpoints
+from . import checkpoints, marks
 from .checkpoints import LATER, LIVE, REGISTRY, Checkpoint
 from .projection import Projection
 
@@ -126,6 +126,8 @@ def _make(store: Store, connection: sa.Connection) -> None:
     dialect = store.database.dialect
     dialect.make_alone(connection)
     connection.execute(CreateTable(REGISTRY, if_not_exists=True))
+    if store.marked:
+        marks.make(connection)
     _add_later_columns(store, connection)
     found = store.checkpoints(connection)
     of_others = set(connection.execute(sa.select(REGISTRY.c.name).where(REGISTRY.c.slot == LIVE)).scalars())
@@ -133,11 +135,12 @@ def _make(store: Store, connection: sa.Connection) -> None:
         if projection.name not in found:
             store.generations.clear_away(connection, projection)
             create(store, connection, store.tables_of(projection).values(), indexed=not store.database.scratch)
-            store.generations.mark(connection, projection, store.tables, 1)
+            if store.marked:
+                marks.put(connection, projection, 1)
             code = checkpoints.fingerprint(projection)
             beside = projection.name in of_others  # another version, which people see until this one has caught up
             at = Checkpoint(1, 0, "", {}, None, shown=not beside, code=code)
-            checkpoints.insert(connection, projection, at, slot=LIVE, tables=store.kept(projection))
+            checkpoints.insert(connection, projection, at, slot=LIVE)
             if not beside:
                 show(store, connection, projection)
 

@@ -1,81 +1,96 @@
 """Which generation of a view is live, where names of tables change outside of a transaction.
 
-A view's mark is a table of one row, with the number of its generation. It is made, renamed and dropped with the view's
-tables, so the mark under the live name tells whose tables have the live names, at any moment and after any crash. What
-the registry says of it is set right by whoever takes its rows next (`heal`); until then it is read as the mark says.
-A transaction that has looked at the mark keeps the names where they are until its end.
+A small table has the number of the live generation of each view. A switch prepares another and renames it together
+with the tables of the views, in one deed. So that table tells whose tables have the live names, at any moment and after
+any crash. What the registry says of it is set right by whoever takes its rows next (`_heal`); until then it is read as
+the marks say. A transaction that has looked at the marks keeps the names where they are until its end.
 Not here: databases whose transactions rename tables; there the registry is right at all times, and there are no marks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable, DropTable
 
-from .checkpoints import BUILDING, LIVE, PREVIOUS, REGISTRY, Checkpoint, checkpoint, of_slot
+from .checkpoints import BUILDING, LIVE, PREVIOUS, REGISTRY, Checkpoint, checkpoint, of_slot, short_text
+from .dialects.dialect import Renamed
 from .projection import Projection
-from .table import Table
+from .table import IN_MYSQL
 
 SLOTS: Final = (LIVE, BUILDING, PREVIOUS)  #: in the order in which their rows are locked
 _LEAVING: Final = "leaving"
 
 
-class MarkRow(NamedTuple):
-    """The number of a generation."""
-
-    one: int  #: 1
-    generation: int
-
-
-@lru_cache(256)
-def _of(name: str, version: int) -> Table:
-    return Table(f"{name}_v{version}_mark", MarkRow, key=1)
-
-
-def mark_of(projection: Projection) -> Table:
-    """The table that is a view's mark."""
-    return _of(projection.name, projection.version)
+def _declared(name: str) -> sa.Table:
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("name", short_text(100), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("generation", sa.BigInteger, nullable=False),
+        **IN_MYSQL,
+    )
 
 
-def set_mark(connection: sa.Connection, declared: sa.Table, generation: int) -> None:
-    """Write the number into a mark."""
-    connection.execute(declared.delete())
-    connection.execute(declared.insert().values(one=1, generation=generation))
+MARKS: Final = _declared("foldlog_live")
+_NEXT, _OLD = _declared("foldlog_live_next"), _declared("foldlog_live_old")
 
 
-def read(
-    connection: sa.Connection, projections: Sequence[Projection], marks: Mapping[Table, sa.Table], *, slot: str
-) -> dict[str, Checkpoint]:
-    """The checkpoints of a slot, as the marks say. A view without a mark is left out: it is just being made, or is to
-    be made."""
-    every = _rows(connection, {p.name: p.version for p in projections}, SLOTS)
-    return _labelled(every, _marked(connection, projections, marks), slot)
+def make(connection: sa.Connection) -> None:
+    """The table of the marks, if it is not there."""
+    connection.execute(CreateTable(MARKS, if_not_exists=True))
+
+
+def put(connection: sa.Connection, projection: Projection, generation: int) -> None:
+    """Say which generation of a view is live."""
+    forget(connection, projection.name, [projection.version])
+    values = {"name": projection.name, "version": projection.version, "generation": generation}
+    connection.execute(MARKS.insert().values(**values))
+
+
+def forget(connection: sa.Connection, name: str, versions: Iterable[int]) -> None:
+    """These versions of a view have no tables any more."""
+    connection.execute(MARKS.delete().where(MARKS.c.name == name, MARKS.c.version.in_(list(versions))))
+
+
+def prepare(connection: sa.Connection, generations: Mapping[tuple[str, int], int]) -> Renamed:
+    """The marks as they are to be, and how they take the name; whoever does this is alone in changing tables."""
+    for left in (_NEXT, _OLD):
+        connection.execute(DropTable(left, if_exists=True))
+    connection.execute(CreateTable(_NEXT))
+    marked = {(row.name, row.version): row.generation for row in connection.execute(sa.select(MARKS))}
+    rows = [
+        {"name": name, "version": version, "generation": generation}
+        for (name, version), generation in (marked | dict(generations)).items()
+    ]
+    connection.execute(_NEXT.insert(), rows)
+    connection.commit()
+    return Renamed(MARKS.name, _OLD.name, _NEXT.name)
+
+
+def read(connection: sa.Connection, versions: Mapping[str, int], *, slot: str) -> dict[str, Checkpoint]:
+    """The checkpoints of a slot, as the marks say. A view without a mark is left out: it is to be made."""
+    return _labelled(_rows(connection, versions, SLOTS), _marked(connection, versions), slot)
 
 
 def take(
-    connection: sa.Connection,
-    looking: sa.Connection,
-    projections: Sequence[Projection],
-    marks: Mapping[Table, sa.Table],
-    *,
-    slot: str,
+    connection: sa.Connection, looking: sa.Connection, versions: Mapping[str, int], *, slot: str
 ) -> dict[str, Checkpoint]:
     """The same, and nobody moves them before the transaction ends. `looking`: the connection that looks at the marks."""
-    versions = {p.name: p.version for p in projections}
     rows = _rows(connection, versions, (slot,), lock=True)
-    live = _marked(looking, projections, marks)
+    live = _marked(looking, versions)
     wrong = [row.name for row in rows if row.name in live and (row.generation == live[row.name]) != (slot == LIVE)]
     if wrong:
         for name in wrong:
-            heal(connection, name, versions[name], live[name])
+            _heal(connection, name, versions[name], live[name])
         rows = _rows(connection, versions, (slot,), lock=True)
     return {row.name: checkpoint(row) for row in rows if row.name in live}
 
 
-def heal(connection: sa.Connection, name: str, version: int, generation: int) -> None:
+def _heal(connection: sa.Connection, name: str, version: int, generation: int) -> None:
     """Let the registry say that this generation is live: a switch ended before it did so itself."""
     rows = {row.slot: row for slot in SLOTS for row in _rows(connection, {name: version}, (slot,), lock=True)}
     right = next((slot for slot, row in rows.items() if row.generation == generation), None)
@@ -126,31 +141,7 @@ def _rows(
     return connection.execute(query).all()
 
 
-def _marked(
-    connection: sa.Connection, projections: Sequence[Projection], marks: Mapping[Table, sa.Table]
-) -> dict[str, int]:
-    """The generation by the mark of each view that has one."""
-    try:
-        return dict(_ask(connection, projections, marks))
-    except sa.exc.ProgrammingError:  # one is not there
-        found: dict[str, int] = {}
-        there = set(sa.inspect(connection).get_table_names(schema=_schema(connection)))
-        with_mark = [p for p in projections if mark_of(p).name in there]
-        if with_mark:
-            found.update(_ask(connection, with_mark, marks))
-        return found
-
-
-def _ask(
-    connection: sa.Connection, projections: Sequence[Projection], marks: Mapping[Table, sa.Table]
-) -> Iterable[tuple[str, int]]:
-    each = []
-    for projection in projections:
-        mark = marks[mark_of(projection)]
-        each.append(sa.select(sa.literal_column(f"'{projection.name}'").label("view"), mark.c.generation))
-    return [(row.view, row.generation) for row in connection.execute(sa.union_all(*each))]
-
-
-def _schema(connection: sa.Connection) -> str | None:
-    names = connection.get_execution_options().get("schema_translate_map") or {}
-    return names.get(None)
+def _marked(connection: sa.Connection, versions: Mapping[str, int]) -> dict[str, int]:
+    """The generation of each view that has a mark."""
+    every = connection.execute(sa.select(MARKS)).all()
+    return {row.name: row.generation for row in every if versions.get(row.name) == row.version}

@@ -49,7 +49,5 @@ class Projection(NamedTuple):
 
 def select_all(table: Table, *, but: Collection[str] = ()) -> str:
     """The SQL view that shows a table as it is, or without some columns, which hold bytes that tell people nothing."""
-    columns = [
-        f"{{{'text' if table.is_text(name) else 'name'}:{name}}}" for name in table.columns if name not in but
-    ]
+    columns = [f"{{{'text' if table.is_text(name) else 'name'}:{name}}}" for name in table.columns if name not in but]
     return f"SELECT {', '.join(columns)} FROM {{prefix}}{table.name}"

@@ -22,7 +22,6 @@ from .database import Database
 from .generations import Generations
 from .lazily import Lazily
 from .making import prepare
-from .marks import mark_of
 from .projection import Projection
 from .question import Ask, Prepared, Question, prepare as prepare_question
 from .rows import AtHand, Rows
@@ -43,7 +42,8 @@ class Store:
         # Questions of many forms are dropped and made anew; what was made for them goes with them.
         self._prepared: WeakKeyDictionary[Question, Prepared] = WeakKeyDictionary()
         self._versions = {p.name: p.version for p in projections}
-        self._live = Lazily((table for p in projections for table in self.kept(p)), lambda table: table.declare(1))
+        self._live = Lazily((table for p in projections for table in p.tables), lambda table: table.declare(1))
+        self.marked = not database.dialect.changes_with_rows  #: `marks` tell which generation is live
         self.generations = Generations(self)
         prepare(self)
 
@@ -55,15 +55,9 @@ class Store:
         """The live tables, to query."""
         return self._live
 
-    def kept(self, projection: Projection) -> tuple[Table, ...]:
-        """All tables of one view, and its mark, where one is needed."""
-        if self.database.dialect.changes_with_rows:
-            return projection.tables
-        return (*projection.tables, mark_of(projection))
-
     def tables_of(self, projection: Projection) -> dict[Table, sa.Table]:
         """The live tables of one view."""
-        return {table: self._live[table] for table in self.kept(projection)}
+        return {table: self._live[table] for table in projection.tables}
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -74,7 +68,8 @@ class Store:
     @cached_property
     def _names(self) -> tuple[str, ...]:
         """A switch in the middle would show the new tables with only what was in them as the snapshot began."""
-        return tuple(f"{self.database.prefix}{table.name}" for table in self._live)
+        names = [table.name for table in self._live] + ([marks.MARKS.name] if self.marked else [])
+        return tuple(f"{self.database.prefix}{name}" for name in names)
 
     def checkpoints(
         self, connection: sa.Connection | None = None, *, slot: str = LIVE, lock: bool = False
@@ -83,15 +78,15 @@ class Store:
         if connection is None:
             with self.database.read() as connection:
                 return self.checkpoints(connection, slot=slot)
-        if self.database.dialect.changes_with_rows:
+        if not self.marked:
             return checkpoints.read(connection, self._versions, slot=slot, lock=lock)
         if not lock:
-            return marks.read(connection, self.projections, self._live, slot=slot)
+            return marks.read(connection, self._versions, slot=slot)
         if not self.database.is_changing(connection):
-            return marks.take(connection, connection, self.projections, self._live, slot=slot)
+            return marks.take(connection, connection, self._versions, slot=slot)
         # Who has looked at a mark cannot rename it: a transaction that may want to lets another connection look.
         with self.database.beside() as beside:
-            return marks.take(connection, beside, self.projections, self._live, slot=slot)
+            return marks.take(connection, beside, self._versions, slot=slot)
 
     def fetch(self, question: Question, given: Mapping[str, Any]) -> Sequence[Any]:
         """The rows that answer a question, in a snapshot of its own."""
@@ -144,9 +139,10 @@ class Store:
 
     def empty(self, connection: sa.Connection, projection: Projection, old: Checkpoint) -> None:
         """Take every row out of the live tables, and begin again before the first event."""
-        for table in projection.tables:
-            connection.execute(self._live[table].delete())
+        for table in self.tables_of(projection).values():
+            connection.execute(table.delete())
         generation = self.generations.next_number(connection, projection)
-        self.generations.mark(connection, projection, self._live, generation)
+        if self.marked:
+            marks.put(connection, projection, generation)
         self.generations.drop_beside(connection, projection)
         self.move(connection, projection, old, Checkpoint(generation, 0, "", {}, None))

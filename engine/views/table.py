@@ -63,7 +63,7 @@ _TYPES: dict[str, tuple[Any, bool]] = {
     "bytes": (_DATA, False),
     "bytes | None": (_DATA, True),
 }
-IN_MYSQL: Final = {"mysql_engine": "InnoDB", "mysql_row_format": "DYNAMIC"}
+IN_MYSQL: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mysql_row_format": "DYNAMIC"}
 _canonical = msgspec.msgpack.Encoder().encode  # one form for each value, and several times as fast as JSON
 _flat_json = msgspec.json.Encoder(order="sorted").encode
 _FLAT: Final = frozenset((type(None), bool, int, float, str))

@@ -1,10 +1,10 @@
 """What differs between the databases that views live in, a file for each; nowhere else is asked which one it is.
 
-    dialect.py      what is asked of a dialect
-    sqlite.py       one file or memory, one writer, tables change inside a transaction
-    server.py       what servers share: many rows in a statement
-    postgresql.py   tables change inside a transaction, under locks
-    mysql.py        MySQL and MariaDB: tables change outside of one, and text is kept as bytes
+dialect.py      what is asked of a dialect
+sqlite.py       one file or memory, one writer, tables change inside a transaction
+server.py       what servers share: many rows in a statement
+postgresql.py   tables change inside a transaction, under locks
+mysql.py        MySQL and MariaDB: tables change outside of one, and text is kept as bytes
 """
 
 from __future__ import annotations

@@ -142,7 +142,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def exchange(
-        self, connection: sa.Connection, beside: AbstractContextManager[sa.Connection], prefix: str, names: Sequence[Renamed]
+        self,
+        connection: sa.Connection,
+        beside: AbstractContextManager[sa.Connection],
+        prefix: str,
+        names: Sequence[Renamed],
     ) -> None:
         """Give names to other tables, all at once. `beside`: a second connection, if one is needed."""
 

@@ -102,7 +102,9 @@ class MySQL(Server):
                 # The snapshot is that of the first row that is looked for, and none is looked for here.
                 connection.exec_driver_sql("START TRANSACTION READ ONLY")
                 for start in range(0, len(tables), _TABLES):
-                    connection.exec_driver_sql(f"SELECT 1 FROM {', '.join(tables[start : start + _TABLES])} WHERE FALSE")
+                    connection.exec_driver_sql(
+                        f"SELECT 1 FROM {', '.join(tables[start : start + _TABLES])} WHERE FALSE"
+                    )
                 return
             except sa.exc.DBAPIError as error:
                 # A switch in the same moment, which the server ends by failing who has less.
@@ -245,7 +247,11 @@ class MySQL(Server):
         pass  # the second connection is: `exchange`
 
     def exchange(
-        self, connection: sa.Connection, beside: AbstractContextManager[sa.Connection], prefix: str, names: Sequence[Renamed]
+        self,
+        connection: sa.Connection,
+        beside: AbstractContextManager[sa.Connection],
+        prefix: str,
+        names: Sequence[Renamed],
     ) -> None:
         pairs = [(a, b) for one in names for a, b in ((one.live, one.aside), (one.ready, one.live))]
         text = ", ".join(f"{prefix}{old} TO {prefix}{new}" for old, new in pairs)

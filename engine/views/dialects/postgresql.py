@@ -90,7 +90,11 @@ class PostgreSQL(Server):
         connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
 
     def exchange(
-        self, connection: sa.Connection, beside: AbstractContextManager[sa.Connection], prefix: str, names: Sequence[Renamed]
+        self,
+        connection: sa.Connection,
+        beside: AbstractContextManager[sa.Connection],
+        prefix: str,
+        names: Sequence[Renamed],
     ) -> None:
         # All at once: two that lock one by one can wait for each other.
         live = ", ".join(f"{prefix}{name}" for name in sorted(one.live for one in names))

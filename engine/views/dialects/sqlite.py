@@ -110,7 +110,11 @@ class SQLite(Dialect):
         pass  # it has the write lock, and readers do not mind
 
     def exchange(
-        self, connection: sa.Connection, beside: AbstractContextManager[sa.Connection], prefix: str, names: Sequence[Renamed]
+        self,
+        connection: sa.Connection,
+        beside: AbstractContextManager[sa.Connection],
+        prefix: str,
+        names: Sequence[Renamed],
     ) -> None:
         # Else SQLite looks into every SQL view there is, and refuses for one that it cannot follow.
         connection.exec_driver_sql("PRAGMA legacy_alter_table=ON")
