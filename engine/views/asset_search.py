@@ -162,9 +162,8 @@ def _texts(values: str | Collection[str]) -> list[str]:
 def _page(form: Form) -> Question:
     def build(tables: Tables, dialect: sa.Dialect) -> sa.Select[Any]:
         written = Written(dialect)
-        return ordered(
-            written, _Writer(form, tables, written).arms(), [("position", form.ascending)], limit=given("most")
-        )
+        arms = _Writer(form, tables, written).arms()
+        return ordered(written, arms, [("position", form.ascending)], limit=given("most"))
 
     return Question("assets", build)
 

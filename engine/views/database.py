@@ -142,7 +142,7 @@ class Database:
                 try:
                     return list(self.dialect.single(connection).exec_driver_sql(text, values))
                 except sa.exc.DBAPIError as error:
-                    if not self.dialect.is_again(error.orig):
+                    if error.orig is None or not self.dialect.is_again(error.orig):
                         raise
         raise UnavailableError(f"the tables of the views at {self.shown} were changed during each of {_TRIES} attempts")
 

@@ -162,6 +162,8 @@ class Generations:
                 names.append(marks.prepare(beside, numbers))
         if names:
             database.dialect.exchange(connection, database.beside(), database.prefix, names)
+            if self._store.marked:
+                self._drop(connection, names[-1].aside)
         for projection, live in left:
             checkpoints.relabel(connection, projection, LIVE, "leaving")
             checkpoints.relabel(connection, projection, slot, LIVE)

@@ -79,7 +79,7 @@ def read(connection: sa.Connection, versions: Mapping[str, int], *, slot: str) -
 def take(
     connection: sa.Connection, looking: sa.Connection, versions: Mapping[str, int], *, slot: str
 ) -> dict[str, Checkpoint]:
-    """The same, and nobody moves them before the transaction ends. `looking`: the connection that looks at the marks."""
+    """The same, and nobody moves them before the transaction ends. `looking`: who looks at the marks."""
     rows = _rows(connection, versions, (slot,), lock=True)
     live = _marked(looking, versions)
     wrong = [row.name for row in rows if row.name in live and (row.generation == live[row.name]) != (slot == LIVE)]

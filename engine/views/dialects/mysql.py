@@ -26,6 +26,7 @@ from .server import Server, chunks, flat
 STATEMENT: Final = 1024 * 1024  #: bytes of values in one statement of many rows, at most
 SAFE: Final = 128 * 1024  #: bytes that any server takes, also if each takes two in a statement
 SHORT: Final = 16 * 1024  #: bytes of a value that goes with its row in any case
+_SESSION: Final = "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 _TRIES: Final = 5
 _PATIENCE_S: Final = 60  #: how long one waits for another who changes tables
 _TABLES: Final = 50  #: of one SELECT; the server joins at most 61
@@ -58,7 +59,7 @@ class MySQL(Server):
             target.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"}),
             connect_args={
                 "autocommit": True,
-                "init_command": "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+                "init_command": _SESSION,
             },
             pool_size=5,
             max_overflow=5,
@@ -306,7 +307,8 @@ class MySQL(Server):
         if len(columns) == 1:
             return past
         reached = column >= value if ascending else column <= value
-        return sa.and_(reached, sa.or_(past, self.behind(columns[1:], place[1:], ascending=ascending)))
+        further: sa.ColumnElement[bool] = sa.or_(past, self.behind(columns[1:], place[1:], ascending=ascending))
+        return sa.and_(reached, further)
 
     def distinct(
         self, column: sa.ColumnElement[Any], where: Sequence[sa.ColumnElement[bool]], after: str | None, limit: int
