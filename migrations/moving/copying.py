@@ -244,7 +244,7 @@ class _Copy:
             self._fence()
         self._pass()
         self._told("copied the tail")
-        mirror_shards(self._source, self._target, fenced=True, progress=self._progress)
+        mirror_shards(self._source, self._target, fenced=True)
         mirror_trims(self._target, self._source)
         self._told("mirrored deletions and trims")
         self._verify(verified)
@@ -267,7 +267,7 @@ class _Copy:
 
     def _verify_early(self) -> int:
         """Compare what was copied while the source goes on; the position up to which nothing is left to look at."""
-        mirror_shards(self._source, self._target, fenced=False, progress=self._progress)
+        mirror_shards(self._source, self._target, fenced=False)
         mirror_trims(self._target)
         found = compare(self._target, self._source, freeing=True, progress=self._progress)
         self._check(found)
@@ -301,7 +301,7 @@ class _Copy:
 
     def _make_fork(self) -> Moved:
         self._come_near()
-        mirror_shards(self._source, self._target, fenced=False, progress=self._progress)
+        mirror_shards(self._source, self._target, fenced=False)
         mirror_trims(self._target)
         self._check(compare(self._target, self._source, freeing=True, progress=self._progress))
         self._told("verified")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
-from ...engine.errors import ConflictError, CorruptLogError, HistoryDiverged, fault
+from ...engine.errors import ConflictError, CorruptLogError, FoldlogError, HistoryDiverged, fault
 from ...engine.log.log import EventLog
 from ...engine.log.port import OPEN_GATE, Entry, Epoch, Gate, GateState, Head, ShardState
 from .entry_form import STATES, unpacked, unpacked_epoch
@@ -53,8 +54,12 @@ def import_log(
     what was put in before it stays closed. Raises ConflictError or HistoryDiverged for a destination that holds
     anything else.
     """
-    with reading(file) as (stream, name), opened(destination) as there:
-        return _Import(BlockReader(stream, name), there, fork, progress or quiet).run(more)
+    with reading(file) as (stream, name):
+        reader = BlockReader(stream, name)
+        blocks = iter(reader)
+        first = next(blocks)  # before a place is made for it: the file may be none
+        with opened(destination) as there:
+            return _Import(reader, there, fork, progress or quiet).run(chain([first], blocks), more)
 
 
 class _Import:
@@ -68,9 +73,9 @@ class _Import:
         self._head = target.backend.head()
         self._before = 0
 
-    def run(self, more: bool) -> Imported:
+    def run(self, blocks: Iterable[Block], more: bool) -> Imported:
         header = None
-        for block in self._reader:
+        for block in blocks:
             try:
                 if block.kind is Kind.HEADER:
                     header = block.content
@@ -83,6 +88,8 @@ class _Import:
                     self._end_shards(block.content, more)
                 else:
                     self._finish(block, more)
+            except FoldlogError:
+                raise  # some of them are ValueErrors
             except MALFORMED as error:
                 raise self._reader.malformed(block, error) from error
         head = self._target.backend.head()
@@ -94,7 +101,7 @@ class _Import:
         """See that the destination is ours to fill, and ends where the file begins, or further."""
         backend = self._target.backend
         log_id = UUID(bytes=header["log_id"])
-        after, chain = header["after"], header["after_chain"]
+        after, linked = header["after"], header["after_chain"]
         epochs = [unpacked_epoch(form) for form in header["epochs"]]
         if not self._fork:
             self._log_id = log_id
@@ -119,7 +126,7 @@ class _Import:
                 f"{self._head.position:,}",
                 "Import the exports in between first, with --more.",
             )
-        if self._head.position == after and self._head.chain != chain:
+        if self._head.position == after and self._head.chain != linked:
             raise self._diverged(after)
         self._progress("events", self._head.position, 0)
 

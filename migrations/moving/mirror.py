@@ -11,7 +11,7 @@ from ...engine.errors import CorruptLogError
 from ...engine.events.tombstone import HistoryTrimmed
 from ...engine.log.names import INSTANCE_SHARD
 from ...engine.log.port import TRIMMABLE, Shard, ShardState
-from .place import MovingBackend, Place, Progress, quiet
+from .place import MovingBackend, Place
 
 PAGE = 1000
 OVER = (ShardState.FENCED, ShardState.PURGED)
@@ -27,16 +27,12 @@ def shards_of(backend: MovingBackend) -> Iterator[Shard]:
         after = page[-1].name
 
 
-def mirror_shards(source: Place, target: Place, *, fenced: bool, progress: Progress = quiet) -> None:
+def mirror_shards(source: Place, target: Place, *, fenced: bool) -> None:
     """Let shards be at the target what they are at the source: sealed, fenced or purged, if they are all there.
 
     `fenced`: nothing is appended to the source any more, so what is being purged there has all its positions.
     """
-    seen = 0
     for shard in shards_of(source.backend):
-        seen += 1
-        if seen % PAGE == 0:
-            progress("shards", seen, 0)
         if shard.state is ShardState.OPEN:
             continue
         here = target.backend.find_shard(shard.name)

@@ -120,11 +120,11 @@ class BlockReader:
             yield block
 
     def _no_export(self, magic: bytes) -> FoldlogError:
-        if not magic:
-            return self._damaged(0, "it is empty")
+        if not magic or (len(magic) < len(MAGIC) and MAGIC.startswith(magic)):
+            return self._damaged(0, "it is cut off" if magic else "it is empty")
         error: FoldlogError = UsageError(f"{self.name} is no export of a log: it begins with {magic[:8]!r}")
         error.remedy = "Name a file that `foldlog export` has written in its own format, not JSON lines or Parquet."
-        if magic[:7] == MAGIC[:7]:
+        if magic[:-1] == MAGIC[:-1]:
             error = CorruptLogError(f"{self.name} has export format {magic[7]}, this release reads format {FORMAT}")
             error.remedy = "Install a newer foldlog; an older one cannot read what a newer one has written."
         return error

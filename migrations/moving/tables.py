@@ -174,8 +174,8 @@ class _Lines:
 
     def write(self, rows: list[Row]) -> None:
         for row in rows:
-            row["timestamp_us"] = row.pop("timestamp")
-            self._stream.write(as_json(row).encode("utf-8", "backslashreplace") + b"\n")
+            named = {f"{name}_us" if name == "timestamp" else name: value for name, value in row.items()}
+            self._stream.write(as_json(named).encode("utf-8", "backslashreplace") + b"\n")
 
     def __enter__(self) -> _Lines:
         return self
