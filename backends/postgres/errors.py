@@ -1,17 +1,21 @@
 """What PostgreSQL's errors mean to a caller: translated here once, by SQLSTATE, never by message.
 
-Not here: which errors are answered by trying again (database.py for lost connections, writing.py for races).
+Not here: which errors are answered by trying again (backends/sql: database.py for lost connections, writing.py for
+races).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import psycopg2
-import sqlalchemy as sa
 
 from ...engine.errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
+from ..sql import errors as shared
+from ..sql.errors import AgainError
+
+GATE_CLOSED = "FL001"  #: errors of our own functions
+OTHER_ISOLATION = "FL002"
 
 REMEDY: dict[str, type[FoldlogError]] = {
     "08": UnavailableError,  # connection exception
@@ -20,7 +24,8 @@ REMEDY: dict[str, type[FoldlogError]] = {
     "25P03": UnavailableError,  # idle in a transaction for too long: this process was paused
     "28": UsageError,  # wrong user or password
     "3D000": UsageError,  # no such database
-    "40": UnavailableError,  # deadlock, serialization: rolled back
+    "40": AgainError,  # deadlock, serialization: rolled back
+    "40003": UnavailableError,  # statement completion unknown
     "42501": ReadOnlyError,  # no right to do this
     "53": UnavailableError,  # disk full, out of memory, too many connections
     "54": UsageError,  # beyond a limit of the server, as an index entry's size
@@ -30,14 +35,6 @@ REMEDY: dict[str, type[FoldlogError]] = {
     "XX001": CorruptLogError,  # data_corrupted
     "XX002": CorruptLogError,  # index_corrupted
 }
-
-
-class OutcomeUnknownError(UnavailableError):
-    """The connection was lost while COMMIT was under way. Its next move is the backend's: look whether it landed."""
-
-
-class ConnectionLostError(UnavailableError):
-    """The connection was lost before COMMIT was sent: nothing was written, and trying again is safe."""
 
 
 def translate(deed: str, error: psycopg2.Error, *, writing: bool = True) -> FoldlogError | None:
@@ -56,25 +53,11 @@ def translate(deed: str, error: psycopg2.Error, *, writing: bool = True) -> Fold
     return kind(f"{deed}: {sentence(error)} (SQLSTATE {code})") if kind else None
 
 
-@contextmanager
-def translated(deed: str) -> Iterator[None]:
-    """Errors of the driver, and of the pool around it, as foldlog errors; the unforeseen passes unchanged."""
-    try:
-        yield
-    except sa.exc.TimeoutError as error:
-        raise UnavailableError(f"{deed}: every pooled connection stayed in use") from error
-    except sa.exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg2.Error) and (known := translate(deed, error.orig)):
-            if error.orig.pgcode is None:  # no statement was sent: there was no connection to send it on
-                known.remedy = "Check host, port, user and database in the URL, and that the server runs."
-            raise known from error
-        raise
-    except psycopg2.Error as error:
-        if (known := translate(deed, error)) is None:
-            raise
-        raise known from error
-
-
 def sentence(error: psycopg2.Error) -> str:
     """The server's sentence alone: what follows it quotes the statement, and with it the facts."""
     return error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def translated(deed: str) -> AbstractContextManager[None]:
+    """Errors of the driver, and of the pool around it, as foldlog errors; the unforeseen passes unchanged."""
+    return shared.translated(deed, psycopg2.Error, translate)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
+from typing import Any
 
 from ...engine.errors import CorruptLogError
-from ...engine.log.port import Record, ShardState, Stored
-from .database import Row
+from ...engine.log.port import Placed, Record, ShardState, Stored
+
+Row = tuple[Any, ...]
 
 #: as stored in `shard.state`; the numbers are part of the format
 OPEN, SEALED, FENCED, PURGED = range(4)
@@ -15,11 +18,20 @@ STATES = (ShardState.OPEN, ShardState.SEALED, ShardState.FENCED, ShardState.PURG
 #: a server's numbers end here; what lies past it is past every seq and position
 BIGGEST = 2**63 - 1
 
+FREED = ""  #: the type of a record whose body was freed, and of the guard behind a fenced shard; no other has it
+
 
 def checksum(shard: str, seq: int, record: Record) -> int:
     """The CRC-32 of a record at its place: a row that was altered, or put elsewhere, does not match."""
     where = f"{shard}\0{seq}\0{record.type}\0{record.ts_us}\0{record.topics}"
     return zlib.crc32(record.body, zlib.crc32(where.encode()))
+
+
+def receipt_checksum(placed: Placed) -> int:
+    """The CRC-32 of a row of the timeline."""
+    position, (shard, first_seq, _, key, at_us, digest, _), chain = placed
+    numbers = struct.pack(">QQIQ", position, first_seq, placed.receipt.size, at_us)
+    return zlib.crc32(b"".join((numbers, key.bytes, digest, chain, shard.encode())))
 
 
 def stored(row: Row) -> Stored:

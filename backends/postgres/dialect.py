@@ -1,0 +1,318 @@
+"""PostgreSQL through psycopg2: what backends/sql leaves open.
+
+Promises: nothing is left in a session: no prepared statement, no setting, no lock; so a proxy may hand each transaction
+to another one. Not here: the statements that all servers share (backends/sql), the address (address.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+from zlib import crc32
+
+import psycopg2
+import psycopg2.errors
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from ...engine.errors import FoldlogError, UsageError
+from ...engine.log.port import Record
+from ..sql.appending import Written
+from ..sql.dialect import Doing, EventRow, Mode, Moved, Span, Values
+from ..sql.moving import check_gate, closed
+from ..sql.ordering import insert
+from ..sql.rows import Row
+from . import errors
+from .address import Address
+from .functions import CLOCK, FUNCTIONS
+from .inserting import copy_appends, copy_events, copy_rows, one_event, some_events
+from .tables import METADATA
+
+POOL = 10  #: connections of one process at most
+POOL_S = 30  #: how long a thread waits for one of them
+
+SERVER = 130_000  #: the oldest server this was made for, as server_version_num
+TURN = 0x666F6C64  #: the advisory lock under which tables are made; any constant would do
+
+# A paused process gives its locks back (idle) before those who wait for them give up (lock).
+_LIMITS = "SET LOCAL idle_in_transaction_session_timeout = '10s'", "SET LOCAL lock_timeout = '20s'"
+
+_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_MINUTE, _HOUR = "SET LOCAL statement_timeout = '60s'", "SET LOCAL statement_timeout = '1h'"
+_ON, _OFF = "SET LOCAL synchronous_commit = on", "SET LOCAL synchronous_commit = off"
+BEGIN: Final[dict[Mode, tuple[str, ...]]] = {
+    Mode.READ: ("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", _MINUTE, *_LIMITS),
+    Mode.SNAPSHOT: (_SNAPSHOT, _MINUTE, *_LIMITS),
+    Mode.AUDIT: (_SNAPSHOT, _HOUR, *_LIMITS),
+    Mode.WRITE: (_WRITE, _MINUTE, _ON, *_LIMITS),
+    Mode.BULK: (_WRITE, _HOUR, _ON, *_LIMITS),
+    Mode.QUICK: (_WRITE, _MINUTE, _OFF, *_LIMITS),
+}
+
+# Where a standby has to confirm, a statement_timeout during COMMIT would end the wait with a warning and a success: an
+# append would be acknowledged that the standby has not got.
+COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
+
+# The catalogs may be read by everyone: a role without rights on the schema learns that it is there, too.
+COLUMNS = """
+SELECT a.attname FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = 'log' AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+BYTES = """
+SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(schema)s AND c.relkind = 'r'
+    AND c.relname IN ('log', 'gate', 'epoch', 'shard', 'event', 'news', 'timeline', 'timeline_type', 'kept')
+"""
+
+RECORDS = """
+SELECT e.shard_id, e.seq, e.type, e.ts_us, e.topics, e.crc, e.body
+FROM unnest(%(ids)s::bigint[], %(firsts)s::bigint[], %(lasts)s::bigint[]) w (id, first, last)
+CROSS JOIN LATERAL (
+    SELECT * FROM foldlog.{table} WHERE shard_id = w.id AND seq BETWEEN w.first AND w.last {types}
+) e
+"""
+
+MAKE_SHARD = "INSERT INTO foldlog.shard (name) VALUES (%(name)s) ON CONFLICT DO NOTHING RETURNING shard_id"
+
+SETTLE = """
+DELETE FROM foldlog.news n USING unnest(%(ids)s::bigint[], %(firsts)s::bigint[]) v (id, first)
+WHERE n.shard_id = v.id AND n.first_seq = v.first
+"""
+
+ADVANCE = """
+UPDATE foldlog.shard s SET ordered_seq = v.after, state = CASE WHEN s.state = 1 THEN 0 ELSE s.state END
+FROM unnest(%(ids)s::bigint[], %(before)s::bigint[], %(after)s::bigint[]) v (id, before, after)
+WHERE s.shard_id = v.id AND s.ordered_seq = v.before
+"""
+
+FREE = """
+UPDATE foldlog.event e SET type = '', ts_us = 0, body = '', crc = v.crc
+FROM unnest(%(seqs)s::bigint[], %(crcs)s::bigint[]) v (seq, crc)
+WHERE e.shard_id = %(id)s AND e.seq = v.seq AND e.type <> ''
+"""
+
+
+class PostgresDialect:
+    """One log in one schema of a PostgreSQL database."""
+
+    kind = "postgres"
+    error: type[Exception] = psycopg2.Error
+    elsewhere = "with ?schema=NAME"
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.shown = address.shown
+        self.schema = address.schema
+        self.place = f"schema {address.schema}"
+        self.durable = address.durability == "full"
+        prefix = f'"{address.schema}".'
+
+        @lru_cache(maxsize=512)
+        def spell(sql: str) -> str:
+            sql = sql.replace("foldlog.", prefix).replace("$now", CLOCK)
+            return sql.replace("$text(", "(").replace("$key", "key").replace("$given(known)", _GIVEN)
+
+        self.spell = spell
+
+    # -- connections --------------------------------------------------------------------------------------------
+
+    def engine(self) -> sa.Engine:
+        return sa.create_engine(
+            self.address.target,
+            connect_args=self.address.secrets,
+            poolclass=QueuePool,
+            pool_size=POOL,
+            max_overflow=0,
+            pool_timeout=POOL_S,
+            use_native_hstore=False,  # else each new connection asks for types that nothing here uses
+            hide_parameters=True,  # facts do not belong in error messages
+        )
+
+    def ready(self, raw: Any) -> None:
+        raw.autocommit = True  # BEGIN is ours: with its limits and the first statement it is one round trip
+
+    def give_back(self, raw: Any) -> None:
+        raw.autocommit = False  # as SQLAlchemy, which shares the pool, expects it
+
+    def is_closed(self, raw: Any) -> bool:
+        return bool(raw.closed)
+
+    def begin(self, mode: Mode) -> Sequence[str]:
+        return BEGIN[mode]
+
+    def commit(self, cursor: Any, mode: Mode) -> bool:
+        cursor.execute(COMMIT if mode.writes else "COMMIT")
+        # A transaction that the server has given up answers COMMIT with ROLLBACK and without an error.
+        return bool(cursor.statusmessage == "COMMIT")
+
+    def send(self, cursor: Any, before: Sequence[str], sql: str, values: Values) -> None:
+        cursor.execute(f"{'; '.join(before)}; {sql}" if before else sql, values)
+
+    # -- errors -------------------------------------------------------------------------------------------------
+
+    def translate(self, deed: str, error: Any, *, writing: bool = True) -> FoldlogError | None:
+        if error.pgcode == errors.GATE_CLOSED:
+            state, _, note = (error.diag.message_primary or "1").partition(" ")
+            return closed(self.shown, int(state), note)
+        return errors.translate(deed, error, writing=writing)
+
+    def is_taken(self, error: Any) -> bool:
+        return isinstance(error, psycopg2.errors.UniqueViolation)
+
+    def sentence(self, error: Any) -> str:
+        return errors.sentence(error)
+
+    # -- the schema ---------------------------------------------------------------------------------------------
+
+    def columns_of_log(self, tx: Doing) -> set[str]:
+        row = tx.one("SELECT current_setting('server_version_num')::int, pg_catalog.getdatabaseencoding()")
+        if row is None or row[0] < SERVER or row[1] != "UTF8":
+            needed = f"PostgreSQL {SERVER // 10_000} or newer and a database in UTF8"
+            raise UsageError(f"{self.place} at {self.shown}: a log needs {needed}")
+        return {name for (name,) in tx.all(COLUMNS, {"schema": self.schema})}
+
+    def is_being_made(self, tx: Doing) -> bool:
+        return False  # tables and rows come in one transaction
+
+    def create(self, tx: Doing, check: Callable[[Doing], bool], fill: Callable[[Doing], None]) -> None:
+        # IF NOT EXISTS alone races: two processes that both find nothing both create, and one fails on a catalog's
+        # index. The lock is a statement of its own: what the other has made is seen by statements that begin after it.
+        tx.execute("SELECT pg_catalog.pg_advisory_xact_lock(%(turn)s)", {"turn": TURN})
+        if check(tx):
+            return
+        # Asked first, because CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists.
+        if tx.one("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s", {"schema": self.schema}) is None:
+            tx.execute(f'CREATE SCHEMA "{self.schema}"')
+        for statement in (*_tables(self.schema), *FUNCTIONS):
+            tx.execute(statement)
+        fill(tx)
+
+    # -- statements ---------------------------------------------------------------------------------------------
+
+    def key(self, key: UUID) -> object:
+        return key.hex
+
+    def uuid(self, value: Any) -> UUID:
+        return value if isinstance(value, UUID) else UUID(value)  # by what SQLAlchemy has taught the driver, or not
+
+    def most_alone(self) -> int:
+        return ALONE
+
+    def write_alone(self, cursor: Any, written: Sequence[Written]) -> list[int] | None:
+        statement = one_event(written[0], self.durable) if _is_one(written) else some_events(written, self.durable)
+        sql, values = self.spell(statement[0]), statement[1]
+        try:
+            cursor.execute(sql, values)
+        except psycopg2.Error as error:
+            if error.pgcode != errors.OTHER_ISOLATION:
+                raise
+            cursor.execute(f"{_WRITE}; {sql}", values)
+            answer = cursor.fetchone()[0]
+            cursor.execute(COMMIT)
+        else:
+            answer = cursor.fetchone()[0]
+        return [answer] if isinstance(answer, int) else answer
+
+    def write(self, tx: Doing, written: Sequence[Written]) -> list[int] | None:
+        if sum([one.size for one in written]) > ALONE:
+            times = copy_appends(tx, written, self.spell)
+            if times is not None:
+                check_gate(tx, self.shown)
+            return times
+        row = tx.one(*some_events(written, self.durable))
+        return row[0] if row else None
+
+    def load_events(self, tx: Doing, rows: Sequence[EventRow]) -> None:
+        if rows:
+            copy_events(tx, rows, self.spell)
+
+    def load(self, tx: Doing, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        if len(rows) > FEW_ROWS:
+            copy_rows(tx, table, columns, rows, self.spell)
+        else:
+            insert(tx, table, columns, rows)
+
+    def create_shard(self, tx: Doing, name: str) -> int:
+        # Another process may be doing the same: this waits for it.
+        values = {"name": name}
+        row = tx.one(MAKE_SHARD, values)
+        row = row or tx.one("SELECT shard_id FROM foldlog.shard WHERE name = %(name)s", values)
+        assert row is not None, "READ COMMITTED sees what it has waited for"
+        return int(row[0])
+
+    def records(self, tx: Doing, table: str, spans: Sequence[Span], types: Sequence[str] | None) -> list[Row]:
+        sql = RECORDS.replace("{table}", table).replace("{types}", "" if types is None else "AND type = ANY(%(types)s)")
+        ids, firsts, lasts = zip(*spans, strict=True)
+        return tx.all(sql, {"ids": list(ids), "firsts": list(firsts), "lasts": list(lasts), "types": types})
+
+    def whole(self, tx: Doing, shard_id: int, rows: list[Row]) -> list[Row]:
+        return rows
+
+    def settle(self, tx: Doing, news: Sequence[tuple[int, int]]) -> int:
+        ids, firsts = zip(*news, strict=True)
+        return tx.execute(SETTLE, {"ids": list(ids), "firsts": list(firsts)})
+
+    def advance(self, tx: Doing, moves: Sequence[Moved]) -> int:
+        ids, before, after = zip(*moves, strict=True)
+        return tx.execute(ADVANCE, {"ids": list(ids), "before": list(before), "after": list(after)})
+
+    def tell(self, tx: Doing, position: int) -> None:
+        # Here only: each transaction that notifies takes one lock of the whole server while it commits.
+        tx.execute("SELECT pg_catalog.pg_notify(%(channel)s, %(at)s)", {"channel": self.channel, "at": str(position)})
+
+    @property
+    def channel(self) -> str:
+        """Where the sequencer tells that the timeline has grown."""
+        return f"foldlog_{self.schema}" if len(self.schema) < 50 else f"foldlog_{crc32(self.schema.encode()):08x}"
+
+    def hold_off_appends(self, tx: Doing) -> None:
+        tx.execute("LOCK TABLE foldlog.event IN SHARE MODE")
+
+    def forget(self, tx: Doing, table: str, shard_id: int, below: int | None) -> None:
+        end = " AND seq < %(below)s" if below is not None else ""
+        tx.execute(f"DELETE FROM foldlog.{table} WHERE shard_id = %(id)s{end}", {"id": shard_id, "below": below})
+
+    def free(self, tx: Doing, shard_id: int, crcs: Mapping[int, int]) -> None:
+        tx.execute(FREE, {"id": shard_id, "seqs": list(crcs), "crcs": list(crcs.values())})
+
+    def bytes(self, tx: Doing) -> int:
+        row = tx.one(BYTES, {"schema": self.schema})
+        return int(row[0]) if row else 0
+
+    def give_back_space(self, raw: Any, tables: Sequence[str]) -> None:
+        with raw.cursor() as cursor:
+            for table in tables:
+                cursor.execute(f'VACUUM "{self.schema}".{table}')
+
+    def check_record(self, shard: str, record: Record) -> None:
+        """Nothing that fits an append is too much for a row here."""
+
+
+_GIVEN = "known.keyed AND known.key = %(key)s"
+
+FEW_ROWS = 20  #: up to which an INSERT is as fast as COPY
+ALONE = 64 * 1024  #: bytes of bodies up to which a function call is faster than COPY, measured
+
+
+def _is_one(written: Sequence[Written]) -> bool:
+    return len(written) == 1 and len(written[0].order.append.records) == 1
+
+
+@lru_cache(maxsize=8)
+def _tables(schema: str) -> tuple[str, ...]:
+    """The statements that make the tables."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    made = []
+    for table in METADATA.sorted_tables:
+        moved = table.to_metadata(sa.MetaData(), schema=schema)
+        made.append(str(CreateTable(moved).compile(dialect=dialect)))
+        made += [str(CreateIndex(index).compile(dialect=dialect)) for index in moved.indexes]
+    return tuple(text.replace("%", "%%") for text in made)
