@@ -114,8 +114,8 @@ CREATE TABLE kept (
 CREATE TABLE epoch (
   number INTEGER PRIMARY KEY, after_position INTEGER NOT NULL, chain BLOB NOT NULL,
   started_us INTEGER NOT NULL, reason TEXT NOT NULL);
-INSERT INTO epoch VALUES (1, 0, zeroblob(16), unixepoch() * 1000000, 'created');
-INSERT INTO meta VALUES ('log_id', unhex(:log_id));
+INSERT INTO epoch VALUES (1, 0, zeroblob(16), CAST(strftime('%s', 'now') AS INTEGER) * 1000000, 'created');
+INSERT INTO meta VALUES ('log_id', :log_id);
 INSERT INTO meta VALUES ('kind', 'order');
 PRAGMA application_id=1718578276;
 PRAGMA user_version=1;
@@ -131,6 +131,6 @@ def upgrade() -> None:
 
 def create(work: Work) -> None:
     """All tables, in one transaction where the database has such."""
-    log_id = uuid4().hex
+    log_id = uuid4()
     for statement in filter(str.strip, TABLES[work.place.kind].split(";")):
-        work.execute(statement, **({"log_id": log_id} if ":log_id" in statement else {}))
+        work.execute(statement, **({"log_id": work.place.uuid(log_id)} if ":log_id" in statement else {}))
