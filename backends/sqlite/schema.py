@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -64,10 +64,34 @@ CREATE TABLE epoch (
 """
 
 
-def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, tuple[object, ...]]]) -> bytes:
-    """The bytes of a new database file in WAL mode, with its tables and first rows."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    try:
+def image(
+    tables: str,
+    *,
+    log_id: UUID,
+    kind: str,
+    statements: list[tuple[str, tuple[object, ...]]],
+    events: Iterable[tuple[object, ...]] = (),
+    wal: bool = True,
+) -> bytes:
+    """The bytes of a new database file, in WAL mode unless it is at rest, with its tables and first rows."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.deserialize(_tables(tables, log_id, kind))
+        db.execute("BEGIN")
+        for statement, values in statements:
+            db.execute(statement, values)
+        if events:
+            db.executemany("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", events)
+        db.execute("COMMIT")
+        raw = bytearray(db.serialize())
+    if wal:
+        raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
+    return bytes(raw)
+
+
+@lru_cache(maxsize=8)
+def _tables(tables: str, log_id: UUID, kind: str) -> bytes:
+    """A database file with no row but those of `meta`; remembered, for a copy makes thousands."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={FORMATS[kind]}")
         if kind != "run":  # files that live on after a purge give their pages back
@@ -77,14 +101,8 @@ def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, t
         for statement in filter(str.strip, tables.split(";")):
             db.execute(statement)
         db.executemany("INSERT INTO meta VALUES (?, ?)", [("log_id", log_id.bytes), ("kind", kind)])
-        for statement, values in statements:
-            db.execute(statement, values)
         db.execute("COMMIT")
-        raw = bytearray(db.serialize())
-    finally:
-        db.close()
-    raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
-    return bytes(raw)
+        return db.serialize()
 
 
 @lru_cache
