@@ -114,6 +114,51 @@ POSTGRESQL_BEHIND: dict[str, Step] = {
     "functions": run(*FUNCTIONS),
 }
 
+# -- MySQL and MariaDB, where no release wrote format 1: no program of it can be at work -------------------------------
+
+MYSQL_GATE = """
+CREATE TABLE IF NOT EXISTS gate (
+    one SMALLINT NOT NULL,
+    state SMALLINT NOT NULL DEFAULT 0,
+    note LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    PRIMARY KEY (one),
+    CONSTRAINT gate_one_check CHECK (one = 1)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE utf8mb4_bin
+"""
+MYSQL_FENCE = """
+UPDATE shard s SET s.fence_seq = 1 + GREATEST(s.ordered_seq,
+    (SELECT COALESCE(MAX(e.seq), 0) FROM event e WHERE e.shard_id = s.shard_id))
+WHERE s.state >= 2 AND s.fence_seq IS NULL
+"""
+MYSQL_GUARD = """
+INSERT IGNORE INTO event (shard_id, seq, ts_us, topics, crc, type, body)
+SELECT s.shard_id, s.fence_seq, 0, 0, 0, '', '' FROM shard s WHERE s.state >= 2
+"""
+
+
+def close_fences_mysql(work: Work) -> None:
+    there = work.one(
+        "SELECT 1 FROM information_schema.table_constraints WHERE constraint_schema = DATABASE() "
+        "AND table_name = 'shard' AND constraint_name = :name",
+        name=FENCED,
+    )
+    if there is None:
+        work.execute(f"ALTER TABLE shard ADD CONSTRAINT {FENCED} CHECK (state < 2 OR fence_seq IS NOT NULL)")
+
+
+MYSQL_BEFORE: dict[str, Step] = {
+    "the gate": run(MYSQL_GATE, "INSERT IGNORE INTO gate (one, note) VALUES (1, '')"),
+    "what news tell": lambda work: work.add_columns(
+        "news", {"count": "BIGINT", "`key`": "BINARY(16)", "digest": "BINARY(16)", "types": "LONGBLOB"}
+    ),
+    "room for checksums": lambda work: work.add_columns("timeline", {"crc": "BIGINT"}),
+    "room for fences": lambda work: work.add_columns("shard", {"fence_seq": "BIGINT"}),
+}
+MYSQL_BEHIND: dict[str, Step] = {
+    "guards of what is deleted": run(MYSQL_FENCE, MYSQL_GUARD),
+    "guards for good": close_fences_mysql,
+}
+
 # -- SQLite: files of shards have fences of their own, and the gate is a line in `meta` -------------------------------
 
 SQLITE_BEFORE: dict[str, Step] = {
@@ -122,4 +167,8 @@ SQLITE_BEFORE: dict[str, Step] = {
     )
 }
 
-STEPS = {"postgresql": (POSTGRESQL_BEFORE, POSTGRESQL_BEHIND), "sqlite": (SQLITE_BEFORE, {})}
+STEPS = {
+    "mysql": (MYSQL_BEFORE, MYSQL_BEHIND),
+    "postgresql": (POSTGRESQL_BEFORE, POSTGRESQL_BEHIND),
+    "sqlite": (SQLITE_BEFORE, {}),
+}
