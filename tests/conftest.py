@@ -2,6 +2,9 @@
 
     postgres_url      URL of an empty PostgreSQL database, dropped after the test
     postgres_server   a PostgreSQL of the test's own, to stop, kill and start (takes seconds: for faults only)
+    mysql_url         URL of an empty MariaDB or MySQL database, dropped after the test
+    mysql_server      a MariaDB or MySQL of the test's own, as `postgres_server`
+    pgbouncer         an empty PostgreSQL database behind a proxy that pools by transaction: `url`, and `direct` to it
     s3_bucket         an empty bucket, removed after the test: `url`, and the `options` to open it with
 
 Without a server, a test that asks for it is skipped; with CI=true or FOLDLOG_REQUIRE_SERVERS=1 it fails. The summary
@@ -71,12 +74,39 @@ def postgres_url(postgres_server_url: str) -> Iterator[str]:
 @pytest.fixture
 def postgres_server() -> Iterator[Any]:
     """A running PostgreSQL of the test's own, with `url`, `start`, `stop` and `kill`."""
-    postgres = servers.kind_of("postgres")
-    if (lack := postgres.missing()) is not None:
-        _give_up(f"no server for postgres: {lack}; run `make servers`")
-    with postgres.Server() as server:
-        server.start()
-        yield server
+    yield from _own_server("postgres")
+
+
+@pytest.fixture(scope="session")
+def mysql_server_url(server_session: Path) -> str:
+    """URL of the session's MariaDB or MySQL itself, with all rights: for what concerns the whole server."""
+    return _server("mysql", server_session)
+
+
+@pytest.fixture
+def mysql_url(mysql_server_url: str) -> Iterator[str]:
+    """URL of an empty MariaDB or MySQL database, dropped after the test."""
+    with servers.kind_of("mysql").fresh(mysql_server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def mysql_server() -> Iterator[Any]:
+    """A running MariaDB or MySQL of the test's own, with `url`, `start`, `stop` and `kill`."""
+    yield from _own_server("mysql")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_server_url(server_session: Path) -> str:
+    """URL of the session's PgBouncer, before the session's PostgreSQL."""
+    return _server("pgbouncer", server_session)
+
+
+@pytest.fixture
+def pgbouncer(pgbouncer_server_url: str, postgres_server_url: str) -> Iterator[Any]:
+    """An empty PostgreSQL database, dropped after the test: its `url` through PgBouncer, and its `direct` one."""
+    with servers.kind_of("pgbouncer").fresh(pgbouncer_server_url, postgres_server_url) as pooled:
+        yield pooled
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +127,15 @@ def _server(name: str, session: Path) -> str:
         return servers.url(name, session)
     except servers.NoServer as error:
         _give_up(str(error))
+
+
+def _own_server(name: str) -> Iterator[Any]:
+    kind = servers.kind_of(name)
+    if (lack := kind.missing()) is not None:
+        _give_up(f"no server for {name}: {lack}; run `make servers`")
+    with kind.Server() as server:
+        server.start()
+        yield server
 
 
 def _give_up(reason: str) -> Any:

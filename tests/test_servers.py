@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -11,21 +12,41 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
+import pymysql
 import pytest
 import servers
 
 TESTS = Path(__file__).parent
+DATABASES = ("postgres", "mysql")
+NOT_THERE = (psycopg2.OperationalError, pymysql.err.OperationalError)
 
 
 def ask(url: str, question: str) -> object:
-    connection = psycopg2.connect(url)
-    try:
-        connection.autocommit = True
+    """What the database answers: the first value of the first row."""
+    mysql = url.startswith("mysql")
+    connection = servers.kind_of("mysql").connect(url) if mysql else psycopg2.connect(url)
+    with contextlib.closing(connection):
+        if not mysql:
+            connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(question)
             return cursor.fetchone()[0] if cursor.description else None
-    finally:
-        connection.close()
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest) -> str:
+    """The name of a kind of database server."""
+    return request.param
+
+
+@pytest.fixture
+def database_url(database: str, request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue(f"{database}_url")
+
+
+@pytest.fixture
+def server_url(database: str, request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue(f"{database}_server_url")
 
 
 def started_session(tmp_path: Path, owner: int) -> Path:
@@ -35,65 +56,98 @@ def started_session(tmp_path: Path, owner: int) -> Path:
     return session
 
 
-def test_a_database_is_empty_and_writes_are_synced(postgres_url):
-    assert ask(postgres_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema IN ('public', '{}')"
+
+
+def tables(url: str) -> object:
+    return ask(url, TABLES.format(urlsplit(url).path[1:]))
+
+
+def test_a_database_is_empty(database_url):
+    assert tables(database_url) == 0
+    ask(database_url, "CREATE TABLE left_over (n int)")  # the next test would find it
+    assert tables(database_url) == 1
+
+
+def test_the_next_database_is_another_one(database_url):
+    assert tables(database_url) == 0
+
+
+def test_writes_to_postgres_are_synced(postgres_url):
     assert ask(postgres_url, "SHOW fsync") == "on"
     assert ask(postgres_url, "SHOW synchronous_commit") == "on"
-    ask(postgres_url, "CREATE TABLE left_over (n int)")  # the next test would find it
 
 
-def test_the_next_database_is_another_one(postgres_url):
-    assert ask(postgres_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+def test_writes_to_mysql_are_synced(mysql_url):
+    assert ask(mysql_url, "SELECT @@innodb_flush_log_at_trx_commit") == 1
+    assert ask(mysql_url, "SELECT @@innodb_doublewrite") in (1, "ON")
 
 
-def test_an_open_connection_does_not_keep_a_database(postgres_server_url):
-    with servers.kind_of("postgres").fresh(postgres_server_url) as url:
-        connection = psycopg2.connect(url)
-    with pytest.raises(psycopg2.OperationalError):
-        psycopg2.connect(url)
-    connection.close()
+def test_an_open_transaction_does_not_keep_a_database(database, server_url):
+    kind = servers.kind_of(database)
+    with kind.fresh(server_url) as url:
+        ask(url, "CREATE TABLE held (n int)")
+        connection = kind.connect(url, autocommit=False) if database == "mysql" else psycopg2.connect(url)
+        connection.cursor().execute("SELECT * FROM held")
+    with pytest.raises(NOT_THERE):
+        ask(url, "SELECT 1")
+    with contextlib.suppress(*NOT_THERE):
+        connection.close()
 
 
-def test_a_killed_server_keeps_what_it_has_committed(postgres_server):
-    ask(postgres_server.url, "CREATE TABLE kept AS SELECT 7 AS n")
-    postgres_server.kill()
-    with pytest.raises(psycopg2.OperationalError):
-        psycopg2.connect(postgres_server.url)
-    postgres_server.start()
-    assert ask(postgres_server.url, "SELECT n FROM kept") == 7
-    postgres_server.stop()
-    postgres_server.start()
-    assert ask(postgres_server.url, "SELECT n FROM kept") == 7
+@pytest.fixture
+def own_server(database: str, request: pytest.FixtureRequest) -> object:
+    """A server of the test's own."""
+    return request.getfixturevalue(f"{database}_server")
 
 
-@pytest.mark.usefixtures("postgres_server_url")
-def test_a_server_ends_with_its_session_even_a_killed_one(tmp_path, monkeypatch):
-    monkeypatch.delenv(servers.kind_of("postgres").URL_ENV, raising=False)
-    if servers.kind_of("postgres").missing():
+def test_a_killed_server_keeps_what_it_has_committed(own_server):
+    ask(own_server.url, "CREATE TABLE kept AS SELECT 7 AS n")
+    own_server.kill()
+    with pytest.raises(NOT_THERE):
+        ask(own_server.url, "SELECT 1")
+    own_server.start()
+    assert ask(own_server.url, "SELECT n FROM kept") == 7
+    own_server.stop()
+    own_server.start()
+    assert ask(own_server.url, "SELECT n FROM kept") == 7
+
+
+def test_nobody_comes_in_without_the_password(own_server):
+    parts = urlsplit(own_server.url)
+    for who in (parts.username, "root", "postgres", "mysql", ""):
+        with pytest.raises((*NOT_THERE, pymysql.err.InterfaceError)):
+            ask(parts._replace(netloc=f"{who}:@{parts.hostname}:{parts.port}").geturl(), "SELECT 1")
+
+
+@pytest.mark.usefixtures("server_url")
+def test_a_server_ends_with_its_session_even_a_killed_one(database, tmp_path, monkeypatch):
+    monkeypatch.delenv(servers.kind_of(database).URL_ENV, raising=False)
+    if servers.kind_of(database).missing():
         pytest.skip("the tests use a server from elsewhere, and here is none to start")
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as owner:
         session = started_session(tmp_path, owner.pid)
-        url = servers.url("postgres", session)
-        assert url == servers.url("postgres", session), "a second server was started"
+        url = servers.url(database, session)
+        assert url == servers.url(database, session), "a second server was started"
         owner.kill()
     end = time.monotonic() + 30
     while session.exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert not session.exists()
-    with pytest.raises(psycopg2.OperationalError):
-        psycopg2.connect(url)
+    with pytest.raises(NOT_THERE):
+        ask(url, "SELECT 1")
 
 
-def test_a_server_from_elsewhere_is_used_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setenv(servers.kind_of("postgres").URL_ENV, "postgresql://user@somewhere/db")
-    assert servers.url("postgres", started_session(tmp_path, os.getpid())) == "postgresql://user@somewhere/db"
+def test_a_server_from_elsewhere_is_used_as_it_is(database, tmp_path, monkeypatch):
+    monkeypatch.setenv(servers.kind_of(database).URL_ENV, "scheme://user@somewhere/db")
+    assert servers.url(database, started_session(tmp_path, os.getpid())) == "scheme://user@somewhere/db"
 
 
-@pytest.mark.parametrize(("needed", "outcome"), [("1", "errors=1"), ("0", "skipped=1")])
+@pytest.mark.parametrize(("needed", "outcome"), [("1", "2 error"), ("0", "2 skipped")])
 def test_a_missing_server_is_skipped_on_a_laptop_and_fails_in_ci(tmp_path, needed, outcome):
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (tmp_path / "servers").symlink_to(TESTS / "servers")
-    (tmp_path / "test_it.py").write_text("def test_it(postgres_url): pass")
+    (tmp_path / "test_it.py").write_text("def test_it(postgres_url): pass\ndef test_before_it(pgbouncer): pass")
     hide = "import servers.postgres as p; p.missing = lambda: 'it was hidden'"
     code = f"import sys, pytest; {hide}; sys.exit(pytest.main(['-ra', '-p', 'no:cacheprovider', 'test_it.py']))"
     gone = {"CI", "FOLDLOG_TEST_POSTGRES_URL", "FOLDLOG_TEST_SESSION", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"}
@@ -105,17 +159,46 @@ def test_a_missing_server_is_skipped_on_a_laptop_and_fails_in_ci(tmp_path, neede
         capture_output=True,
         text=True,
     )
-    count, what = outcome.split("=")[1], outcome.split("=")[0].rstrip("s")
-    assert f"{count} {what}" in done.stdout, done.stdout + done.stderr
+    assert outcome in done.stdout, done.stdout + done.stderr
     assert "it was hidden" in done.stdout
     assert done.returncode == (1 if needed == "1" else 0)
 
 
-def test_the_server_answers_on_loopback_only(postgres_server_url):
-    if servers.kind_of("postgres").URL_ENV in os.environ:
+LISTENS = {"postgres": "SHOW listen_addresses", "mysql": "SELECT @@bind_address"}
+
+
+def test_the_server_answers_on_loopback_only(database, server_url):
+    if servers.kind_of(database).URL_ENV in os.environ:
         pytest.skip("the tests use a server from elsewhere")
-    assert urlsplit(postgres_server_url).hostname == "127.0.0.1"
-    assert ask(postgres_server_url, "SHOW listen_addresses") == "127.0.0.1"
+    assert urlsplit(server_url).hostname == "127.0.0.1"
+    assert ask(server_url, LISTENS[database]) == "127.0.0.1"
+
+
+def test_mysql_has_the_defaults_that_code_must_not_rely_on(mysql_url, mysql_server_url):
+    if servers.kind_of("mysql").URL_ENV in os.environ:
+        pytest.skip("the tests use a server from elsewhere")
+    assert "_ci" in ask(mysql_url, "SELECT @@collation_database")
+    assert ask(mysql_url, "SELECT 'a' = 'A'") == 1
+    name = "tx_isolation" if "MariaDB" in ask(mysql_url, "SELECT version()") else "transaction_isolation"
+    assert ask(mysql_url, f"SELECT @@{name}") == "REPEATABLE-READ"
+
+
+def test_a_proxy_stands_before_the_same_database(pgbouncer):
+    ask(pgbouncer.url, "CREATE TABLE proof (n int)")
+    assert tables(pgbouncer.direct) == 1
+    assert urlsplit(pgbouncer.url).port != urlsplit(pgbouncer.direct).port
+
+
+def test_a_proxy_pools_by_transaction(pgbouncer):
+    """What one client leaves in its session, another one finds: this is what code must be proof against."""
+    with contextlib.closing(psycopg2.connect(pgbouncer.url)) as first:
+        first.autocommit = True
+        first.cursor().execute("SET lock_timeout = '123ms'")
+        with contextlib.closing(psycopg2.connect(pgbouncer.url)) as second:
+            second.autocommit = True
+            with second.cursor() as cursor:
+                cursor.execute("SHOW lock_timeout")
+                assert cursor.fetchone() == ("123ms",)
 
 
 def test_a_bucket_is_empty_whole_and_removed(s3_server_url):

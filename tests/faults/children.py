@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 VICTIM = Path(__file__).with_name("victim.py")
@@ -12,14 +13,16 @@ LODGER = Path(__file__).with_name("lodger.py")
 RACER = Path(__file__).with_name("racer.py")
 
 
-def start(*arguments: object, script: Path = VICTIM) -> subprocess.Popen[bytes]:
+def start(
+    *arguments: object, script: Path = VICTIM, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """A child that runs a script beside this module; what it prints is read through `stdout`."""
     path = os.pathsep.join(filter(None, [str(script.parent), *sys.path]))
     return subprocess.Popen(
         [sys.executable, str(script), *map(str, arguments)],
         stdout=subprocess.PIPE,
         bufsize=0,  # `communicate` goes on where `readline` has stopped
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, **(environment or {})},
     )
 
 

@@ -1,4 +1,5 @@
-"""What the fault tests share: a folder in memory, for those that lay out hundreds of homes and sync each."""
+"""What the fault tests share: a folder in memory, for those that lay out hundreds of homes and sync each; and a log on
+a database server, on each kind in turn."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import served as kinds
 
 MEMORY = Path("/dev/shm")
 NEEDED = 64 * 1024 * 1024
@@ -31,3 +33,11 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="foldlog-", dir=MEMORY))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=kinds.KINDS)
+def served(request: pytest.FixtureRequest) -> kinds.Postgres:
+    """An empty log on a server of the session; the log's tables are made by who opens it first."""
+    kind = request.param
+    urls = [request.getfixturevalue(f"{kind}{name}") for name in ("_url", "_server_url")]
+    return kinds.KINDS[kind](*urls)

@@ -2,10 +2,12 @@
 
 A kind is one module of this package, named in `KINDS`, with
     PACKAGE     what `make servers` installs where `missing` finds something missing; None: the extra `test` has it
+    SERVICE     what that package starts together with the system, or None
+    NEEDS       another kind, of which it stands before the session's server, or None
     URL_ENV     environment variable with the URL of a server to use instead; nothing is started then
     missing()   what this machine lacks to start one, in words, or None
-    Server      a process and its folder: `url`, `start`, `stop`, `kill`
-    fresh(url)  a context with an empty database (its URL) or an empty bucket of its own
+    Server      a process and its folder: `url`, `start`, `stop`, `kill`; made with the URL of what it needs
+    fresh(url)  a context with an empty database (its URL) or an empty bucket of its own; after `url`, what it needs
 
 Promises: the first test that needs a server starts it, at most once a session; it is gone when the session is, also
 when pytest was interrupted or killed (keeper.py). Not here: what is skipped and what fails (tests/conftest.py).
@@ -25,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-KINDS = ("postgres", "s3")
+KINDS = ("postgres", "mysql", "s3", "pgbouncer")  # each after what it needs
 
 START_SECONDS = 60  #: longest wait for a server to answer
 
@@ -55,6 +57,7 @@ def url(name: str, session: Path) -> str:
     `session`: a folder that the processes of one test session share; it holds the pid of their parent, `owner`.
     Raises NoServer, at once for every later call too.
     """
+    needed(name, session)
     with open(session / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         answer = session / f"{name}.json"
@@ -66,9 +69,15 @@ def url(name: str, session: Path) -> str:
     return str(found["url"])
 
 
+def needed(name: str, session: Path) -> list[str]:
+    """URLs of the session's servers that one of this kind stands before: none, or one. Raises NoServer."""
+    other = kind_of(name).NEEDS
+    return [url(other, session)] if other else []
+
+
 def stop_all(session: Path) -> None:
     """Stop what `url` has started and wait for the end of it."""
-    for name, answer in _answers(session):
+    for name, answer in reversed(_answers(session)):
         if "keeper" in answer:
             (session / f"{name}.stop").touch()
             _wait(lambda pid=answer["keeper"]: not alive(pid))

@@ -6,18 +6,25 @@ skipped, and it fails only if they must not be (CI=true or FOLDLOG_REQUIRE_SERVE
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import servers
 
-# Debian's package would set up and start a cluster of the system's own, which the tests have no use for.
-NO_CLUSTER = "/etc/postgresql-common/createcluster.d/foldlog-tests.conf"
+# Debian's packages would set up and start servers of the system's own, which the tests have no use for: a cluster of
+# PostgreSQL, and whatever comes with a service.
+QUIET = {
+    Path("/etc/postgresql-common/createcluster.d/foldlog-tests.conf"): "create_main_cluster = false\n",
+    Path("/usr/sbin/policy-rc.d"): "#!/bin/sh\nexit 101\n",
+}
 
 
 def as_root() -> list[str] | None:
@@ -29,34 +36,49 @@ def as_root() -> list[str] | None:
     return None
 
 
-def install(package: str, root: list[str]) -> None:
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": sys.stderr}
-    apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
-    subprocess.run([*root, "mkdir", "-p", str(Path(NO_CLUSTER).parent)], check=True)
-    setting = b"create_main_cluster = false\n"
-    subprocess.run([*root, "tee", NO_CLUSTER], input=setting, stdout=subprocess.DEVNULL, check=True)
+@contextlib.contextmanager
+def quiet(root: list[str]) -> Iterator[None]:
+    """Packages installed meanwhile start nothing. A policy that the system has already is left as it is."""
+    laid = [path for path in QUIET if not path.exists()]
     try:
-        subprocess.run([*apt, "update"], check=False, **quiet)  # one repository out of reach need not matter
-        subprocess.run([*apt, "install", "-y", "--no-install-recommends", package], check=True, **quiet)
+        for path in laid:
+            subprocess.run([*root, "mkdir", "-p", str(path.parent)], check=True)
+            subprocess.run([*root, "tee", str(path)], input=QUIET[path].encode(), stdout=subprocess.DEVNULL, check=True)
+            subprocess.run([*root, "chmod", "755", str(path)], check=True)
+        yield
     finally:
-        subprocess.run([*root, "rm", "-f", NO_CLUSTER], check=False)
+        subprocess.run([*root, "rm", "-f", *map(str, laid)], check=False)
+
+
+def apt(root: list[str], *words: str, check: bool) -> None:
+    command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *words]
+    subprocess.run(command, check=check, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+
+
+def install(kinds: list[ModuleType], root: list[str]) -> None:
+    """One after the other: a package that this system does not know must not keep out the others."""
+    with quiet(root):
+        apt(root, "update", check=False)  # one repository out of reach need not matter
+        for kind in kinds:
+            print(f"servers: installing {kind.PACKAGE} ({kind.missing()})", file=sys.stderr)
+            try:
+                apt(root, "install", "-y", "--no-install-recommends", kind.PACKAGE, check=True)
+            except subprocess.CalledProcessError as error:
+                print(f"servers: {error}", file=sys.stderr)
+                continue
+            if kind.SERVICE and shutil.which("systemctl"):  # nor with the next start of the system
+                subprocess.run([*root, "systemctl", "disable", kind.SERVICE], check=False, stdout=sys.stderr)
 
 
 def main() -> int:
+    kinds = {name: servers.kind_of(name) for name in servers.KINDS}
+    lacking = [kind for kind in kinds.values() if not os.environ.get(kind.URL_ENV) and kind.missing() is not None]
+    root = as_root() if lacking else None
+    if root is not None and shutil.which("apt-get"):
+        install([kind for kind in lacking if kind.PACKAGE is not None], root)
     failed = 0
-    for name in servers.KINDS:
-        kind = servers.kind_of(name)
-        lack = None if os.environ.get(kind.URL_ENV) else kind.missing()
-        if lack is None:
-            continue
-        root = as_root()
-        if kind.PACKAGE is not None and root is not None and shutil.which("apt-get"):
-            print(f"servers: installing {kind.PACKAGE} ({lack})", file=sys.stderr)
-            try:
-                install(kind.PACKAGE, root)
-            except subprocess.CalledProcessError as error:
-                print(f"servers: {error}", file=sys.stderr)
-        if (lack := kind.missing()) is not None:
+    for name, kind in kinds.items():
+        if kind in lacking and (lack := kind.missing()) is not None:
             print(f"servers: none for {name}: {lack}", file=sys.stderr)
             print(
                 f"what to do: install {kind.PACKAGE or 'foldlog[test]'}, or set {kind.URL_ENV} to a server's URL",

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import alive, kind_of
+from . import alive, kind_of, needed
 
 
 def main(name: str, session: Path) -> None:
@@ -21,7 +21,7 @@ def main(name: str, session: Path) -> None:
     # Ending by a signal must stop the server as well: `with` runs on SystemExit, not on a signal's default action.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
-    with kind_of(name).Server() as server:
+    with kind_of(name).Server(*needed(name, session)) as server:
         server.start()
         partial = session / f"{name}.ready.partial"
         partial.write_text(server.url)

@@ -1,0 +1,122 @@
+"""A log on a database server, and what tests may do to it behind its back: hold a transaction, end a session, ask.
+
+One class a kind of server; tests are written once. Transactions are held by triggers on the log's tables, so that
+the code under test is left as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import psycopg2
+import servers
+
+HELD = "ASSET_MATERIALIZATION"  #: appends of this type of event are those that `hold("append")` holds
+PATIENCE_S = 15  #: how long anything may take that does not wait for what a test holds
+
+
+class Moment(NamedTuple):
+    """A place in a transaction, by the statement that has just been carried out there."""
+
+    table: str
+    verb: str  #: INSERT, UPDATE or DELETE
+    when: str = "true"  #: condition on a row, which may name `new` in an INSERT or UPDATE
+
+
+MOMENTS = {
+    "append": Moment("event", "INSERT", f"new.type = '{HELD}'"),
+    "placing": Moment("timeline", "INSERT"),
+    "indexing": Moment("timeline_type", "INSERT"),
+    "settling": Moment("news", "DELETE"),
+    "advancing": Moment("shard", "UPDATE", "new.ordered_seq <> old.ordered_seq"),
+    "moving": Moment("log", "UPDATE"),
+}
+SEQUENCING = ("placing", "indexing", "settling", "advancing", "moving")  #: after its lock, before its commit
+
+
+class Postgres:
+    """A log in a database of a PostgreSQL."""
+
+    kind = "postgres"
+
+    def __init__(self, url: str, server_url: str) -> None:
+        self.url = url
+        self.server_url = server_url
+
+    @property
+    def database(self) -> str:
+        return urlsplit(self.url).path[1:]
+
+    def connect(self, url: str | None = None) -> Any:
+        """A connection beside the log's; it begins a transaction with its first statement."""
+        return psycopg2.connect(url or self.url)
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements as the database's owner, each in a transaction; the rows of the last one."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+
+    @contextlib.contextmanager
+    def hold(self, moment: str, *, idle_s: float | None = None) -> Iterator[Hold]:
+        """From now on transactions stop at a moment, until released.
+
+        `idle_s`: after this long a stopped client's transaction is ended, instead of after what its backend says.
+        """
+        table, verb, when = MOMENTS[moment]
+        idle = idle_s and f"PERFORM set_config('idle_in_transaction_session_timeout', '{idle_s * 1000:.0f}', true);"
+        self.sql(
+            "CREATE SCHEMA IF NOT EXISTS holds",
+            f"CREATE FUNCTION holds.at_{moment}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"{idle or ''} PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$",
+            f"CREATE TRIGGER at_{moment} AFTER {verb} ON foldlog.{table} FOR EACH ROW "
+            f"WHEN ({when}) EXECUTE FUNCTION holds.at_{moment}()",
+        )
+        with contextlib.closing(self.connect()) as holder:
+            holder.autocommit = True
+            holder.cursor().execute("SELECT pg_advisory_lock(1)")
+            yield Hold(self, holder)
+
+    def held(self) -> list[int]:
+        """The sessions that are stopped at a moment."""
+        here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        waiting = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {here}"
+        return [row[0] for row in self.sql(waiting)]
+
+    def end_session(self, session: int) -> None:
+        self.sql(f"SELECT pg_terminate_backend({session})")
+
+
+class Hold:
+    """Transactions are being held. The connection that does it is given up with the block."""
+
+    def __init__(self, served: Postgres, holder: Any) -> None:
+        self._served = served
+        self._holder = holder
+
+    def stopped(self, count: int = 1) -> list[int]:
+        """Wait until so many sessions have come to the moment; who they are."""
+        end = time.monotonic() + PATIENCE_S
+        while len(found := self._served.held()) < count:
+            assert time.monotonic() < end, f"{len(found)} of {count} transactions came to the moment"
+            time.sleep(0.01)
+        return found
+
+    def release(self) -> None:
+        """Let them go on, and all that come later."""
+        self._holder.close()
+
+
+def fresh_beside(served: Postgres) -> contextlib.AbstractContextManager[str]:
+    """Another database of the same server."""
+    return servers.kind_of(served.kind).fresh(served.server_url)
+
+
+KINDS = {"postgres": Postgres}

@@ -1,0 +1,223 @@
+"""A connection to a database server that is cut at every turn of the talk (P1, P2, P3, P5): before the server hears a
+statement, after it has carried it out and before the answer arrives, or late, when the client has tried again already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from served import KINDS, Postgres
+from story import STORY, Known, check, check_end, line, tell, text_of
+from test_servers_holes import sound
+from wire import CUTS, Cut, Wire
+
+from foldlog.engine.errors import AppendKeyConflict, UnavailableError
+from foldlog.engine.events.event import Event
+from foldlog.engine.events.tombstone import RunDeleted
+from foldlog.engine.log.log import EventLog
+from foldlog.engine.log.port import NEW
+from foldlog.engine.open import open_log
+
+KEY = UUID(int=7)
+LIVES = 6
+MANY = 60  #: turns that no single call of this module comes to
+
+
+@pytest.fixture
+def wire(served: Postgres) -> Iterator[Wire]:
+    with contextlib.closing(Wire(served.url)) as wire:
+        yield wire
+
+
+def turns_of(wire: Wire, how: Cut, deed: Callable[[int], Any]) -> int:
+    """Do a deed again and again, cut at its first turn, its second, and so on to its last; how many it has."""
+    for turn in range(1, MANY):
+        wire.cut(turn, how)
+        deed(turn)
+        if wire.waits:
+            return turn - 1
+    raise AssertionError(f"more than {MANY} turns for one call")
+
+
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("known", [False, True], ids=["new-run", "known-run"])
+def test_an_append_is_recorded_once(served: Postgres, wire: Wire, how: Cut, known: bool) -> None:
+    """P2, P3: without a key and with one. Where it can still be found out, the caller is told nothing but the receipt;
+    else he is told that the answer is unknown, and with his key he can ask again."""
+    with open_log(wire.url) as log, open_log(served.url) as judge:
+
+        def with_and_without(turn: int) -> None:
+            for key in (None, KEY):
+                shard = f"run-{turn}-{bool(key)}" if not known else "run-1"
+                if key is not None and known:
+                    key = UUID(int=turn)
+                text = f"{turn} {key}"
+                wire.cut(turn, how)
+                try:
+                    log.append(shard, [line(text), line(f"{text}'")], key=key)
+                except UnavailableError:
+                    if key is None:  # whether it landed could have been found out
+                        raise
+                    assert log.append(shard, [line(text), line(f"{text}'")], key=key).first_seq
+                held = [text_of(record) for record in judge.read_shard(shard, limit=10_000).records]
+                assert held[-2:] == [text, f"{text}'"]
+                assert held.count(text) == 1, f"turn {turn}: recorded {held.count(text)} times"
+                if key is not None:
+                    with pytest.raises(AppendKeyConflict):
+                        log.append(shard, [line("other")], key=key)
+
+        log.append("run-1", [line("first")])
+        assert turns_of(wire, how, with_and_without) >= 1
+        sound(judge)
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_a_condition_is_not_broken_by_its_own_success(served: Postgres, wire: Wire, how: Cut) -> None:
+    """P3, P4: an append with `expected` that has landed is not told that the run has moved on, by itself."""
+    with open_log(wire.url) as log, open_log(served.url) as judge:
+
+        def conditional(turn: int) -> None:
+            shard = f"run-{turn}"
+            for expected, text in ((NEW, "a"), (1, "b")):
+                wire.cut(turn, how)
+                assert log.append(shard, [line(text)], expected=expected).first_seq == (1 if text == "a" else 2)
+            assert [text_of(record) for record in judge.read_shard(shard).records] == ["a", "b"]
+
+        assert turns_of(wire, how, conditional) >= 1
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_a_group_is_recorded_once(served: Postgres, wire: Wire, how: Cut) -> None:
+    """P2, P3: through a writer, without keys."""
+    with open_log(wire.url) as log, open_log(served.url) as judge:
+
+        def grouped(turn: int) -> None:
+            with log.writer() as writer:
+                futures = [writer.append(f"run-{turn}-{n % 2}", [line(f"{n}")]) for n in range(6)]
+                writer.flush()
+            assert [future.result().first_seq for future in futures] == [1, 1, 2, 2, 3, 3]
+            for n in range(2):
+                held = [text_of(record) for record in judge.read_shard(f"run-{turn}-{n}").records]
+                assert held == [f"{n}", f"{n + 2}", f"{n + 4}"]
+
+        log.append("run-0", [line("first")])
+        assert turns_of(wire, how, grouped) >= 1
+        sound(judge)
+
+
+def purge(log: EventLog, turn: int) -> None:
+    log.append(f"run-{turn}", [line("gone")])
+    log.purge(f"run-{turn}", Event(RunDeleted(run_id=f"run-{turn}"), 0))
+
+
+def sealed(log: EventLog, turn: int) -> None:
+    log.append(f"run-{turn}", [line("sealed")], wait="ordered")
+    log.seal(f"run-{turn}")
+
+
+Deed = Callable[[EventLog, int], Any]
+
+WRITING: dict[str, Deed] = {
+    "order": lambda log, turn: log.append("run-1", [line(f"{turn}")], key=UUID(int=turn), wait="ordered"),
+    "seal": sealed,
+    "purge": purge,
+}
+READING: dict[str, Deed] = {
+    "read": lambda log, turn: log.read(),
+    "read by type": lambda log, turn: log.read_back(types=["LOG_MESSAGE"]),
+    "read the run": lambda log, turn: log.read_shard("run-1"),
+    "list": lambda log, turn: (log.shards(), log.head(), log.stats()),
+}
+
+
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("deed", WRITING)
+def test_what_may_be_done_twice_is_done_once(served: Postgres, wire: Wire, how: Cut, deed: str) -> None:
+    """P1, P5: one cut is nothing a caller hears of, and leaves no trace."""
+    done_through(wire, served.url, how, WRITING[deed])
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize("deed", READING)
+def test_readers_notice_nothing(served: Postgres, wire: Wire, how: Cut, deed: str) -> None:
+    """P5: the same of questions."""
+    done_through(wire, served.url, how, READING[deed])
+
+
+def done_through(wire: Wire, url: str, how: Cut, deed: Deed) -> None:
+    with open_log(wire.url) as log, open_log(url) as judge:
+        for n in range(3):
+            log.append("run-1", [line(f"before {n}")])
+        assert turns_of(wire, how, lambda turn: deed(log, turn)) >= 1
+        records = judge.read(limit=10_000).events
+        assert len({(record.shard, record.seq) for record in records}) == len(records)
+        assert judge.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
+
+
+# -- a whole life, cut everywhere ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def lives(request: pytest.FixtureRequest, kind: str) -> Iterator[Callable[[], Any]]:
+    """Makes databases, one for each life."""
+    import servers
+
+    server = request.getfixturevalue(f"{kind}_server_url")
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(servers.kind_of(kind).fresh(server))
+
+
+def told_through(url: str, turn: int, how: Cut) -> int:
+    """Tell the story over a wire that is cut at a turn, its opening included; each step again if it must be. How many
+    turns it took."""
+    notes: list[Any] = []
+    with contextlib.closing(Wire(url)) as wire:
+        wire.cut(turn, how)
+        try:
+            log = open_log(wire.url)
+        except UnavailableError:
+            log = open_log(wire.url)
+        with log:
+            try:
+                tell(log, notes.append)
+            except UnavailableError:
+                tell(log, notes.append, start=Known(notes).at)
+        assert not wire.waits, f"the story was over before turn {turn}"
+        turns = wire.turns
+    with open_log(url) as log:
+        check(log, Known(notes))
+        check_end(log)
+        assert log.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
+    return turns
+
+
+def length(url: str) -> int:
+    with contextlib.closing(Wire(url)) as wire, open_log(wire.url) as log:
+        tell(log, lambda note: None)
+        return wire.turns
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_life_that_is_cut(request: pytest.FixtureRequest, kind: str, how: Cut) -> None:
+    """P1, P2, P3, P5: some lives, each cut at another turn."""
+    with lives(request, kind) as database:
+        turns = length(database()) * 9 // 10
+        assert turns > len(STORY)
+        for number in range(LIVES):
+            told_through(database(), 1 + number * turns // LIVES, how)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_life_that_is_cut_at_every_turn(request: pytest.FixtureRequest, kind: str, how: Cut, part: int) -> None:
+    """P1, P2, P3, P5: the same at each of them."""
+    with lives(request, kind) as database:
+        for turn in range(1 + part, length(database()) * 9 // 10, 4):
+            told_through(database(), turn, how)

@@ -1,0 +1,113 @@
+"""The wire between a client and its server: passes bytes on, counts the turns of the talk, and is cut at one of them.
+
+A turn is what a client sends before it hears an answer; every statement and every step of a login is one. So a test
+can cut a talk everywhere, whatever the protocol and whatever a backend sends in how many statements.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import Literal
+from urllib.parse import urlsplit
+
+Cut = Literal["before", "after", "late"]
+
+CUTS: tuple[Cut, ...] = ("before", "after", "late")
+LATE_S = 0.1
+
+
+class Wire:
+    """A port of loopback that leads to the server of a URL. `url` is that one, through it."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._server = (parts.hostname, parts.port)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        who = parts.netloc.rpartition("@")[0]
+        self.url = parts._replace(netloc=f"{who}@127.0.0.1:{self._listener.getsockname()[1]}").geturl()
+        self.turns = 0  #: of all connections so far
+        self._lock = threading.Lock()
+        self._cut: tuple[int, Cut] | None = None
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self, turn: int, how: Cut) -> None:
+        """Cut the connection at a turn counted from now on, 1 is the next one: "before" the server hears it, or
+        "after", so that its answer is lost; or "late": the client is cut off, and the server hears it a while later."""
+        with self._lock:
+            self._cut = (self.turns + turn, how)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the turn of the cut has not come yet."""
+        return self._cut is not None
+
+    def close(self) -> None:
+        """No new connections; those that are there stay."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=Talk(self, client).upward, daemon=True).start()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self._server)
+
+    def turn(self) -> Cut | None:
+        """One more turn; what befalls it."""
+        with self._lock:
+            self.turns += 1
+            if self._cut is None or self.turns < self._cut[0]:
+                return None
+            how, self._cut = self._cut[1], None
+            return how
+
+
+class Talk:
+    """One connection through the wire."""
+
+    def __init__(self, wire: Wire, client: socket.socket) -> None:
+        self._wire = wire
+        self._client = client
+        self._server = wire.connect()
+        self._answered = True  #: the server has said something since the client has
+        self._deaf = False  #: the client will not hear the next answer
+        threading.Thread(target=self._downward, daemon=True).start()
+
+    def upward(self) -> None:
+        with contextlib.suppress(OSError), self._client, self._server:
+            while data := self._client.recv(1 << 16):
+                how = self._wire.turn() if self._answered else None
+                self._answered = False
+                if how == "before":
+                    self._end()
+                    return
+                if how == "late":
+                    self._client.shutdown(socket.SHUT_RDWR)
+                    time.sleep(LATE_S)
+                    self._server.sendall(data)
+                    time.sleep(LATE_S / 2)  # until the server has read it
+                    self._end()
+                    return
+                self._deaf = self._deaf or how == "after"
+                self._server.sendall(data)
+            self._end()
+
+    def _downward(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._server.recv(1 << 16):
+                if self._deaf:
+                    break
+                self._answered = True
+                self._client.sendall(data)
+        self._end()
+
+    def _end(self) -> None:
+        """Both sides learn of it; closing alone would say nothing while the other thread still receives."""
+        for side in (self._client, self._server):
+            with contextlib.suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
