@@ -12,11 +12,11 @@ RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format bench servers clean
+.PHONY: help demo test test-long lint format bench bench-servers servers clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
-		printf '  make %-10s %s\n' "$$target" "$$text"; done
+		printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 demo: $(RUN) ## set up foldlog and run its tour on real data
 	$(BIN)/foldlog demo
@@ -38,6 +38,9 @@ format: $(DEV) ## put the code into the style
 
 bench: $(RUN) ## measure foldlog against the raw drivers
 	$(BIN)/foldlog bench $(ARGS)
+
+bench-servers: $(DEV) servers ## measure it on throwaway servers; ARGS="append batch --rounds 9" to choose
+	$(PY) tests/servers/lend.py $(BIN)/foldlog bench $(or $(ARGS),servers)
 
 servers: $(DEV) ## install what database servers the tests need and this system lacks
 	@$(PY) tests/servers/install.py

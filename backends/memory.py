@@ -8,20 +8,24 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from ..engine.errors import AppendKeyConflict, ConflictError, ShardPurged, UsageError
+from ..engine.errors import AppendKeyConflict, ConflictError, LogMoved, ShardPurged, UsageError
 from ..engine.log.port import (
     ANY,
     GENESIS,
     NEW,
+    OPEN_GATE,
     RETENTION_MASK,
     TRIMMABLE,
     Append,
     Backend,
+    Entry,
     Epoch,
+    Gate,
+    GateState,
     Head,
     Outcome,
     Placed,
@@ -31,6 +35,8 @@ from ..engine.log.port import (
     ShardState,
     Stored,
     Weight,
+    check_gate_step,
+    refusal,
 )
 
 
@@ -52,7 +58,7 @@ class _Shard:
 
     records: list[Record | None] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
-    keys: dict[UUID, Receipt] = field(default_factory=dict)
+    keys: dict[UUID, Receipt] = field(default_factory=dict)  #: those that callers gave
     positions: list[int] = field(default_factory=list)  #: position of the event at seq - 1; as long as what is placed
     placed_receipts: int = 0
     state: ShardState = ShardState.OPEN
@@ -73,6 +79,7 @@ class MemoryBackend:
         self._timeline: list[Placed] = []
         self._ends: list[int] = []  #: last position of each placed receipt, for bisection
         self._epochs = [Epoch(1, 0, GENESIS, self._clock_us(), "created")]
+        self._gate = OPEN_GATE
 
     def append(self, append: Append) -> Receipt:
         with self._lock:
@@ -86,13 +93,15 @@ class MemoryBackend:
             for append in appends:
                 try:
                     outcomes.append(self._append(append))
-                except (ConflictError, UsageError) as error:
+                except (ConflictError, LogMoved, UsageError) as error:
                     outcomes.append(error)
             self._lock.notify_all()
         return outcomes
 
     def _append(self, append: Append) -> Receipt:
         name, records, digest, expected, key = append
+        if self._gate.state is not GateState.OPEN:
+            raise refusal(self.url, self._gate)
         shard = self._shards.get(name, _Shard())
         if shard.state in (ShardState.FENCED, ShardState.PURGED):
             raise ShardPurged(f"shard {name} was deleted")
@@ -108,7 +117,8 @@ class MemoryBackend:
         receipt = Receipt(name, last + 1, last + len(records), key or uuid4(), at_us, digest)
         shard.records.extend(records)
         shard.receipts.append(receipt)
-        shard.keys[receipt.key] = receipt
+        if key is not None:
+            shard.keys[key] = receipt
         shard.state = ShardState.OPEN
         self._shards[name] = shard
         self._appended += 1
@@ -138,6 +148,8 @@ class MemoryBackend:
 
     def pending(self, *, limit: int) -> list[Receipt]:
         with self._lock:
+            if self._gate.state is GateState.RECEIVING:
+                return []
             waiting = [r for shard in self._shards.values() for r in shard.receipts[shard.placed_receipts :]]
             waiting.sort(key=lambda receipt: (receipt.at_us, receipt.shard, receipt.first_seq))
             return waiting[:limit]
@@ -147,13 +159,16 @@ class MemoryBackend:
             if self._head() != after:
                 return False
             for entry in placed:
-                shard = self._shards[entry.receipt.shard]
-                shard.positions.extend(range(entry.position, entry.last_position + 1))
-                shard.placed_receipts += 1
-                self._timeline.append(entry)
-                self._ends.append(entry.last_position)
+                self._place(entry)
             self._lock.notify_all()
             return True
+
+    def _place(self, entry: Placed) -> None:
+        shard = self._shards[entry.receipt.shard]
+        shard.positions.extend(range(entry.position, entry.last_position + 1))
+        shard.placed_receipts += 1
+        self._timeline.append(entry)
+        self._ends.append(entry.last_position)
 
     def mark(self) -> bytes:
         with self._lock:
@@ -273,6 +288,81 @@ class MemoryBackend:
                 record = held.records[seq - 1]
                 if position <= through and record is not None:
                     yield held, seq, record
+
+    # -- moving -------------------------------------------------------------------------------------------------
+
+    def gate(self) -> Gate:
+        with self._lock:
+            return self._gate
+
+    def set_gate(self, gate: Gate, *, expected: Gate) -> bool:
+        check_gate_step(expected, gate)
+        with self._lock:
+            if self._gate != expected:
+                return False
+            self._gate = gate
+            return True
+
+    def receive(self, log_id: UUID, epochs: Sequence[Epoch], *, note: str) -> None:
+        with self._lock:
+            if self._gate.state is GateState.RECEIVING:
+                if (log_id, note) != (self._log_id, self._gate.note):
+                    raise ConflictError(f"{self.url} receives another copy, of log {self._log_id}: {self._gate.note}")
+            elif self._gate.state is not GateState.OPEN or self._shards:
+                raise ConflictError(f"{self.url} holds events, or has moved: a copy needs an empty log")
+            self._log_id = log_id
+            self._epochs = list(epochs)
+            self._gate = Gate(GateState.RECEIVING, note)
+
+    def extract(self, *, after: int, limit: int, size: int) -> list[Entry]:
+        with self._lock:
+            found: list[Entry] = []
+            for placed in self._timeline[bisect_right(self._ends, after) :]:
+                if placed.position > after:
+                    receipt = placed.receipt
+                    shard = self._shards[receipt.shard]
+                    records = shard.records[receipt.first_seq - 1 : receipt.last_seq]
+                    entry = Entry(placed, receipt.key in shard.keys, records)
+                    limit, size = limit - receipt.size, size - entry.size
+                    if found and (limit < 0 or size < 0):
+                        break
+                    found.append(entry)
+            return found
+
+    def ingest(self, entries: Sequence[Entry], *, after: Head, states: Mapping[str, ShardState]) -> bool:
+        with self._lock:
+            if self._gate.state is not GateState.RECEIVING:
+                raise UsageError(f"{self.url} receives no copy")
+            if self._head() != after:
+                return False
+            self._check_fits(entries, states)
+            for placed, keyed, records in entries:
+                receipt = placed.receipt
+                shard = self._shards.setdefault(receipt.shard, _Shard())
+                shard.records.extend(records)
+                shard.receipts.append(receipt)
+                shard.state = states.get(receipt.shard, ShardState.OPEN)
+                if keyed and shard.state is not ShardState.PURGED:
+                    shard.keys[receipt.key] = receipt
+                self._place(placed)
+                self._appended += 1
+            self._lock.notify_all()
+            return True
+
+    def _check_fits(self, entries: Sequence[Entry], states: Mapping[str, ShardState]) -> None:
+        ends: dict[str, int] = {}
+        for (_, receipt, _), _, _ in entries:
+            name = receipt.shard
+            shard = self._shards.get(name, _Shard())
+            if name not in ends and shard.state in (ShardState.FENCED, ShardState.PURGED):
+                if shard.state is ShardState.FENCED or states.get(name) is not ShardState.PURGED:
+                    raise ConflictError(f"shard {name} was deleted here; its copy cannot go on")
+            elif name not in ends and shard.receipts and states.get(name) is ShardState.PURGED:
+                raise ConflictError(f"shard {name} holds events here: fence and purge it once they are all there")
+            end = ends.get(name, len(shard.records))
+            if receipt.first_seq != end + 1:
+                raise ConflictError(f"shard {name} ends at seq {end} here, the copy goes on at {receipt.first_seq}")
+            ends[name] = receipt.last_seq
 
     def stats(self) -> dict[str, int | float | str]:
         with self._lock:

@@ -57,6 +57,11 @@ def contest(name: str, raw: Work, foldlog: Work, *, goal: float, rounds: int, un
     )  # fmt: skip
 
 
+def figure(name: str, amount: float, unit: str, note: str = "") -> Outcome:
+    """What is only told: no limit, no goal."""
+    return Outcome(name, "", True, 0.0, (0, 0), Timing(0.0, 0.0), Timing(amount, 0.0), unit, note)
+
+
 def timed(work: Work) -> Timing:
     cpu, start = time.process_time(), time.perf_counter()
     units = work()

@@ -6,7 +6,6 @@ of other sizes and gives the time of each question there as a multiple of its ti
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -38,11 +37,9 @@ def questions(folder: Path, rounds: int) -> Iterator[Outcome]:
     """Questions of an orchestrator's UI on 100,000 events."""
     with _filled(folder, SMALL) as instance:
         db = raw_views.fill(folder / "raw.db", SMALL)
-        for asked in _questions(db, instance):
-            _agree(asked)
-            yield contest(
-                asked.name, _often(asked.raw), _often(asked.foldlog), goal=GOAL, rounds=rounds, unit="questions/s"
-            )
+        for one in asked(db, instance):
+            agree(one)
+            yield contest(one.name, often(one.raw), often(one.foldlog), goal=GOAL, rounds=rounds, unit="questions/s")
 
 
 def flat(folder: Path, rounds: int) -> Iterator[Outcome]:
@@ -63,13 +60,13 @@ def _times(folder: Path, shape: Shape, rounds: int) -> dict[str, float]:
     folder.mkdir()
     with _filled(folder, shape) as instance:
         freeze()
-        return {asked.name: _seconds(asked.foldlog, rounds) for asked in _questions(None, instance)}
+        return {one.name: _seconds(one.foldlog, rounds) for one in asked(None, instance)}
 
 
 def _seconds(work: Callable[[], Any], rounds: int) -> float:
-    often = _often(work)
-    often()
-    return 1 / median(timed(often).rate for _ in range(rounds))
+    repeated = often(work)
+    repeated()
+    return 1 / median(timed(repeated).rate for _ in range(rounds))
 
 
 def _filled(folder: Path, shape: Shape) -> Instance:
@@ -79,7 +76,8 @@ def _filled(folder: Path, shape: Shape) -> Instance:
     return instance
 
 
-def _questions(db: sqlite3.Connection | None, instance: Instance) -> Iterator[Asked]:
+def asked(db: Any, instance: Instance) -> Iterator[Asked]:
+    """The questions. `db`: has the tables of raw_views, and `execute` as a connection of sqlite3 has it."""
     limit, many = 100, 50
 
     def raw(question: Callable[..., Any], *terms: Any) -> Callable[[], Any]:
@@ -131,7 +129,9 @@ def _questions(db: sqlite3.Connection | None, instance: Instance) -> Iterator[As
     )
 
 
-def _often(work: Callable[[], Any]) -> Callable[[], int]:
+def often(work: Callable[[], Any]) -> Callable[[], int]:
+    """The same again and again, so that a clock can tell how long it takes."""
+
     def repeat() -> int:
         for _ in range(REPEATS):
             work()
@@ -140,11 +140,12 @@ def _often(work: Callable[[], Any]) -> Callable[[], int]:
     return repeat
 
 
-def _agree(asked: Asked) -> None:
-    theirs, mine = asked.raw(), asked.foldlog()
+def agree(question: Asked) -> None:
+    """Raise where the two answers differ: no figure would mean anything."""
+    theirs, mine = question.raw(), question.foldlog()
     if isinstance(theirs, dict) and "fact" in theirs:
         same = theirs["fact"]["data_version"] == mine.event.fact.data_version
     else:
         same = len(theirs) == len(mine) > 0
     if not same:
-        raise AssertionError(f"{asked.name}: the answers differ, so no figure would mean anything")
+        raise AssertionError(f"{question.name}: the answers differ, so no figure would mean anything")

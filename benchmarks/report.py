@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import platform
 import sqlite3
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,56 @@ from typing import Any
 import msgpack
 import msgspec
 
-from . import jobs, raw
-from .contest import Outcome
+from . import jobs, raw, raw_views
+from .contest import Outcome, Timing
+from .servers.server import MYSQL, POSTGRES, Server
 from .workloads import WORKLOADS, Workload
 
 
-def run(names: Iterable[str], *, rounds: int, folder: Path | None = None, peer: str | None = None) -> Iterator[Outcome]:
+def run(
+    names: Iterable[str],
+    *,
+    rounds: int,
+    folder: Path | None = None,
+    peer: str | None = None,
+    servers: Sequence[Server] = (),
+    sizes: tuple[int, ...] = (),
+) -> Iterator[Outcome]:
     """The outcomes of the named workloads, each as soon as it is there. Files go into a folder of their own.
 
     `peer`: the Python of a virtual environment that has dagster, to execute jobs against.
+    `servers`: where to measure instead of SQLite. `sizes`: of the histories of `flat` on a server, in events.
     """
-    workloads: dict[str, Workload] = {**WORKLOADS, "jobs": partial(jobs.jobs, peer=peer)}
     with tempfile.TemporaryDirectory(prefix="foldlog-bench-", dir=folder) as place:
-        for name in names:
-            home = Path(place) / name
-            home.mkdir()
-            yield from workloads[name](home, rounds)
+        if not servers:
+            yield from _run({**WORKLOADS, "jobs": partial(jobs.jobs, peer=peer)}, names, Path(place), rounds)
+        for number, server in enumerate(servers):
+            from .servers.workloads import workloads
+
+            bound = {name: partial(work, server) for name, work in workloads(sizes).items()}
+            for outcome in _run(bound, names, Path(place) / str(number), rounds):
+                yield outcome._replace(name=f"{server.title}: {outcome.name}")
 
 
-def machine() -> dict[str, str]:
+def _run(workloads: Mapping[str, Workload], names: Iterable[str], place: Path, rounds: int) -> Iterator[Outcome]:
+    for name in names:
+        home = place / name
+        home.mkdir(parents=True)
+        yield from workloads[name](home, rounds)
+
+
+def machine(servers: Sequence[Server] = ()) -> dict[str, str]:
     """What the figures depend on besides the code."""
-    return {
+    found = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "sqlite": sqlite3.sqlite_version,
         "msgpack": ".".join(map(str, msgpack.version)),
         "msgspec": msgspec.__version__,
-        "durability": "full: WAL, synchronous=FULL, both sides",
     }
+    for server in servers:
+        found[server.title] = ", ".join(f"{name}={value}" for name, value in server.settings().items())
+    return found if servers else {**found, "durability": "full: WAL, synchronous=FULL, both sides"}
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
@@ -67,8 +88,15 @@ def row(outcome: Outcome) -> list[str]:
     """One outcome as cells: workload, raw, foldlog, ratio, spread, goal, met."""
     spread = f"{outcome.spread[0]:.2f}-{outcome.spread[1]:.2f}" if outcome.spread[1] else ""
     name = f"{outcome.name} ({outcome.note})" if outcome.note else outcome.name
-    amounts = [f"{timing.rate:,.0f} {outcome.unit}" for timing in (outcome.raw, outcome.foldlog)]
-    return [name, *amounts, f"{outcome.ratio:.2f}", spread, outcome.goal, "yes" if outcome.good else "no"]
+    met = ("yes" if outcome.good else "no") if outcome.goal else ""
+    if not outcome.raw.rate:  # a figure by itself
+        return [name, "", _amount(outcome, outcome.foldlog), "", "", outcome.goal, met]
+    amounts = [_amount(outcome, timing) for timing in (outcome.raw, outcome.foldlog)]
+    return [name, *amounts, f"{outcome.ratio:.2f}", spread, outcome.goal, met]
+
+
+def _amount(outcome: Outcome, timing: Timing) -> str:
+    return f"{timing.rate:,.{0 if timing.rate >= 10 else 1}f} {outcome.unit}"
 
 
 HEADINGS = ["workload", "raw", "foldlog", "ratio", "spread", "goal", "met"]
@@ -80,6 +108,11 @@ def markdown(outcomes: Iterable[Outcome]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def raw_code() -> str:
+def raw_code(servers: Sequence[Server] = ()) -> str:
     """The code of the limit the figures are held against."""
-    return inspect.getsource(sys.modules[raw.__name__])
+    from .servers import raw_mysql, raw_postgres, raw_views as raw_tables
+
+    of_kind = {POSTGRES: raw_postgres, MYSQL: raw_mysql}
+    kinds = dict.fromkeys(server.kind for server in servers)
+    modules = [*(of_kind[kind] for kind in kinds), raw_tables, raw_views] if kinds else [raw, raw_views]
+    return "\n\n".join(inspect.getsource(module) for module in modules)

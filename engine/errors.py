@@ -7,6 +7,7 @@ FoldlogError
     UnavailableError         the store gave no answer: repeat the call as it was, with the same key
     CorruptLogError          what is stored does not add up: stop writing, verify, restore
         HistoryDiverged        the cursor is from another history: rebuild the reader's state
+    LogMoved                 the log takes no appends here: use it where it went, or complete the copy
     UserCodeError            code of a user raised; the cause is its error: correct that code
     ViewStopped              a view cannot take in an event: correct the fold, then rebuild that view
     UsageError               the call can never succeed: change the code or the setting (also a ValueError)
@@ -71,6 +72,12 @@ class HistoryDiverged(CorruptLogError):
     """The cursor belongs to another log, or to a history this log no longer holds."""
 
     remedy = "The log was restored or replaced: drop what this reader has kept and read from the start."
+
+
+class LogMoved(FoldlogError):
+    """The log takes no appends: it went elsewhere, or is being copied to this place. Nothing was written."""
+
+    remedy = "Let the program open the log in the place it has moved to, which the message names."
 
 
 class ViewStopped(FoldlogError):

@@ -10,7 +10,7 @@
 
 pytest then collects the suite's tests in `TestMine`. Each says in its docstring which promise (P1 to P12 of the README)
 it guards. `Store` has switches for a store that only one process, or only one handle, can reach. An optional ability
-(`CanGroup`, `CanWait`, `CanRepair`) is tested where the backend has it. Needs pytest and nothing else.
+(`CanGroup`, `CanWait`, `CanRepair`, `CanMove`) is tested where the backend has it. Needs pytest and nothing else.
 Not here: crashes of the machine, a failing disk or server. Each backend's own tests inject these.
 """
 
@@ -18,18 +18,20 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = "append chain deletion group handles life log model processes purge shard store timeline trim"
+_PARTS = "append chain deletion gate group handles life log model moving processes purge shard store timeline trim"
 # Before these are imported, so that their asserts show what they compared.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS.split()))
 
 from .append import AppendTests  # noqa: E402
 from .chain import ChainTests  # noqa: E402
 from .deletion import DeletionTests  # noqa: E402
+from .gate import GateTests  # noqa: E402
 from .group import GroupTests  # noqa: E402
 from .handles import HandleTests  # noqa: E402
 from .life import LifeTests  # noqa: E402
 from .log import LogTests  # noqa: E402
 from .model import ModelTests  # noqa: E402
+from .moving import MovingTests  # noqa: E402
 from .processes import ProcessTests  # noqa: E402
 from .purge import PurgeTests  # noqa: E402
 from .shard import ShardTests  # noqa: E402
@@ -50,6 +52,8 @@ class BackendSuite(
     PurgeTests,
     TrimTests,
     GroupTests,
+    GateTests,
+    MovingTests,
     LogTests,
     DeletionTests,
     ModelTests,

@@ -122,9 +122,10 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     """DESIGN 8: a log of a newer release is told as such."""
     SqliteBackend(tmp_path / "home").close()
     with closing(sqlite3.connect(tmp_path / "home/order.db")) as db:
-        db.execute("PRAGMA user_version=2")
-    with pytest.raises(CorruptLogError, match="format 2"):
+        db.execute("PRAGMA user_version=3")
+    with pytest.raises(CorruptLogError, match="format 3") as caught:
         SqliteBackend(tmp_path / "home")
+    assert "newer foldlog" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_SHIPPED = (("tests",), ("docs",), ("build",), ("dist",))
-DATA = {"": ["py.typed"], "examples": ["*.csv", "*.md"]}
+DATA = {"": ["py.typed"], "examples": ["*.csv", "*.md"], "migrations": ["*.mako"]}
 
 USE = """
 import foldlog, pathlib, sys
@@ -85,7 +85,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     folders = [ROOT.joinpath(*package.split(".")[1:]) for package in packages()]
     modules = {path.relative_to(ROOT) for folder in folders for path in folder.glob("*.py")}
     data = {path.relative_to(ROOT) for folder, names in DATA.items() for n in names for path in (ROOT / folder).glob(n)}
-    assert {path.suffix for path in data} == {".typed", ".csv", ".md"}, "some data is gone"
+    assert {path.suffix for path in data} == {".typed", ".csv", ".md", ".mako"}, "some data is gone"
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     about = {name for name in names if name.partition("/")[0].endswith(".dist-info")}

@@ -22,12 +22,14 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ...engine.errors import FoldlogError, UsageError
 from ...engine.log.port import Record
 from ..sql.appending import Written
-from ..sql.dialect import Doing, Mode, Moved, Span, Values
+from ..sql.dialect import Doing, EventRow, Mode, Moved, Span, Values
+from ..sql.moving import check_gate, closed
+from ..sql.ordering import insert
 from ..sql.rows import Row
 from . import errors
 from .address import Address
 from .functions import CLOCK, FUNCTIONS
-from .inserting import copy_events, one_event, some_events
+from .inserting import copy_appends, copy_events, copy_rows, one_event, some_events
 from .tables import METADATA
 
 POOL = 10  #: connections of one process at most
@@ -157,6 +159,9 @@ class PostgresDialect:
     # -- errors -------------------------------------------------------------------------------------------------
 
     def translate(self, deed: str, error: Any, *, writing: bool = True) -> FoldlogError | None:
+        if error.pgcode == errors.GATE_CLOSED:
+            state, _, note = (error.diag.message_primary or "1").partition(" ")
+            return closed(self.shown, int(state), note)
         return errors.translate(deed, error, writing=writing)
 
     def is_taken(self, error: Any) -> bool:
@@ -218,9 +223,22 @@ class PostgresDialect:
 
     def write(self, tx: Doing, written: Sequence[Written]) -> list[int] | None:
         if sum([one.size for one in written]) > ALONE:
-            return copy_events(tx, written, self.spell)
+            times = copy_appends(tx, written, self.spell)
+            if times is not None:
+                check_gate(tx, self.shown)
+            return times
         row = tx.one(*some_events(written, self.durable))
         return row[0] if row else None
+
+    def load_events(self, tx: Doing, rows: Sequence[EventRow]) -> None:
+        if rows:
+            copy_events(tx, rows, self.spell)
+
+    def load(self, tx: Doing, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        if len(rows) > FEW_ROWS:
+            copy_rows(tx, table, columns, rows, self.spell)
+        else:
+            insert(tx, table, columns, rows)
 
     def create_shard(self, tx: Doing, name: str) -> int:
         # Another process may be doing the same: this waits for it.
@@ -280,6 +298,7 @@ class PostgresDialect:
 
 _GIVEN = "known.keyed AND known.key = %(key)s"
 
+FEW_ROWS = 20  #: up to which an INSERT is as fast as COPY
 ALONE = 64 * 1024  #: bytes of bodies up to which a function call is faster than COPY, measured
 
 

@@ -6,11 +6,13 @@ races).
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import psycopg2
 
 from ...engine.errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
+from ..sql import errors as shared
 from ..sql.errors import AgainError
-from ..sql.gate import closed
 
 GATE_CLOSED = "FL001"  #: errors of our own functions
 OTHER_ISOLATION = "FL002"
@@ -45,9 +47,6 @@ def translate(deed: str, error: psycopg2.Error, *, writing: bool = True) -> Fold
         if isinstance(error, psycopg2.ProgrammingError) and "dsn" in str(error):
             return UsageError(f"{deed}: {sentence(error)}")  # libpq refused an option of the URL
         return None
-    if code == GATE_CLOSED:
-        state, _, note = (error.diag.message_primary or "1").partition(" ")
-        return closed(deed, int(state), note)
     kind = REMEDY.get(code) or REMEDY.get(code[:2])
     if kind is ReadOnlyError and not writing:
         kind = UsageError  # a role that may not even read
@@ -57,3 +56,8 @@ def translate(deed: str, error: psycopg2.Error, *, writing: bool = True) -> Fold
 def sentence(error: psycopg2.Error) -> str:
     """The server's sentence alone: what follows it quotes the statement, and with it the facts."""
     return error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def translated(deed: str) -> AbstractContextManager[None]:
+    """Errors of the driver, and of the pool around it, as foldlog errors; the unforeseen passes unchanged."""
+    return shared.translated(deed, psycopg2.Error, translate)

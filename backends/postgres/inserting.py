@@ -7,13 +7,13 @@ the server reads none.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 
 from ..sql.appending import Written
-from ..sql.dialect import Doing, Values
-from ..sql.gate import closed
+from ..sql.dialect import Doing, EventRow, Values
 from ..sql.ordering import insert
+from ..sql.rows import Row
 
 CALL_ONE = f"SELECT foldlog.append_one_2({', '.join(['%s'] * 14)})"
 
@@ -82,24 +82,50 @@ def some_events(written: Sequence[Written], durable: bool) -> Statement:
     )
 
 
-def copy_events(tx: Doing, written: Sequence[Written], spell: Callable[[str], str]) -> list[int] | None:
+def copy_appends(tx: Doing, written: Sequence[Written], spell: Callable[[str], str]) -> list[int] | None:
     """Append by COPY; the times of the receipts, or None if a shard does not end where its writer thinks."""
     row = tx.one(CLOCK, [[one.shard_id for one in written], *_lasts(written)])
     if row is None:
         return None
     times = [max(row[0], one.behind.at_us + 1) + n for n, one in enumerate(written)]
-    data = BytesIO(b"".join([_HEADER, *(_rows(one, at) for one, at in zip(written, times, strict=True)), _END]))
-    tx.cursor.copy_expert(spell(COPY), data, 1 << 20)
-    insert(tx, "news", NEWS, [_news(one, at) for one, at in zip(written, times, strict=True)])
-    check_gate(tx)
+    copy_events(tx, [row for one, at_us in zip(written, times, strict=True) for row in _rows(one, at_us)], spell)
+    insert(tx, "news", NEWS, [_news(one, at_us) for one, at_us in zip(written, times, strict=True)])
     return times
 
 
-def check_gate(tx: Doing) -> None:
-    """Raise what refuses the append if the log takes none; after the insert, as in functions.py."""
-    row = tx.one("SELECT state, note FROM foldlog.gate WHERE one = 1")
-    if row is None or row[0] != 0:
-        raise closed("appending", *(row or (1, "")))
+def copy_events(tx: Doing, rows: Sequence[EventRow], spell: Callable[[str], str]) -> None:
+    """Rows of `event` by COPY."""
+    names = {type: type.encode() for type in {row.record.type for row in rows}}
+    parts = [_HEADER]
+    for shard_id, seq, (type, ts_us, topics, body), crc, receipt in rows:
+        name = names[type]
+        numbers = (12, 8, shard_id, 8, seq, 8, ts_us, 8, topics, 8, crc)
+        if receipt is None:
+            parts.append(_NEXT(*numbers, -1, -1, -1, -1, -1, len(name)))
+        else:
+            at_us, count, key, keyed, digest = receipt
+            parts.append(_FIRST(*numbers, 8, at_us, 8, count, 16, key.bytes, 1, keyed, 16, digest, len(name)))
+        parts += (name, _LENGTH(len(body)), body)
+    parts.append(_END)
+    tx.cursor.copy_expert(spell(COPY), BytesIO(b"".join(parts)), 1 << 20)
+
+
+def copy_rows(tx: Doing, table: str, columns: Sequence[str], rows: Sequence[Row], spell: Callable[[str], str]) -> None:
+    """Rows of any table by COPY, as text."""
+    text = "".join(["\t".join([_text(value) for value in row]) + "\n" for row in rows])
+    sql = spell(f"COPY foldlog.{table} ({', '.join(columns)}) FROM STDIN")
+    tx.cursor.copy_expert(sql, BytesIO(text.encode()), 1 << 20)
+
+
+def _text(value: object) -> str:
+    """A value in COPY's text form."""
+    if isinstance(value, int):
+        return str(value)
+    if value is None:
+        return "\\N"
+    if isinstance(value, bytes):
+        return f"\\\\x{value.hex()}"
+    return str(value).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 NEWS = ["shard_id", "first_seq", "at_us", "count", "key", "digest", "types"]
@@ -120,21 +146,8 @@ def _lasts(written: Sequence[Written]) -> tuple[list[int], list[int], list[int]]
     )
 
 
-def _rows(one: Written, at_us: int) -> bytes:
-    """The rows of an append in COPY's binary form."""
-    append, shard_id = one.order.append, one.shard_id
-    kinds = {type: (len(data := type.encode()), data) for type in {record.type for record in append.records}}
-    parts: list[bytes] = []
-    for seq, (type, ts_us, topics, body), crc in zip(
-        range(one.first_seq, one.first_seq + len(append.records)), append.records, one.crcs, strict=True
-    ):
-        size, name = kinds[type]
-        numbers = (12, 8, shard_id, 8, seq, 8, ts_us, 8, topics, 8, crc)
-        if seq == one.first_seq:
-            count, keyed = len(append.records), append.key is not None
-            receipt = (8, at_us, 8, count, 16, one.order.key.bytes, 1, keyed, 16, append.digest)
-            parts.append(_FIRST(*numbers, *receipt, size))
-        else:
-            parts.append(_NEXT(*numbers, -1, -1, -1, -1, -1, size))
-        parts += (name, _LENGTH(len(body)), body)
-    return b"".join(parts)
+def _rows(one: Written, at_us: int) -> Iterator[EventRow]:
+    append = one.order.append
+    receipt = (at_us, len(append.records), one.order.key, append.key is not None, append.digest)
+    for n, (record, crc) in enumerate(zip(append.records, one.crcs, strict=True)):
+        yield EventRow(one.shard_id, one.first_seq + n, record, crc, None if n else receipt)

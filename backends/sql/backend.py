@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from ...engine.errors import ReadOnlyError, UnavailableError, UsageError
-from ...engine.log.port import TRIMMABLE, Append, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored, Weight
-from . import audit, life, ordering, reading, trim, typed
+from ...engine.log.port import (
+    TRIMMABLE,
+    Append,
+    Entry,
+    Epoch,
+    Gate,
+    Head,
+    Outcome,
+    Placed,
+    Receipt,
+    Shard,
+    ShardState,
+    Stored,
+    Weight,
+)
+from . import audit, life, moving, ordering, reading, trim, typed
 from .database import Database, Transaction
 from .dialect import Dialect, Mode
 from .errors import RacedError
@@ -113,6 +128,24 @@ class SqlBackend:
         self._check_writable()
         deed = "starting an epoch"
         return self._database.run(deed, lambda tx: ordering.start_epoch(tx, self._dialect, reason), mode=Mode.WRITE)
+
+    # -- moving -------------------------------------------------------------------------------------------------
+
+    def gate(self) -> Gate:
+        return moving.gate_of(self._database.ask("looking at the gate", moving.GATE))
+
+    def set_gate(self, gate: Gate, *, expected: Gate) -> bool:
+        return self._change("setting the gate", lambda tx: moving.set_gate(tx, self._dialect, gate, expected))
+
+    def receive(self, log_id: UUID, epochs: Sequence[Epoch], *, note: str) -> None:
+        self._change("receiving a log", lambda tx: moving.receive(tx, self._dialect, log_id, epochs, note))
+
+    def extract(self, *, after: int, limit: int, size: int) -> list[Entry]:
+        return moving.extract(self._database, after, limit, size)
+
+    def ingest(self, entries: Sequence[Entry], *, after: Head, states: Mapping[str, ShardState]) -> bool:
+        deed = "putting in what was copied"
+        return self._change(deed, lambda tx: moving.ingest(tx, self._dialect, entries, after, states), mode=Mode.BULK)
 
     # -- reading ------------------------------------------------------------------------------------------------
 

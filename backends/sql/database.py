@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from ...engine.errors import UnavailableError, UsageError
 from .dialect import Dialect, Mode, Values
-from .errors import AgainError, ConnectionLostError, OutcomeUnknownError
+from .errors import AgainError, ConnectionLostError, OutcomeUnknownError, translated
 from .rows import Row
 
 T = TypeVar("T")
@@ -265,23 +265,9 @@ class Database:
                 raise
         self._put_back(held)
 
-    @contextmanager
-    def translated(self, deed: str) -> Iterator[None]:
+    def translated(self, deed: str) -> AbstractContextManager[None]:
         """Errors of the driver, and of the pool around it, as foldlog errors; the unforeseen passes unchanged."""
-        try:
-            yield
-        except sa.exc.TimeoutError as error:
-            raise UnavailableError(f"{deed}: every pooled connection stayed in use") from error
-        except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, self.dialect.error) and (known := self.dialect.translate(deed, error.orig)):
-                if isinstance(known, UnavailableError):
-                    known.remedy = "Check host, port, user and database in the URL, and that the server runs."
-                raise known from error
-            raise
-        except self.dialect.error as error:
-            if (known := self.dialect.translate(deed, error)) is None:
-                raise
-            raise known from error
+        return translated(deed, self.dialect.error, self.dialect.translate)
 
     def close(self) -> None:
         """Close the pool. Idempotent."""

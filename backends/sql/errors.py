@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from ...engine.errors import UnavailableError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...engine.errors import FoldlogError, UnavailableError
 
 
 class OutcomeUnknownError(UnavailableError):
@@ -19,3 +25,24 @@ class AgainError(UnavailableError):
 
 class RacedError(Exception):
     """Another append took the seq, or the shard changed its state: look again."""
+
+
+@contextmanager
+def translated(
+    deed: str, driver: type[Exception], translate: Callable[[str, Any], FoldlogError | None]
+) -> Iterator[None]:
+    """Errors of a driver, and of the pool around it, as foldlog errors; the unforeseen passes unchanged."""
+    try:
+        yield
+    except sa.exc.TimeoutError as error:
+        raise UnavailableError(f"{deed}: every pooled connection stayed in use") from error
+    except sa.exc.DBAPIError as error:
+        if isinstance(error.orig, driver) and (known := translate(deed, error.orig)):
+            if isinstance(known, UnavailableError):
+                known.remedy = "Check host, port, user and database in the URL, and that the server runs."
+            raise known from error
+        raise
+    except driver as error:
+        if (known := translate(deed, error)) is None:
+            raise
+        raise known from error

@@ -6,7 +6,7 @@ pass waits for an append.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...engine.errors import CorruptLogError
 from ...engine.log.port import Epoch, Head, Placed, Receipt
@@ -92,7 +92,7 @@ def place(tx: Doing, dialect: Dialect, placed: Sequence[Placed], after: Head) ->
     ids = {name: shard_id for name, (shard_id, _) in found.items()}
     kinds = _kinds(tx, placed, ids)
     try:
-        insert_timeline(tx, dialect, placed, ids)
+        insert(tx, "timeline", TIMELINE, timeline_rows(dialect, placed, ids))
     except dialect.error as error:
         if not dialect.is_taken(error):
             raise
@@ -112,7 +112,7 @@ def place(tx: Doing, dialect: Dialect, placed: Sequence[Placed], after: Head) ->
     return True
 
 
-def insert_timeline(tx: Doing, dialect: Dialect, placed: Sequence[Placed], ids: dict[str, int]) -> None:
+def timeline_rows(dialect: Dialect, placed: Sequence[Placed], ids: Mapping[str, int]) -> list[Row]:
     """Rows of the timeline; `ids`: the numbers of their shards."""
     rows = []
     for entry in placed:
@@ -120,7 +120,7 @@ def insert_timeline(tx: Doing, dialect: Dialect, placed: Sequence[Placed], ids: 
         size = entry.receipt.size
         crc = receipt_checksum(entry)
         rows.append((position, ids[shard], first, size, at_us, dialect.key(key), digest, chain, crc))
-    insert(tx, "timeline", TIMELINE, rows)
+    return rows
 
 
 def insert(tx: Doing, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:

@@ -11,10 +11,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
-from ...engine.errors import ConflictError, UnavailableError, UsageError
+from ...engine.errors import ConflictError, LogMoved, UnavailableError, UsageError
 from ...engine.log.port import Append, Outcome, Receipt
 from .appending import End, Order, Written, check_fits, check_records, end_of, fits, landed, look, written
 from .database import Database, Transaction
@@ -88,8 +88,11 @@ class Writer:
                 going.append((order, end))
                 after = End(end.shard_id, end.last_seq + 1, len(order.append.records), end.at_us, sure=False)
                 ends[order.append.shard] = after
+        receipts: Iterator[Outcome]
         try:
             receipts = iter(self._commit(f"appending {len(going)} times at once", going) if going else ())
+        except LogMoved as refused:
+            receipts = repeat(refused)
         except (RacedError, OutcomeUnknownError):
             for order, _ in going:
                 self._forget(order.append.shard)
@@ -101,7 +104,7 @@ class Writer:
             return before
         try:
             return self.append(order.append)
-        except (ConflictError, UsageError) as refused:
+        except (ConflictError, UsageError, LogMoved) as refused:
             return refused
 
     def _place(self, order: Order, group: dict[str, End] | None = None) -> End | Receipt:

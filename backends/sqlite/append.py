@@ -277,6 +277,7 @@ class Appender:
             if self._home.is_run_file(shard.kind):
                 file.db.execute("PRAGMA journal_mode=WAL").fetchall()
             with self._order.writing():
+                self._order.check_gate()
                 now = self._order.find(shard.name)
                 if now is None or now.state is not ShardState.OPEN:
                     continue  # sealed again in between
@@ -290,6 +291,7 @@ class Appender:
         with self._lock, translated(f"opening shard {name}"):
             if known := self._shards.get(name):
                 return known
+            self._order.check_gate()
             place = self._order.find(name)
             if place is not None and place.state in (ShardState.FENCED, ShardState.PURGED):
                 raise ShardPurged(f"shard {name} was deleted")
@@ -309,8 +311,10 @@ class Appender:
             except FileNotFoundError as error:
                 raise UnavailableError(f"{kind.path} was removed as it was opened") from error
             place = self._order.find(name) or place  # after the mark, as in `_look_at_fence`
-            if place.slot is None:
-                mark = SEALED_MARK  # also if the file has lost its fence with the power: opened in the order first
+            if place.slot is None or Fence(mark & 3) is not Fence.NONE:
+                # Also if the file has lost its fence with the power: opened in the order first. A fence that went up
+                # since the row was read must be met, not taken for the shard's mark.
+                mark = SEALED_MARK
             if end.seq < place.ordered_seq:
                 # Others may have appended, and sequenced it, between the two looks: what is on the timeline was in the
                 # file before, so a look that begins now tells.

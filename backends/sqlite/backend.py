@@ -9,18 +9,36 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from uuid import uuid4
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
 
 from ...engine.errors import CorruptLogError, ReadOnlyError, UsageError
-from ...engine.log.port import GENESIS, Append, Copied, Epoch, Head, Outcome, Placed, Receipt, Shard, Stored, Weight
+from ...engine.log.port import (
+    GENESIS,
+    Append,
+    Copied,
+    Entry,
+    Epoch,
+    Gate,
+    GateState,
+    Head,
+    Outcome,
+    Placed,
+    Receipt,
+    Shard,
+    ShardState,
+    Stored,
+    Weight,
+)
 from .append import Appender
 from .at_rest import connect_for_reading
 from .connect import connect, sync_log, translated
 from .doorbell import Doorbell, Writers, wall_us
 from .ending import Ending
 from .files import FileCache
+from .gatekeeper import Gatekeeper
 from .home import SYNCHRONOUS, Durability, FileKind, Home, Layout, find_layout, refuse_network_folder
 from .look import Lookout, ring_for_the_dead
 from .order import OrderFile
@@ -29,6 +47,9 @@ from .schema import ORDER_TABLES, SHARD_TABLES, alone_in, check_file, create_fil
 from .shardfile import ShardFile
 from .trim import Trimming
 from .typed import TypedReader
+
+if TYPE_CHECKING:
+    from .ingest import Ingest
 
 
 class _Writing:
@@ -95,6 +116,7 @@ class SqliteBackend:
         self._reader = Reader(self.home, self.order, self.files)
         self._typed = TypedReader(self.home, self.order, self.files)
         self._trimming = Trimming(self.home, self.order, self.files)
+        self._gatekeeper = Gatekeeper(self.home, self.order, self.files)
         with translated(f"opening {folder}"):
             self._written = None if read_only else _Writing(self.home, self.order, self.files, wall)
         # A script that ends without closing must not look like a writer that was killed.
@@ -157,6 +179,38 @@ class SqliteBackend:
         for place in self.order.open_shards():
             if place.slot is not None:
                 bell.ring(place.slot)
+
+    # -- moving -------------------------------------------------------------------------------------------------
+
+    def gate(self) -> Gate:
+        self._check_open()
+        return self._gatekeeper.gate()
+
+    def set_gate(self, gate: Gate, *, expected: Gate) -> bool:
+        self._writing()
+        if expected.state is GateState.RECEIVING and gate.state is not GateState.RECEIVING:
+            self._ingest().clean()
+        return self._gatekeeper.set_gate(gate, expected=expected)
+
+    def receive(self, log_id: UUID, epochs: Sequence[Epoch], *, note: str) -> None:
+        self._writing()
+        self._ingest().receive(log_id, epochs, note=note)
+
+    def extract(self, *, after: int, limit: int, size: int) -> list[Entry]:
+        from .extract import Extractor
+
+        self._check_open()
+        extractor = Extractor(self.home, self.order, self.files)
+        return extractor.extract(after=after, limit=limit, size=size)
+
+    def ingest(self, entries: Sequence[Entry], *, after: Head, states: Mapping[str, ShardState]) -> bool:
+        self._writing()
+        return self._ingest().ingest(entries, after=after, states=states)
+
+    def _ingest(self) -> Ingest:
+        from .ingest import Ingest
+
+        return Ingest(self.home, self.order, self.files)
 
     # -- reading ------------------------------------------------------------------------------------------------
 

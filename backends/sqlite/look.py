@@ -58,7 +58,7 @@ class Lookout:
         with self._lock:
             self._ring_for_the_dead()
             tokens = self._bell.read().ljust(len(self._settled), b"\0")  # cut short, it tells nothing of the rest
-            if self._settled.startswith(tokens):
+            if self._settled.startswith(tokens) or self._order.receiving():
                 return []
             rung = list(self._rung(tokens))
             # Many shards with news: a little of each is enough to find the earliest `limit`.

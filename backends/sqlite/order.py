@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
+from zlib import crc32
 
 from ...engine.errors import CorruptLogError, ShardPurged
-from ...engine.log.port import GENESIS, Epoch, Head, Placed, Receipt, Record, ShardState
+from ...engine.log.port import GENESIS, Entry, Epoch, GateState, Head, Placed, Receipt, Record, ShardState
 from .at_rest import AtRest, connect_for_reading, steady
 from .connect import WAL_LIMIT, checkpoint, transaction, translated
+from .gate import refuse_unless_open, stored
+from .shardfile import record_check
 
 PLACE = "id, name, state, slot, bell, ordered_seq"
+_NUMBERS = struct.Struct(">QQIQ")
 STATES = {state.value: state for state in ShardState}
 
 # The index of types first, then each receipt by its position; a receipt that the index names and the timeline lacks
@@ -74,6 +79,13 @@ class OrderFile:
             row = self.db.execute(f"SELECT {PLACE} FROM place WHERE name = ?", (name,)).fetchone()
         return _place(row) if row else None
 
+    def known(self, name: str) -> Place:
+        """The row of a shard that must be there."""
+        place = self.find(name)
+        if place is None:
+            raise CorruptLogError(f"{self.path} is damaged: it does not know {name}")
+        return place
+
     def names(self, ids: Iterable[int]) -> dict[int, Place]:
         with self._reading():
             rows = {id_: self.db.execute(f"SELECT {PLACE} FROM place WHERE id = ?", (id_,)).fetchone() for id_ in ids}
@@ -117,6 +129,7 @@ class OrderFile:
             known = _place(row) if row else None
             if known is not None and known.state in (ShardState.FENCED, ShardState.PURGED):
                 raise ShardPurged(f"shard {name} was deleted")
+            self.check_gate()
             if known is None:
                 sql = "INSERT INTO place (name, state, slot) VALUES (?, 'open', ?)"
                 self.db.execute(sql, (name, self._take_slot()))
@@ -124,6 +137,16 @@ class OrderFile:
                 sql = "UPDATE place SET state = 'open', slot = ?, bell = 0 WHERE id = ?"
                 self.db.execute(sql, (self._take_slot(), known.id))
             return _place(self.db.execute(f"SELECT {PLACE} FROM place WHERE name = ?", (name,)).fetchone())
+
+    def check_gate(self) -> None:
+        """Raise LogMoved if nobody may append here."""
+        with self._reading() as db:
+            refuse_unless_open(db, str(self.path.parent), self.log_id)
+
+    def receiving(self) -> bool:
+        """Whether a copy is being put here, so that nothing may get a position but by it."""
+        with self._reading() as db:
+            return stored(db)[0] == GateState.RECEIVING.value
 
     def _take_slot(self) -> int:
         free: tuple[int | None] = self.db.execute("SELECT min(slot) FROM free_slot").fetchone()
@@ -204,37 +227,50 @@ class OrderFile:
                 raise CorruptLogError(
                     f"{self.path} is damaged: it does not know {sorted(ends.keys() - ids.keys())[:3]}"
                 )
-            kinds = self._type_ids({kind for kinds in types.values() for kind in kinds})
-            db.executemany(
-                "INSERT INTO timeline VALUES (?,?,?,?,?,?,?,?)",
-                [
-                    (
-                        position,
-                        ids[r.shard],
-                        r.first_seq,
-                        r.last_seq - r.first_seq + 1,
-                        r.at_us,
-                        r.key.bytes,
-                        r.digest,
-                        chain,
-                    )
-                    for position, r, chain in placed
-                ],
-            )
-            db.executemany(
-                "INSERT INTO timeline_type VALUES (?,?)",
-                [(kinds[kind], entry[0]) for entry in placed for kind in types[entry[1].shard, entry[1].first_seq]],
-            )
+            self.insert(placed, ids, types)
             db.executemany(
                 "UPDATE place SET ordered_seq = ?, bell = coalesce(?, bell) WHERE id = ?",
                 [(last, settled.get(name), ids[name]) for name, last in ends.items()],
             )
-        self._written += 300 * len(placed) + 8192
+        self.grown(len(placed))
+        return True
+
+    def insert(
+        self, placed: Sequence[Placed], ids: Mapping[str, int], types: Mapping[tuple[str, int], frozenset[str]]
+    ) -> None:
+        """Receipts as rows of the timeline, with their checksums and types. Within `writing()`."""
+        kinds = self._type_ids({kind for kinds in types.values() for kind in kinds})
+        self.db.executemany(
+            "INSERT INTO timeline VALUES (?,?,?,?,?,?,?,?)",
+            [
+                (
+                    position,
+                    ids[r.shard],
+                    r.first_seq,
+                    r.last_seq - r.first_seq + 1,
+                    r.at_us,
+                    r.key.bytes,
+                    r.digest,
+                    chain,
+                )
+                for position, r, chain in placed
+            ],
+        )
+        self.db.executemany(
+            "INSERT INTO timeline_crc VALUES (?,?)", [(entry.position, checksum(entry)) for entry in placed]
+        )
+        self.db.executemany(
+            "INSERT INTO timeline_type VALUES (?,?)",
+            [(kinds[kind], entry[0]) for entry in placed for kind in types[entry[1].shard, entry[1].first_seq]],
+        )
+
+    def grown(self, receipts: int) -> None:
+        """Note that receipts were put in; the WAL is moved into the file when they are many."""
+        self._written += 300 * receipts + 8192
         if self._written > WAL_LIMIT:
             self._written = 0
             with self.lock, translated(f"checkpointing {self.path}"):
                 checkpoint(self.path, self.db)
-        return True
 
     def _type_ids(self, names: set[str]) -> dict[str, int]:
         for name in sorted(names - self._types.keys()):
@@ -315,17 +351,36 @@ class OrderFile:
     def placed(self, *, after: int, limit: int) -> list[Placed]:
         with self._reading():
             rows = self.db.execute(
-                "SELECT position, name, first_seq, count, key, at_us, digest, chain FROM timeline "
-                "JOIN place ON place.id = shard WHERE position >= "
-                "coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) ORDER BY position LIMIT ?",
+                "SELECT t.position, name, first_seq, count, key, at_us, digest, chain, crc FROM timeline t "
+                "JOIN place ON place.id = shard LEFT JOIN timeline_crc c ON c.position = t.position "
+                "WHERE t.position >= coalesce((SELECT max(position) FROM timeline WHERE position <= ?), 0) "
+                "ORDER BY t.position LIMIT ?",
                 (after + 1, limit + 1),
             ).fetchall()
-        found = []
-        for position, name, first, count, key, at_us, digest, chain in rows:
-            if position + count - 1 > after:
-                receipt = Receipt(name, first, first + count - 1, UUID(bytes=key), at_us, digest)
-                found.append(Placed(position, receipt, chain))
-        return found[:limit]
+        placed = (self._checked(*row) for row in rows)
+        return [entry for entry in placed if entry.last_position > after][:limit]
+
+    def _checked(
+        self,
+        position: int,
+        name: str,
+        first: int,
+        count: int,
+        key: bytes,
+        at_us: int,
+        digest: bytes,
+        chain: bytes,
+        crc: int,
+    ) -> Placed:
+        """A row of the timeline if its checksum holds. Programs of format 1 gave none: a row without one is taken."""
+        try:
+            entry = Placed(position, Receipt(name, first, first + count - 1, UUID(bytes=key), at_us, digest), chain)
+            good = crc is None or crc == checksum(entry)
+        except (TypeError, ValueError, AttributeError, struct.error):  # a column is not of its type, or out of range
+            good = False
+        if not good:
+            raise CorruptLogError(f"{self.path} is damaged: its receipt at position {position} is not what was written")
+        return entry
 
     # -- what outlives a purge ----------------------------------------------------------------------------------
 
@@ -349,6 +404,18 @@ class OrderFile:
         db.executemany(
             "INSERT OR IGNORE INTO timeline_type VALUES (?,?)",
             [(ids[record.type], self._span_start(place.id, seq)) for seq, record, _ in kept],
+        )
+
+    def keep_more(self, place: Place, entries: Iterable[Entry]) -> None:
+        """Hold the kept records of a shard that came here purged. Within `writing()`."""
+        self.db.executemany(
+            "INSERT INTO kept VALUES (?,?,?,?,?,?,?)",
+            [
+                (place.id, seq, r.type, r.ts_us, r.topics, record_check(place.name, seq, r), r.body)
+                for entry in entries
+                for seq, r in enumerate(entry.records, start=entry.placed.receipt.first_seq)
+                if r is not None
+            ],
         )
 
     def _span_start(self, shard_id: int, seq: int) -> int:
@@ -431,6 +498,13 @@ class OrderFile:
                 self.db = connect_for_reading(self.path)
             with steady(self.db):
                 yield self.db
+
+
+def checksum(entry: Placed) -> int:
+    """CRC-32 of a row of the timeline, over all that it says."""
+    position, receipt, chain = entry
+    numbers = _NUMBERS.pack(position, receipt.first_seq, receipt.size, receipt.at_us)
+    return crc32(numbers + receipt.key.bytes + receipt.digest + chain + receipt.shard.encode())
 
 
 def _place(row: tuple[int, str, str, int | None, int, int]) -> Place:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .backend import SqliteBackend
 
 CHUNK = 1000  #: rows looked at in one go
+MOVED_AWAY = "it moved to another place; which one, was noted in the order that was lost"
 LEFT_OVER_S = 600  #: a temporary file of this age is nobody's any more
 
 Progress = Callable[[str, int, int], None]  #: what is looked at, how many are done, of how many
@@ -521,6 +522,8 @@ def _make_order(home: Home, log_id: UUID, epoch: int, shards: list[tuple[int, st
         state = ShardState.FENCED if fence is Fence.PURGED else ShardState.OPEN
         sql = "INSERT INTO place (id, name, state, slot) VALUES (?, ?, ?, ?)"
         rows.append((sql, (id_, name, state.value, slot)))
+    if any(fence is Fence.MOVED for *_, fence in shards):  # or the log would go on in two places
+        rows += [("INSERT INTO meta VALUES (?, ?)", row) for row in (("gate", 1), ("gate_note", MOVED_AWAY))]
     create_file(home.order, image(ORDER_TABLES, log_id=log_id, kind="order", statements=rows))
     sync_names(home.order, top=home.folder)
 

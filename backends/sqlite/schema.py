@@ -1,7 +1,9 @@
-"""Tables of the SQLite backend, format 1, and how files come to be. Described in docs/format.md.
+"""Tables of the SQLite backend and how files come to be. Described in docs/format.md.
 
 Two kinds of tables: those of shards (in run files, system.db and log.db) and those of the order (in order.db and
 log.db). A file is built in memory and appears under its name whole, so no process ever sees half a schema.
+Each kind of file has a format of its own: run files are never rewritten, and are read for ever.
+Not here: how a file of an older format gets to this one (foldlog.migrations).
 """
 
 from __future__ import annotations
@@ -10,15 +12,17 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 from uuid import UUID
 
-from ...engine.errors import CorruptLogError
+from ...engine.errors import CorruptLogError, FoldlogError, UsageError
 
-FORMAT = 1
+#: of each kind of file: what this release writes, and all it reads
+FORMATS = {"run": 1, "system": 1, "order": 2, "log": 2}
 APPLICATION_ID = 0x666F6C64  # "fold": tells our files from another program's
 SEQ_BITS = 36  #: event.id is shard number << 36 | seq
 SEQ_MASK = (1 << SEQ_BITS) - 1
@@ -28,6 +32,8 @@ META = "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID"
 
 # `count` to `receipt_crc` stand on the first event of an append and make it the receipt: a row of its own would cost
 # a second b-tree write per append. `body` is last, so that scans of the other columns never touch overflow pages.
+# `timeline_crc` is no column of `timeline`: programs of format 1, which have the home open while it is upgraded, give
+# that table eight values without naming its columns, and would fail at every pass.
 SHARD_TABLES = """
 CREATE TABLE shard (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, fence INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE event (
@@ -46,6 +52,7 @@ CREATE TABLE timeline (
   position INTEGER PRIMARY KEY, shard INTEGER NOT NULL, first_seq INTEGER NOT NULL, count INTEGER NOT NULL,
   at_us INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, chain BLOB NOT NULL);
 CREATE UNIQUE INDEX timeline_shard ON timeline (shard, first_seq);
+CREATE TABLE timeline_crc (position INTEGER PRIMARY KEY, crc INTEGER NOT NULL);
 CREATE TABLE type (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE timeline_type (type INTEGER, position INTEGER, PRIMARY KEY (type, position)) WITHOUT ROWID;
 CREATE TABLE kept (
@@ -57,12 +64,36 @@ CREATE TABLE epoch (
 """
 
 
-def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, tuple[object, ...]]]) -> bytes:
-    """The bytes of a new database file in WAL mode, with its tables and first rows."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    try:
+def image(
+    tables: str,
+    *,
+    log_id: UUID,
+    kind: str,
+    statements: list[tuple[str, tuple[object, ...]]],
+    events: Iterable[tuple[object, ...]] = (),
+    wal: bool = True,
+) -> bytes:
+    """The bytes of a new database file, in WAL mode unless it is at rest, with its tables and first rows."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.deserialize(_tables(tables, log_id, kind))
+        db.execute("BEGIN")
+        for statement, values in statements:
+            db.execute(statement, values)
+        if events:
+            db.executemany("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", events)
+        db.execute("COMMIT")
+        raw = bytearray(db.serialize())
+    if wal:
+        raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
+    return bytes(raw)
+
+
+@lru_cache(maxsize=8)
+def _tables(tables: str, log_id: UUID, kind: str) -> bytes:
+    """A database file with no row but those of `meta`; remembered, for a copy makes thousands."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version={FORMAT}")
+        db.execute(f"PRAGMA user_version={FORMATS[kind]}")
         if kind != "run":  # files that live on after a purge give their pages back
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("BEGIN")
@@ -70,14 +101,8 @@ def image(tables: str, *, log_id: UUID, kind: str, statements: list[tuple[str, t
         for statement in filter(str.strip, tables.split(";")):
             db.execute(statement)
         db.executemany("INSERT INTO meta VALUES (?, ?)", [("log_id", log_id.bytes), ("kind", kind)])
-        for statement, values in statements:
-            db.execute(statement, values)
         db.execute("COMMIT")
-        raw = bytearray(db.serialize())
-    finally:
-        db.close()
-    raw[18:20] = b"\x02\x02"  # file format versions: 2 is WAL (sqlite.org/fileformat2.html, the database header)
-    return bytes(raw)
+        return db.serialize()
 
 
 @lru_cache
@@ -144,14 +169,28 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def _other_format(path: Path, version: int, known: int) -> FoldlogError:
+    if not 0 < version < known:
+        error: FoldlogError = CorruptLogError(f"{path} has format {version}, this release reads format {known}")
+        error.remedy = "Install a newer foldlog; an older one cannot read what a newer one has written."
+        return error
+    layout = "?layout=consolidated" if path.name == "log.db" else ""
+    error = UsageError(f"{path} has format {version}, of an older release; this one reads and writes format {known}")
+    error.remedy = (
+        f"Run `foldlog migrate upgrade --url 'sqlite:///{quote(str(path.parent))}{layout}'`; it takes a moment."
+    )
+    return error
+
+
 def check_file(path: Path, db: sqlite3.Connection, *, kind: str, log_id: UUID | None) -> UUID:
-    """The log id in a file. Raises CorruptLogError if it is no file of this format, kind and log."""
+    """The log id in a file. Raises CorruptLogError if it is no file of this kind and log, or of a newer format,
+    UsageError for an older format, which `foldlog migrate upgrade` brings to this one."""
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application_id != APPLICATION_ID:
         raise CorruptLogError(f"{path} is not a foldlog file; it belongs to another program")
-    if version != FORMAT:
-        raise CorruptLogError(f"{path} has format {version}, this release reads format {FORMAT}: use a newer release")
+    if version != FORMATS[kind]:
+        raise _other_format(path, version, FORMATS[kind])
     if not _schema(kind) <= set(db.execute(SCHEMA).fetchall()):  # SQLite would take a damaged one at its word
         raise CorruptLogError(f"{path} is no {kind!r} file, or the description of its tables is damaged")
     meta = dict(db.execute("SELECT name, value FROM meta").fetchall())

@@ -48,6 +48,9 @@ class Fence(IntEnum):
     NONE = 0
     SEALED = 1  #: finished; the fence is lifted for a late append
     PURGED = 2  #: deleted, for ever
+    MOVED = (
+        3  #: the whole home is closed to appends (gatekeeper.py); lifted by whoever meets it once that is open again
+    )
 
 
 class Taken(Exception):
@@ -370,6 +373,12 @@ def checked(path: Path, shard: str, row: tuple[int, str, int, int, int, bytes]) 
     if not good:
         raise damaged(path, shard, row)
     return Record(kind, ts_us, topics, body)
+
+
+def record_check(shard: str, seq: int, record: Record) -> int:
+    """The checksum of a record at its place."""
+    prefix = record_prefix(shard, record.type)
+    return crc32(record.body, crc32(PLACE.pack(seq, record.ts_us, record.topics), prefix))
 
 
 def damaged(path: Path, shard: str, row: tuple[int, str, int, int, int, bytes]) -> CorruptLogError:

@@ -15,6 +15,19 @@ NAMES = (
 )
 LONG = ("open-runs", "flat")  #: only by name: minutes to fill
 
+SERVERS = "servers"  #: all of the next line
+ON_SERVERS = ("append", "batch", "processes", "read", "space", "follow", "questions")
+LONG_ON_SERVERS = ("flat",)
+ONLY_ON_SERVERS = ("follow",)
+
+NO_SERVER = """{name} measures a server, and none is named. Name one, or several, with --url or FOLDLOG_BENCH_URL:
+
+  foldlog bench {name} --url postgresql://user:password@host/database
+  foldlog bench {name} --url mysql://user:password@host/database
+
+It makes schemas (on MySQL: databases) of its own there and drops them, so the user needs the right to make some.
+In foldlog's repository, `make bench-servers` starts throwaway servers and measures those."""
+
 
 @click.command(
     "bench",
@@ -22,11 +35,34 @@ LONG = ("open-runs", "flat")  #: only by name: minutes to fill
         "foldlog bench",
         "foldlog bench append batch --rounds 9",
         "foldlog bench jobs --peer ./peer-venv/bin/python",
+        "foldlog bench servers --url postgresql://me@host/name",
+        "foldlog bench flat --url postgresql://me@host/name --events 5000000",
         "foldlog bench --markdown",
     ),
 )
-@click.argument("names", nargs=-1, type=click.Choice([*NAMES, *LONG]), metavar="[WORKLOAD]...")
+@click.argument(
+    "names",
+    nargs=-1,
+    type=click.Choice([*NAMES, *LONG, SERVERS, *ONLY_ON_SERVERS]),
+    metavar="[WORKLOAD]...",
+)
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    envvar="FOLDLOG_BENCH_URL",
+    help="Measure on this server instead of SQLite; may be repeated.  [env: FOLDLOG_BENCH_URL]",
+)
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Rounds of each contest.")
+@click.option(
+    "--events",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(min=1000),
+    metavar="N",
+    help="For flat on a server: a history of so many events; may be repeated.  [default: 1000000]",
+)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -41,9 +77,13 @@ LONG = ("open-runs", "flat")  #: only by name: minutes to fill
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option("--markdown", is_flag=True, help="A table to paste.")
 @click.option("--raw-code", is_flag=True, help="Print the code of the limit as well.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     names: tuple[str, ...],
+    urls: tuple[str, ...],
     rounds: int,
+    sizes: tuple[int, ...],
     folder: Path | None,
     peer: str | None,
     as_json: bool,
@@ -55,13 +95,21 @@ def command(
     Both run in turn within each round; the figure is the median of the rounds' ratios. WORKLOADs are append, batch,
     processes, read, serdes, space, startup, jobs, questions, rebuild, live and verify; all of them without a name,
     which takes some minutes. Only by name, for they take long to fill: open-runs and flat.
+
+    With --url, a PostgreSQL or MySQL server is measured instead: append, batch, processes, read, space, follow and
+    questions, which are together called servers, and by name flat. It works in schemas (on MySQL: databases) of its
+    own there, and drops them.
     """
     from ...benchmarks import report
+    from ...benchmarks.servers.server import server_at
 
-    if peer is None and "jobs" in (names or NAMES):
+    urls = urls or ((ctx.obj,) if ctx.obj else ())
+    names = _chosen(names, bool(urls))
+    servers = [server_at(url) for url in urls]
+    if not urls and peer is None and "jobs" in names:
         click.echo("jobs: without a peer; --peer PYTHON names one that has dagster", err=True)
     outcomes = []
-    for outcome in report.run(names or NAMES, rounds=rounds, folder=folder, peer=peer):
+    for outcome in report.run(names, rounds=rounds, folder=folder, peer=peer, servers=servers, sizes=sizes):
         outcomes.append(outcome)
         if not (as_json or markdown):
             cells = dict(zip(report.HEADINGS, report.row(outcome), strict=True))
@@ -72,12 +120,28 @@ def command(
                     if cell
                 )
             )
+    machine = report.machine(servers)
     if as_json:
-        document = {"machine": report.machine(), "workloads": [report.as_dict(one) for one in outcomes]}
+        document = {"machine": machine, "workloads": [report.as_dict(one) for one in outcomes]}
         click.echo(json.dumps(document, indent=2))
     elif markdown:
         click.echo(report.markdown(outcomes))
     else:
-        click.echo("  ".join(f"{name} {value}" for name, value in report.machine().items()))
+        click.echo("  ".join(f"{name} {value}" for name, value in machine.items()))
     if raw_code:
-        click.echo(report.raw_code())
+        click.echo(report.raw_code(servers))
+
+
+def _chosen(names: tuple[str, ...], on_servers: bool) -> tuple[str, ...]:
+    """The workloads to run, each once."""
+    if not on_servers:
+        for name in names:
+            if name in (SERVERS, *ONLY_ON_SERVERS):
+                raise click.UsageError(NO_SERVER.format(name=name))
+        return tuple(dict.fromkeys(names or NAMES))
+    chosen: list[str] = []
+    for name in names or (SERVERS,):
+        if name not in (SERVERS, *ON_SERVERS, *LONG_ON_SERVERS):
+            raise click.UsageError(f"{name} has nothing to do with a server; leave out --url (and FOLDLOG_BENCH_URL)")
+        chosen += ON_SERVERS if name == SERVERS else (name,)
+    return tuple(dict.fromkeys(chosen))

@@ -38,6 +38,7 @@ COMMANDS = {
     "verify": ("verify", "Prove that the views are what the log says."),
     "doctor": ("doctor", "Look for damage in a log, and say what to do."),
     "backup": ("backup", "Copy a log that is in use to a folder."),
+    "migrate": ("migrate", "Bring a log of an older release to the newest format."),
     "retention": ("retention", "Let old runs, log messages and ticks go."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),
     "config": ("config", "Check the configuration file of an instance."),
@@ -53,8 +54,8 @@ For example:
 
 \b
 Exit codes: 0 done, 1 failed (the message says what to do),
-2 wrong usage, 3 verify, retry or doctor found something, 130 interrupted,
-143 told to end.
+2 wrong usage, 3 verify, retry, doctor or migrate found something,
+130 interrupted, 143 told to end.
 
 \b
 Begin with:

@@ -130,6 +130,8 @@ def _require(target: Target) -> None:
     try:
         _log(target, read_only=True).close()
     except UsageError as error:
+        if error.has_own_remedy:  # as that of a log of an older format
+            raise
         error.remedy = NO_LOG
         if target.configuration is not None:
             error.remedy += f" It is named by `storage` in {target.source}."

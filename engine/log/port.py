@@ -8,12 +8,13 @@ Not here: what events mean (events/), bytes (serdes/), how receipts are ordered 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
+from ..errors import LogMoved, UsageError
 from ..events.event import RETENTION_MASK, Record, Retention
 
 __all__ = [
@@ -22,19 +23,24 @@ __all__ = [
     "LIMITS",
     "MAX_SEQ",
     "NEW",
+    "OPEN_GATE",
     "RETENTION_MASK",
     "TRIMMABLE",
     "Append",
     "Backend",
     "CanBackup",
     "CanGroup",
+    "CanMove",
     "CanRepair",
     "CanTell",
     "CanWait",
     "Copied",
+    "Entry",
     "Epoch",
     "Expect",
     "Expected",
+    "Gate",
+    "GateState",
     "HasDatabase",
     "HasHome",
     "Head",
@@ -48,6 +54,8 @@ __all__ = [
     "ShardState",
     "Stored",
     "Weight",
+    "check_gate_step",
+    "refusal",
 ]
 
 
@@ -183,6 +191,57 @@ class Weight(NamedTuple):
 Outcome = Receipt | Exception  #: of one append in a group
 
 
+class Entry(NamedTuple):
+    """One receipt of the timeline with all it brings, as a log moves.
+
+    `records`: those of its seqs, in order; None where the body is gone, by a purge or a trim.
+    `keyed`: whether its key was the caller's, and answers a retry; of a purged shard, where nobody may retry, False.
+    """
+
+    placed: Placed
+    keyed: bool
+    records: Sequence[Record | None]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its bodies."""
+        return sum([len(record.body) for record in self.records if record is not None])
+
+
+class GateState(Enum):
+    """Whether a log takes appends. The value is what backends store."""
+
+    OPEN = 0
+    MOVED = 1  #: it went elsewhere: no append, for ever; all else goes on, `place` too
+    RECEIVING = 2  #: a copy is being put there: no append, and nothing is pending; `ingest` alone
+
+
+class Gate(NamedTuple):
+    """The gate of a whole log. `note`: where it went, or what it is a copy of; for people, and to tell gates apart."""
+
+    state: GateState
+    note: str = ""
+
+
+OPEN_GATE: Final = Gate(GateState.OPEN)
+_STEPS = ((GateState.OPEN, GateState.MOVED), (GateState.MOVED, GateState.OPEN), (GateState.RECEIVING, GateState.OPEN))
+
+
+def check_gate_step(before: Gate, after: Gate) -> None:
+    """Raise UsageError for a change of the gate that no log goes through."""
+    if before.state is not after.state and (before.state, after.state) not in _STEPS:
+        raise UsageError(f"a log that is {before.state.name} does not become {after.state.name}")
+
+
+def refusal(url: str, gate: Gate) -> LogMoved:
+    """What an append meets behind a gate that is not open."""
+    if gate.state is GateState.RECEIVING:
+        error = LogMoved(f"{url} takes no appends yet: {gate.note}")
+        error.remedy = "Complete the copy: run the same `foldlog copy` again; it opens the log at its end."
+        return error
+    return LogMoved(f"{url} takes no appends any more: {gate.note}")
+
+
 class Backend(Protocol):
     """Keeps records, by seq within a shard and by position on the timeline. Decodes no body. Thread-safe."""
 
@@ -287,6 +346,59 @@ class CanRepair(Protocol):
 
     def start_epoch(self, reason: str) -> Epoch:
         """Begin another epoch at the head."""
+
+
+@runtime_checkable
+class CanMove(Protocol):
+    """Optional: hand a log over to another backend, and take one over. All of foldlog's own backends can.
+
+    While the gate is not open, every append (in a group too) raises LogMoved, with the gate's note in the message, and
+    writes nothing; what would be refused anyway may say so instead (ConflictError), and a retry of what was recorded
+    may be answered with its receipt. A refused append makes no shard that shows. Reading, sealing, fencing, purging,
+    trimming and epochs go on behind any gate.
+    """
+
+    def gate(self) -> Gate:
+        """The gate as it stands."""
+
+    def set_gate(self, gate: Gate, *, expected: Gate) -> bool:
+        """Replace the gate that was expected, durably; False, and no trace, if it is another.
+
+        To close it holds off the appends under way: when this has returned, none that had not committed ever will, in
+        whatever process, and `pending` finds all that had. Killed while closing, it may leave appends refused
+        (LogMoved) behind a gate that still reads OPEN; the same call completes it, and `set_gate(OPEN_GATE,
+        expected=OPEN_GATE)` takes it back. Opening lets in those who have had the log open all along.
+
+        OPEN to MOVED and back, RECEIVING to OPEN, and another note for the same state; UsageError for anything else.
+        RECEIVING begins with `receive`.
+        """
+
+    def receive(self, log_id: UUID, epochs: Sequence[Epoch], *, note: str) -> None:
+        """Become the destination of a copy: take over a log's id and its epochs, and put up the gate RECEIVING, in
+        one step, durably.
+
+        The log must be empty and its gate open; who has it open meanwhile must open it anew. Behind a gate that is
+        RECEIVING with the same log id and the same note, at any head: replace the epochs. `epochs`: from 1 on, each
+        after a position up to the head. Raises ConflictError for any other log, which is left as it was; so two copies
+        never mix, and a note that another has changed (`set_gate`) ends this one.
+        """
+
+    def extract(self, *, after: int, limit: int, size: int) -> list[Entry]:
+        """The entries that begin past position `after`, in timeline order: at least one if there is one, and then as
+        many as hold up to `limit` events and about `size` bytes of bodies in all. Bodies are checked as by `read`."""
+
+    def ingest(self, entries: Sequence[Entry], *, after: Head, states: Mapping[str, ShardState]) -> bool:
+        """Put entries on the timeline right behind `after`, as they are, durably; False, and no trace, if the head is
+        elsewhere. Killed in between, the timeline shows all or nothing of them, and the same call goes on from there.
+
+        Everything is as at the source: seqs, positions, times, digests, chain, and keys, which answer retries where
+        `keyed`. The caller has checked the chain and that positions are dense.
+        `states`: of shards in `entries`, which state they have from now on: SEALED; or PURGED, for one that is new here
+            or purged already, whose records are then the kept ones (Retention.KEPT) or None. OPEN where none is named.
+
+        Raises UsageError unless the gate is RECEIVING, ConflictError for a receipt that does not begin right behind the
+        end of its shard, or for a shard that is fenced, or purged and not named so.
+        """
 
 
 class Copied(NamedTuple):

@@ -7,6 +7,7 @@ the code under test is left as it is.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -90,8 +91,42 @@ class Postgres:
         waiting = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {here}"
         return [row[0] for row in self.sql(waiting)]
 
+    @contextlib.contextmanager
+    def reader(self, *, read_only_by_default: bool = False) -> Iterator[str]:
+        """The URL as a user who may look at the log, which is there already, and no more; with `read_only_by_default`
+        as one whose transactions are read only unless they say otherwise."""
+        name, password = f"reader_{secrets.token_hex(6)}", secrets.token_urlsafe(9)
+        self.sql(
+            f"CREATE ROLE {name} LOGIN PASSWORD '{password}'",
+            f"GRANT USAGE ON SCHEMA foldlog TO {name}",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA foldlog TO {name}",
+        )
+        if read_only_by_default:
+            self.sql(
+                f"ALTER ROLE {name} SET default_transaction_read_only = on",
+                f"GRANT ALL ON ALL TABLES IN SCHEMA foldlog TO {name}",
+            )
+        place = urlsplit(self.url).netloc.rpartition("@")[2]
+        try:
+            yield urlsplit(self.url)._replace(netloc=f"{name}:{password}@{place}").geturl()
+        finally:
+            self.sql(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+    @classmethod
+    @contextlib.contextmanager
+    def replicated(cls, server: Any) -> Iterator[str]:
+        """URL of a server that follows another one and takes no writes."""
+        with servers.kind_of(cls.kind).Replica(server) as replica:
+            replica.start()
+            yield replica.url
+
     def end_session(self, session: int) -> None:
         self.sql(f"SELECT pg_terminate_backend({session})")
+
+    def end_sessions(self) -> int:
+        """Those of everybody in this database; how many there were."""
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        return len(self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
 
 
 class Hold:

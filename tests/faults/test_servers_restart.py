@@ -10,13 +10,14 @@ import random
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from caller import call, insist, told
-from served import KINDS
+from served import KINDS, Postgres
 from story import line, text_of
 from test_servers_holes import begun
 
@@ -137,3 +138,21 @@ def test_a_server_that_is_away_is_said_to_be(server: Any) -> None:
             log.append("run-1", [line(end.__name__)])
             assert text_of(next(follower)) == end.__name__
         assert [text_of(record) for record in log.read().events] == ["a", "kill", "stop"]
+
+
+def test_sessions_that_were_ended_are_not_noticed(served: Postgres) -> None:
+    """P1: the server ends every connection of the pool, in use or not; the next calls find new ones."""
+    with open_log(served.url) as log, log.follow() as follower, ThreadPoolExecutor(4) as pool:
+        position = 0
+        for turn in range(3):
+            list(pool.map(lambda n: log.append(f"run-{n % 4}", [line(f"{n}")]), range(16)))
+            assert served.end_sessions() > 1
+            assert log.append("run-0", [line(f"after {turn}")]).first_seq == (turn + 1) * 5
+            served.end_sessions()
+            position += 17
+            assert log.catch_up().position == position
+            served.end_sessions()
+            assert [next(follower).position for _ in range(17)][-1] == position
+            served.end_sessions()
+            assert len(log.read_shard("run-0").records) == (turn + 1) * 5
+        assert log.backend.diagnose(full=True) == []  # type: ignore[attr-defined]

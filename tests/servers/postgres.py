@@ -97,6 +97,21 @@ class Server(ServerProcess):
             conf.writelines(lines)
 
 
+class Replica(Server):
+    """A standby of a running server, which it follows; it answers and takes no writes."""
+
+    def __init__(self, primary: Server) -> None:
+        self._primary = primary
+        super().__init__()
+        self._password = primary._password  # accounts are the primary's
+
+    def initialize(self) -> None:
+        source = ["-d", self._primary.url, "-X", "stream", "-c", "fast", "--no-sync", "-R"]
+        copying = self.popen(str(self._bin / "pg_basebackup"), "-D", str(self.folder / "data"), *source)
+        if copying.wait() != 0:
+            raise RuntimeError(f"pg_basebackup failed:\n{self.said()}")
+
+
 @contextlib.contextmanager
 def fresh(server: str) -> Iterator[str]:
     """URL of an empty database at `server`, dropped at the end whoever is still connected."""
