@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from served import KINDS, Postgres
+from served import KINDS, Served
 from story import STORY, Known, check, check_end, line, tell, text_of
 from test_servers_holes import sound
 from wire import CUTS, Cut, Wire
@@ -28,7 +28,7 @@ MANY = 60  #: turns that no single call of this module comes to
 
 
 @pytest.fixture
-def wire(served: Postgres) -> Iterator[Wire]:
+def wire(served: Served) -> Iterator[Wire]:
     with contextlib.closing(Wire(served.url)) as wire:
         yield wire
 
@@ -45,7 +45,7 @@ def turns_of(wire: Wire, how: Cut, deed: Callable[[int], Any]) -> int:
 
 @pytest.mark.parametrize("how", CUTS)
 @pytest.mark.parametrize("known", [False, True], ids=["new-run", "known-run"])
-def test_an_append_is_recorded_once(served: Postgres, wire: Wire, how: Cut, known: bool) -> None:
+def test_an_append_is_recorded_once(served: Served, wire: Wire, how: Cut, known: bool) -> None:
     """P2, P3: without a key and with one. Where it can still be found out, the caller is told nothing but the receipt;
     else he is told that the answer is unknown, and with his key he can ask again."""
     with open_log(wire.url) as log, open_log(served.url) as judge:
@@ -76,7 +76,7 @@ def test_an_append_is_recorded_once(served: Postgres, wire: Wire, how: Cut, know
 
 
 @pytest.mark.parametrize("how", CUTS)
-def test_a_condition_is_not_broken_by_its_own_success(served: Postgres, wire: Wire, how: Cut) -> None:
+def test_a_condition_is_not_broken_by_its_own_success(served: Served, wire: Wire, how: Cut) -> None:
     """P3, P4: an append with `expected` that has landed is not told that the run has moved on, by itself."""
     with open_log(wire.url) as log, open_log(served.url) as judge:
 
@@ -91,7 +91,7 @@ def test_a_condition_is_not_broken_by_its_own_success(served: Postgres, wire: Wi
 
 
 @pytest.mark.parametrize("how", CUTS)
-def test_a_group_is_recorded_once(served: Postgres, wire: Wire, how: Cut) -> None:
+def test_a_group_is_recorded_once(served: Served, wire: Wire, how: Cut) -> None:
     """P2, P3: through a writer, without keys."""
     with open_log(wire.url) as log, open_log(served.url) as judge:
 
@@ -136,14 +136,14 @@ READING: dict[str, Deed] = {
 
 @pytest.mark.parametrize("how", CUTS)
 @pytest.mark.parametrize("deed", WRITING)
-def test_what_may_be_done_twice_is_done_once(served: Postgres, wire: Wire, how: Cut, deed: str) -> None:
+def test_what_may_be_done_twice_is_done_once(served: Served, wire: Wire, how: Cut, deed: str) -> None:
     """P1, P5: one cut is nothing a caller hears of, and leaves no trace."""
     done_through(wire, served.url, how, WRITING[deed])
 
 
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize("deed", READING)
-def test_readers_notice_nothing(served: Postgres, wire: Wire, how: Cut, deed: str) -> None:
+def test_readers_notice_nothing(served: Served, wire: Wire, how: Cut, deed: str) -> None:
     """P5: the same of questions."""
     done_through(wire, served.url, how, READING[deed])
 
