@@ -72,9 +72,11 @@ class Served:
         `idle_s`: a stopped client's transaction is ended after this long, if the backend has set a limit at all.
         """
         self.stop_at(moment, *MOMENTS[moment], idle_s)
-        with contextlib.closing(self.connect(alone=True)) as holder:
-            holder.cursor().execute(self.holding)
-            yield Hold(self, holder)
+        hold = Hold(self)
+        try:
+            yield hold
+        finally:
+            hold.release()
 
     @contextlib.contextmanager
     def reader(self, way: str) -> Iterator[str]:
@@ -255,11 +257,12 @@ _OTHERS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() A
 
 
 class Hold:
-    """Transactions are being held. The connection that does it is given up with the block."""
+    """Transactions are being held, by a connection that has what they wait for."""
 
-    def __init__(self, served: Served, holder: Any) -> None:
+    def __init__(self, served: Served) -> None:
         self._served = served
-        self._holder = holder
+        self._holder = served.connect(alone=True)
+        self._holder.cursor().execute(served.holding)
 
     def stopped(self, count: int = 1) -> list[int]:
         """Wait until so many sessions have come to the moment; who they are."""
@@ -270,8 +273,10 @@ class Hold:
         return found
 
     def release(self) -> None:
-        """Let them go on, and all that come later."""
-        self._holder.close()
+        """Let them go on, and all that come later. Idempotent."""
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
 
 
 class OwnServer:
