@@ -65,6 +65,7 @@ def test_an_append_that_stays_open_is_not_skipped(served: Served, known: bool, e
         hold.release()
         if end == "killed":
             time.sleep(0.2)
+            assert ("run-a" in {shard.name for shard in log.shards()}) is known, "a run that nothing was appended to"
             log.append("run-a", [line("A")], expected=len(before) or NEW)  # nothing of the dead one is in the way
         else:
             assert told(child) == [len(before) + 1]
