@@ -303,12 +303,11 @@ class MySQL(Server):
     ) -> sa.ColumnElement[bool]:
         # It compares rows, but not by an index: a page would begin at the start of the order.
         column, value = columns[0], place[0]
-        past = column > value if ascending else column < value
+        past: sa.ColumnElement[bool] = column > value if ascending else column < value
         if len(columns) == 1:
             return past
-        reached = column >= value if ascending else column <= value
-        further: sa.ColumnElement[bool] = sa.or_(past, self.behind(columns[1:], place[1:], ascending=ascending))
-        return sa.and_(reached, further)
+        reached: sa.ColumnElement[bool] = column >= value if ascending else column <= value
+        return sa.and_(reached, sa.or_(past, self.behind(columns[1:], place[1:], ascending=ascending)))
 
     def distinct(
         self, column: sa.ColumnElement[Any], where: Sequence[sa.ColumnElement[bool]], after: str | None, limit: int
