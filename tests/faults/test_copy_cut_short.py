@@ -30,7 +30,7 @@ from foldlog.serdes import Codec
 
 LINE = [Event.now(events.LogMessage(text="x"))]
 MOVED = Gate(GateState.MOVED, "elsewhere")
-PARTS = 3
+SOME = 7  #: of so many steps one is looked at; the long tests look at all
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,13 +93,15 @@ def examine(source: EventLog, home: Path, layout: str) -> None:
         log.append("run-new", LINE, wait="ordered")
 
 
-def examine_all(source: EventLog, tape: Tape, folder: Path, layout: str, part: int, *, power: bool) -> None:
+def examine_all(
+    source: EventLog, tape: Tape, folder: Path, layout: str, part: int, *, power: bool, parts: int = SOME
+) -> None:
     looked_at = 0
     for index, disk in disks(tape):
         if not telling(tape, index):
             continue
         looked_at += 1
-        if looked_at % PARTS != part:
+        if looked_at % parts != part:
             continue
         for seed in (-1, 0) if power else (-1,):
             dice = random.Random(f"{index} {seed}") if seed >= 0 else None
@@ -114,20 +116,25 @@ def examine_all(source: EventLog, tape: Tape, folder: Path, layout: str, part: i
     assert looked_at > 60
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("power", [False, True], ids=["killed", "power"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_killed_after_any_step(source: EventLog, tapes: dict[str, Tape], scratch: Path, layout: str, part: int) -> None:
-    """P10: resumable after a kill at any point."""
-    examine_all(source, tapes[layout], scratch, layout, part, power=False)
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_power_lost_after_any_step(
-    source: EventLog, tapes: dict[str, Tape], scratch: Path, layout: str, part: int
+def test_cut_short_after_many_a_step(
+    source: EventLog, tapes: dict[str, Tape], scratch: Path, layout: str, power: bool
 ) -> None:
-    """P1, P10: the timeline never names events that are gone from their files, though files are synced by the batch."""
-    examine_all(source, tapes[layout], scratch, layout, part, power=True)
+    """P1, P10: resumable after a kill at any point; and the timeline never names events that are gone from their files,
+    though files are synced by the batch."""
+    examine_all(source, tapes[layout], scratch, layout, 0, power=power)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(1, SOME))
+@pytest.mark.parametrize("power", [False, True], ids=["killed", "power"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_cut_short_after_every_step(
+    source: EventLog, tapes: dict[str, Tape], scratch: Path, layout: str, power: bool, part: int
+) -> None:
+    """P1, P10: the same, after all the other steps."""
+    examine_all(source, tapes[layout], scratch, layout, part, power=power)
 
 
 @pytest.mark.parametrize("power", [False, True], ids=["killed", "power"])
