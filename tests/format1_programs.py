@@ -212,8 +212,8 @@ class MysqlProgram:
             cursor.execute("START TRANSACTION")
             for n in range(number):
                 cursor.execute(
-                    "INSERT INTO event (shard_id, seq, ts_us, topics, crc, type, body, at_us, count, `key`, keyed, digest) "
-                    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    "INSERT INTO event (shard_id, seq, ts_us, topics, crc, type, body, at_us, count, `key`, keyed, "
+                    "digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                     (self._id, first + n, *(values[name][n] for name in ("ts_us", "topics", "crcs", "types", "bodies")),
                      *(receipt if n == 0 else [None] * 5)),
                 )  # fmt: skip
@@ -231,8 +231,8 @@ class MysqlProgram:
             position, chain = _row(cursor)
             cursor.execute(
                 "SELECT s.shard_id, s.name, n.first_seq, e.count, e.`key`, n.at_us, e.digest, e.type FROM news n "
-                "JOIN event e ON e.shard_id = n.shard_id AND e.seq = n.first_seq JOIN shard s ON s.shard_id = n.shard_id "
-                "ORDER BY n.at_us, n.shard_id, n.first_seq LIMIT 50"
+                "JOIN event e ON e.shard_id = n.shard_id AND e.seq = n.first_seq "
+                "JOIN shard s ON s.shard_id = n.shard_id ORDER BY n.at_us, n.shard_id, n.first_seq LIMIT 50"
             )
             waiting = cursor.fetchall()
             for id_, shard, first, count, key, at_us, digest, kind in waiting:

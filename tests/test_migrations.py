@@ -613,7 +613,8 @@ MYSQL_SHAPE = {
         JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema
             AND t.constraint_name = c.constraint_name AND t.constraint_type = 'CHECK'
         WHERE c.constraint_schema = DATABASE()""",
-    "routines": "SELECT routine_name, routine_definition FROM information_schema.routines WHERE routine_schema = DATABASE()",
+    "routines": """
+        SELECT routine_name, routine_definition FROM information_schema.routines WHERE routine_schema = DATABASE()""",
     "gate": "SELECT 'gate', one, state, note FROM gate",
     "log": "SELECT 'log', one, program, format FROM log",
 }
