@@ -15,7 +15,9 @@ import foldlog
 from foldlog.engine.log.port import Placed, Receipt, Stored
 
 PAGE = 10_000
-_INSERT = re.compile(r"INSERT INTO foldlog\.(\w+) VALUES \((.*?)\);$", re.MULTILINE | re.DOTALL)
+_INSERT = re.compile(
+    r"INSERT INTO foldlog\.(\w+) (?:OVERRIDING SYSTEM VALUE )?VALUES \((.*?)\);$", re.MULTILINE | re.DOTALL
+)
 _VALUE = re.compile(r"'((?:[^']|'')*)'|([^,\s]+)")
 _WORDS: dict[str, Any] = {"NULL": None, "true": True, "false": False}
 
