@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -89,9 +90,9 @@ def load_postgres(url: str) -> None:
 def load_mysql(url: str) -> None:
     """The golden log of PostgreSQL in the tables that the first revision makes on MySQL."""
     with closing(mysql_connection(url)) as db, db.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"DROP TABLE `{name}`")
+        cursor.execute("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()")
+        for name, kind in cursor.fetchall():
+            cursor.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`")
         chained_to(url, "0001")
         cursor.execute("DROP TABLE alembic_version")  # as if its program had made it
         cursor.execute("DELETE FROM log")
@@ -348,6 +349,16 @@ def test_several_processes_at_once(golden: Golden) -> None:
     assert [child.returncode for child in children] == [0] * number
     assert sorted(found) == ["0"] * (number - 1) + [str(RECEIPTS)]
     assert answers(golden.url) == golden.said
+
+
+def test_behind_a_proxy_that_pools_connections(pgbouncer: Any) -> None:
+    """A lock of a session, or a setting of one, would go to whoever gets the connection next."""
+    load_postgres(pgbouncer.direct)
+    children = [upgrading(pgbouncer.url) for _ in range(3)]
+    found = [child.communicate("go\n", timeout=60)[0].strip() for child in children]
+    assert sorted(found) == ["0", "0", str(RECEIPTS)]
+    assert migrations.status(pgbouncer.url).up_to_date
+    assert answers(pgbouncer.direct) == SAID["postgres"]
 
 
 def test_who_waits_is_told(golden: Golden) -> None:
@@ -690,6 +701,26 @@ def many_on_postgres(url: str, number: int) -> str:
     return url
 
 
+def many_on_mysql(url: str, number: int) -> str:
+    """The same on MySQL."""
+    load_mysql(url)
+    with closing(mysql_connection(url)) as db, db.cursor() as cursor:
+        for table in ("event", "news", "shard", "timeline", "timeline_type", "kept"):
+            cursor.execute(f"TRUNCATE TABLE {table}")
+        cursor.execute("DELETE FROM epoch WHERE number > 1")
+        cursor.execute("INSERT INTO shard VALUES (1, 'run-1', 3, %s)", (number,))
+        sql = (
+            "INSERT INTO timeline (position, shard_id, first_seq, count, at_us, `key`, digest, chain) "
+            "VALUES (%s, 1, %s, 1, %s, %s, %s, %s)"
+        )
+        rows, chain = chained(number), b""
+        while page := list(itertools.islice(rows, 5000)):
+            cursor.executemany(sql, page)
+            chain = page[-1][-1]
+        cursor.execute("UPDATE log SET epoch = 1, position = %s, chain = %s", (number, chain))
+    return url
+
+
 def rewrite(url: str, number: int, *programs: Callable[[], Any]) -> float:
     """Upgrade under old programs: how long it took. Checks every row."""
     seen: list[tuple[str, int, int]] = []
@@ -724,6 +755,12 @@ def test_twenty_thousand_receipts_under_writers_on_postgres(postgres_url: str) -
     assert faults(url) == []
 
 
+def test_twenty_thousand_receipts_under_writers_on_mysql(mysql_url: str) -> None:
+    url = many_on_mysql(mysql_url, MANY)
+    rewrite(url, MANY, lambda: MysqlProgram(url, "run-2"), lambda: MysqlProgram(url, "run-3"))
+    assert faults(url) == []
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_million_receipts_under_writers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -740,6 +777,15 @@ def test_a_million_receipts_under_writers_on_postgres(postgres_url: str, capsys:
     took = rewrite(url, MILLION, lambda: PostgresProgram(url, "run-2"), lambda: PostgresProgram(url, "run-3"))
     with capsys.disabled():
         print(f"\nPostgreSQL: a million receipts rewritten in {took:.0f} s")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_million_receipts_under_writers_on_mysql(mysql_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    url = many_on_mysql(mysql_url, MILLION)
+    took = rewrite(url, MILLION, lambda: MysqlProgram(url, "run-2"), lambda: MysqlProgram(url, "run-3"))
+    with capsys.disabled():
+        print(f"\nMySQL: a million receipts rewritten in {took:.0f} s")
 
 
 # -- alembic's table, the views' registry -----------------------------------------------------------------------------
