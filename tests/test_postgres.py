@@ -595,8 +595,8 @@ def test_an_append_killed_before_its_commit_is_tried_again(backend, postgres_url
     writer, calls = backend._writer, []
     write = writer._write
 
-    def killed(tx, going):
-        answer = write(tx, going)
+    def killed(tx, going, batch=None):
+        answer = write(tx, going, batch)
         calls.append(going)
         if len(calls) == 1:
             pid = tx.one("SELECT pg_backend_pid()")[0]

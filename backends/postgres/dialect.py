@@ -106,6 +106,7 @@ class PostgresDialect:
     kind = "postgres"
     error: type[Exception] = psycopg2.Error
     elsewhere = "with ?schema=NAME"
+    limits: Sequence[str] = (_MINUTE,)
 
     def __init__(self, address: Address) -> None:
         self.address = address

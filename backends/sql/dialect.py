@@ -108,6 +108,8 @@ class Dialect(Protocol):
     def begin(self, mode: Mode) -> Sequence[str]:
         """The statements that begin a transaction, sent together with the first one of it."""
 
+    limits: Sequence[str]  #: statements that bound how long one by itself may take, sent before it
+
     def commit(self, cursor: Any, mode: Mode) -> bool:
         """Commit; False if the server rolled back instead."""
 

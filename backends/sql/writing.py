@@ -140,7 +140,7 @@ class Writer:
             if batch is not None and sum([one.size for one in batch]) <= self._most_alone:
                 return self._remember(batch, self._alone(deed, batch))
             mode = Mode.WRITE if self._dialect.durable else Mode.QUICK
-            batch, times = self._database.run(deed, lambda tx: self._write(tx, going), mode=mode)
+            batch, times = self._database.run(deed, lambda tx: self._write(tx, going, batch), mode=mode)
         except OutcomeUnknownError:
             for order, end in going:
                 order.tried.add(end.last_seq + 1)
@@ -155,21 +155,24 @@ class Writer:
             raise self._raced(error) from error
         return _in_order(batch, times)
 
-    def _write(self, tx: Transaction, going: Sequence[tuple[Order, End]]) -> tuple[list[Written], list[int]]:
-        """Write appends in an open transaction; the numbers of shards that are new are found out here."""
-        made: dict[str, int] = {}
-        for shard in sorted(order.append.shard for order, end in going if end.shard_id is None):
-            if shard not in made:
-                made[shard] = self._dialect.create_shard(tx, shard)
-        batch = [
-            written(order, end, end.shard_id if end.shard_id is not None else made[order.append.shard])
-            for order, end in going
-        ]
+    def _write(
+        self, tx: Transaction, going: Sequence[tuple[Order, End]], batch: list[Written] | None = None
+    ) -> tuple[list[Written], list[int]]:
+        """Write appends in an open transaction. Without a `batch`, shards that are new are made first."""
+        batch = batch or self._numbered(tx, going)
         try:
             times = self._dialect.write(tx, _in_turn(batch))
         except self._dialect.error as error:
             raise self._raced(error) from error
         return batch, _in_order(batch, times)
+
+    def _numbered(self, tx: Transaction, going: Sequence[tuple[Order, End]]) -> list[Written]:
+        new = {order.append.shard for order, end in going if end.shard_id is None}
+        made = {shard: self._dialect.create_shard(tx, shard) for shard in sorted(new)}
+        return [
+            written(order, end, end.shard_id if end.shard_id is not None else made[order.append.shard])
+            for order, end in going
+        ]
 
     def _raced(self, error: Exception) -> Exception:
         return RacedError() if self._dialect.is_taken(error) else error

@@ -161,8 +161,9 @@ def _texts(values: str | Collection[str]) -> list[str]:
 @lru_cache(512)
 def _page(form: Form) -> Question:
     def build(tables: Tables, dialect: sa.Dialect) -> sa.Select[Any]:
-        arms = _Writer(form, tables, Written(dialect)).arms()
-        return ordered(arms, [("position", form.ascending)], limit=given("most"))
+        written = Written(dialect)
+        arms = _Writer(form, tables, written).arms()
+        return ordered(written, arms, [("position", form.ascending)], limit=given("most"))
 
     return Question("assets", build)
 

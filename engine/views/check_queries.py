@@ -68,7 +68,10 @@ def history(
             arms.append(arm)
     if not arms:
         return []
-    return [check_record(log, row) for row in connection.execute(ordered(arms, [("position", False)], limit=limit))]
+    return [
+        check_record(log, row)
+        for row in connection.execute(ordered(connection, arms, [("position", False)], limit=limit))
+    ]
 
 
 def of_asset(
@@ -103,7 +106,7 @@ def events(
         arms = [found.where(checks.c.asset_key == keyed(query.asset_key.to_text()), of_type)]
     else:
         arms = [found.where(checks.c.status == status) for status in statuses]
-    rows = connection.execute(ordered(arms, [("position", ascending)], limit=limit))
+    rows = connection.execute(ordered(connection, arms, [("position", ascending)], limit=limit))
     return [_event(log, row) for row in rows]
 
 

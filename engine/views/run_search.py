@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from .arms import ARMS, ordered
+from .arms import ARMS, Written, ordered, past
 from .filters import RunsFilter
 from .question import Ask, Question, Tables, given
 from .run_conditions import Condition, Form, conditions, form_of, kinds, values_of
@@ -114,9 +114,9 @@ def _page(way: _Way) -> Question:
             arms = lead.arms if in_order else [lead.lead]
             place = lead.orders.get(way.order, place)
         follow = [one.follow for one in every if one is not lead]
-        selects = [_select(way, tables, lead, arm, place, follow) for arm in arms]
+        selects = [_select(way, Written(dialect), tables, lead, arm, place, follow) for arm in arms]
         names = ["place"] if way.order == "storage_id" else ["place", "tie"]
-        return ordered(selects, [(name, way.ascending) for name in names], limit=given("most"))
+        return ordered(Written(dialect), selects, [(name, way.ascending) for name in names], limit=given("most"))
 
     return Question(VIEW, build)
 
@@ -166,6 +166,7 @@ def _source(tables: Tables, lead: Condition | None) -> sa.FromClause:
 
 def _select(
     way: _Way,
+    written: Written,
     tables: Tables,
     lead: Condition | None,
     arm: sa.ColumnElement[bool] | None,
@@ -187,5 +188,4 @@ def _select(
         return query
     if way.order == "storage_id":
         return query.where(place > given("place") if way.ascending else place < given("place"))
-    here, there = sa.tuple_(place, tie), sa.tuple_(given("place"), given("tie"))
-    return query.where(here > there if way.ascending else here < there)
+    return query.where(past(written, (place, tie), (given("place"), given("tie")), ascending=way.ascending))

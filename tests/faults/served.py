@@ -69,10 +69,12 @@ class Postgres:
     def hold(self, moment: str, *, idle_s: float | None = None) -> Iterator[Hold]:
         """From now on transactions stop at a moment, until released.
 
-        `idle_s`: after this long a stopped client's transaction is ended, instead of after what its backend says.
+        `idle_s`: a stopped client's transaction is ended after this long, if the backend has set a limit at all.
         """
         table, verb, when = MOMENTS[moment]
-        idle = idle_s and f"PERFORM set_config('idle_in_transaction_session_timeout', '{idle_s * 1000:.0f}', true);"
+        name = "idle_in_transaction_session_timeout"
+        shorten = f"PERFORM set_config('{name}', '{(idle_s or 0) * 1000:.0f}', true)"
+        idle = idle_s and f"IF current_setting('{name}') <> '0' THEN {shorten}; END IF;"
         self.sql(
             "CREATE SCHEMA IF NOT EXISTS holds",
             f"CREATE FUNCTION holds.at_{moment}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
