@@ -61,7 +61,7 @@ def held(backend: MysqlBackend, shard: str = "run-1") -> list[bytes]:
 
 
 def timeline(backend: MysqlBackend) -> list[bytes | None]:
-    Sequencer(backend).run()
+    Sequencer(backend).catch_up()
     found = backend.read(after=0, limit=1000, types=None)
     assert [stored.position for stored in found] == list(range(1, len(found) + 1))
     return [stored.record and stored.record.body for stored in found]
@@ -137,18 +137,18 @@ def test_appends_of_different_shards_never_wait(backend, mysql_url, neighbours, 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_the_sequencer_waits_for_no_append(backend, mysql_url, neighbours, sealed):
     if sealed:
-        Sequencer(backend).run()
+        Sequencer(backend).catch_up()
         assert all(backend.seal(name) for name in neighbours)
         for name in neighbours:
             put(backend, name)
     with uncommitted(mysql_url, backend, neighbours[3]), uncommitted(mysql_url, backend, "run-new"):
-        quick(lambda: Sequencer(backend).run())
+        quick(lambda: Sequencer(backend).catch_up())
         assert backend.head().position == (14 if sealed else 7)
         assert quick(lambda: backend.seal(neighbours[0]))
         quick(lambda: backend.fence(neighbours[1]))
         quick(lambda: backend.purge(neighbours[1], keep=True))
     put(backend, neighbours[3])
-    Sequencer(backend).run()
+    Sequencer(backend).catch_up()
     assert backend.head().position == (15 if sealed else 8)
 
 
@@ -211,7 +211,7 @@ def test_a_lost_race_for_a_lock_is_tried_again(backend, mysql_url):
     with contextlib.closing(connect(mysql_url, autocommit=False)) as holder, holder.cursor() as cursor:
         cursor.execute("SELECT * FROM log FOR UPDATE")
         backend._database.alone("setting", lambda cursor: cursor.execute("SET innodb_lock_wait_timeout = 1"))
-        thread = threading.Thread(target=Sequencer(backend).run)
+        thread = threading.Thread(target=Sequencer(backend).catch_up)
         thread.start()
         time.sleep(2.5)
         assert thread.is_alive()
@@ -323,7 +323,11 @@ def test_a_connection_on_which_an_answer_was_broken_off_is_given_up(backend, mon
         monkeypatch.setattr(LogConnection, "_read_packet", read)
         raise KeyboardInterrupt
 
-    for work in (lambda: put(backend, "run-1", b"lost?"), lambda: backend.head(), lambda: Sequencer(backend).run()):
+    for work in (
+        lambda: put(backend, "run-1", b"lost?"),
+        lambda: backend.head(),
+        lambda: Sequencer(backend).catch_up(),
+    ):
         monkeypatch.setattr(LogConnection, "_read_packet", interrupted)
         with pytest.raises(KeyboardInterrupt):
             work()
@@ -346,9 +350,9 @@ def test_names_differ_by_their_bytes(backend):
     timeline(backend)
     types = ["T", "t", "t ", "tä", "ta"]
     backend.append(Append("types", [Record(type, 1, 0, type.encode()) for type in types], bytes(16), ANY, None))
-    Sequencer(backend).run()
+    Sequencer(backend).catch_up()
     for type in types:
-        found = backend.read(after=0, limit=10, types=frozenset({type}))
+        found = backend.read(after=0, limit=100, types=frozenset({type}))
         assert [stored.record.type for stored in found if stored.shard == "types"] == [type]
         found = backend.read_shard("types", after_seq=0, limit=10, types=frozenset({type}), newest_first=False)
         assert [stored.record.body for stored in found] == [type.encode()]
@@ -398,7 +402,7 @@ def test_sixteen_mebibytes_pass_a_packet_of_one(mysql_server):
         put(backend, "run-3", *[b""] * 20_000)
         names = [f"{n:04}" * 250 for n in range(900)]
         backend.append(Append("run-4", [Record(name, 1, 0, b"") for name in names], bytes(16), ANY, None))
-        Sequencer(backend).run()
+        Sequencer(backend).catch_up()
         assert backend.read(after=1, limit=1, types=None)[0].record.body == body
         assert b"".join(held(backend, "run-2")[:1000]) == body[: 1000 * 16384]
         assert backend.head().position == 2 + 1024 + 20_000 + 900
@@ -489,7 +493,7 @@ def test_the_rights_on_its_database_are_enough(mysql_server_url, limited_url):
 def test_read_only_needs_no_right_to_write(backend, mysql_server_url, limited_url):
     grant(mysql_server_url, limited_url, "SELECT")
     put(backend)
-    Sequencer(backend).run()
+    Sequencer(backend).catch_up()
     with contextlib.closing(opened(limited_url, read_only=True)) as reader:
         assert held(reader) == [b"body"]
         assert reader.read(after=0, limit=5, types=None)[0].position == 1
@@ -627,7 +631,7 @@ def kill_all(url: str) -> None:
 
 def test_killed_connections_are_not_noticed(backend, mysql_url):
     put(backend)
-    for work in (lambda: held(backend), lambda: put(backend), lambda: Sequencer(backend).run(), backend.stats):
+    for work in (lambda: held(backend), lambda: put(backend), lambda: Sequencer(backend).catch_up(), backend.stats):
         kill_all(mysql_url)
         work()
     assert held(backend) == [b"body"] * 2
@@ -651,6 +655,7 @@ def test_too_many_connections_are_told(mysql_server):
     with contextlib.closing(opened(f"mysql://me:x@127.0.0.1:{urlsplit(server).port}/here")) as backend:
         backend._database.engine.dispose()
         sql(server, "ALTER USER me@'%' WITH MAX_USER_CONNECTIONS 1")
-        with backend.engine.connect(), pytest.raises(UnavailableError, match="error 1226"):
+        with backend.engine.connect():
             backend._database._at_hand.clear()
-            put(backend)
+            with pytest.raises(UnavailableError, match="error 1226"):
+                put(backend)

@@ -87,7 +87,7 @@ class LogConnection(Connection):
         self._state = self._wanted = ""
         self._asking = False
         self.connect()
-        self.lend_to_log()
+        self.lend_to_others()
 
     @property
     def is_mariadb(self) -> bool:
@@ -212,7 +212,8 @@ class LogConnection(Connection):
         self._end(super().commit)
 
     def rollback(self) -> None:
-        self._end(super().rollback)
+        if self._state == self._wanted:  # else it has just been lent, and nothing has been asked since
+            self._end(super().rollback)
 
     def _end(self, work: Callable[[], None]) -> None:
         if self._asking:

@@ -301,7 +301,8 @@ class MysqlDialect:
 def _batch(connection: LogConnection, statements: Iterable[str], written: Sequence[Written]) -> list[int]:
     now = 0
     for packet in inserting.packets(statements, connection.room):
-        now = now or next(filter(None, connection.several(packet)), 0)
+        answers = connection.several(packet)
+        now = now or next(filter(None, answers), 0)
     return inserting.times(now, written)
 
 
