@@ -101,6 +101,7 @@ __all__ = [
     "load_each",
     "materialize",
     "materialize_partitions",
+    "moving",
     "multi_asset",
     "op",
     "open_log",
@@ -181,6 +182,7 @@ if TYPE_CHECKING:
         TagBucket,
     )
     from .engine.views.records import AssetRecord, Run, RunRecord
+    from .migrations import moving
     from .serdes import register, upcast
 
 #: where each public name is; tests/test_public_names.py holds it against the imports above
@@ -273,6 +275,7 @@ _HOME = {
     "load_each": ".engine.artifacts.io",
     "materialize": ".engine.execute",
     "materialize_partitions": ".engine.execute",
+    "moving": ".migrations",
     "multi_asset": ".engine.definitions.multi_asset",
     "op": ".engine.definitions.op",
     "open_log": ".engine.open",
@@ -294,7 +297,7 @@ if not TYPE_CHECKING:  # a type checker that saw this would accept any name
         from importlib import import_module
 
         home = _HOME[name]
-        if name in ("events", "partitions"):  # packages, which attributes name only after their import
+        if name in ("events", "moving", "partitions"):  # packages, which attributes name only after their import
             value = import_module(f"{home}.{name}", __name__)
         else:
             value = getattr(import_module(home, __name__), name)

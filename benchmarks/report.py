@@ -40,7 +40,8 @@ def run(
         for number, server in enumerate(servers):
             from .servers.workloads import workloads
 
-            bound = {name: partial(work, server) for name, work in workloads(sizes).items()}
+            others = [other for other in servers if other is not server]
+            bound = {name: partial(work, server) for name, work in workloads(sizes, others).items()}
             for outcome in _run(bound, names, Path(place) / str(number), rounds):
                 yield outcome._replace(name=f"{server.title}: {outcome.name}")
 

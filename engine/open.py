@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..backends import check_url, open_backend
 from ..serdes import Codec
@@ -13,6 +13,8 @@ from .errors import UsageError
 from .log.log import EventLog
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from ..backends.postgres.address import Address
     from .config.configuration import Configuration
     from .config.storage import Storage
@@ -52,9 +54,10 @@ def check_storage_urls(storage: Storage) -> None:
         if storage.views is not None:
             place = views_place(storage.views)
             if place is not None and not isinstance(place, Path):
-                from ..backends.postgres.address import check_options
+                from ..backends.postgres.address import Address, check_options
 
-                check_options(place)
+                if isinstance(place, Address):
+                    check_options(place)
 
 
 @contextmanager
@@ -69,7 +72,15 @@ def _told_of(storage: Storage) -> Iterator[None]:
         raise
 
 
-def views_place(url: str) -> Path | Address | None:
+class Server(NamedTuple):
+    """A database on a server, for views."""
+
+    target: sa.URL  #: with the password, which SQLAlchemy hides when it is printed
+    schema: str
+    shown: str  #: the URL without a password
+
+
+def views_place(url: str) -> Path | Address | Server | None:
     """Where `views=URL` keeps them: in a file, on a server, or in memory (None). Raises UsageError for another URL."""
     scheme, mark, rest = url.partition("://")
     if scheme == "memory" and not rest:
@@ -83,5 +94,21 @@ def views_place(url: str) -> Path | Address | None:
         from ..backends.postgres.address import parse
 
         return parse(url)
+    if scheme in ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"):
+        return _in_mysql(url)
     given = f"{scheme}://…" if mark else "… with no scheme"  # the rest may be a password
-    raise UsageError(f"views={given}: write memory://, sqlite:///FILE or postgresql://…")
+    raise UsageError(f"views={given}: write memory://, sqlite:///FILE, postgresql://… or mysql://…")
+
+
+def _in_mysql(url: str) -> Server:
+    import sqlalchemy as sa
+
+    try:
+        given = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise UsageError("views=mysql://…: it cannot be read; write mysql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+    if not given.database:
+        raise UsageError("views=mysql://…: it names no database; write mysql://USER:PASSWORD@HOST:PORT/DATABASE")
+    target = given.set(drivername="mysql+pymysql")
+    shown = target.set(drivername="mysql").render_as_string(hide_password=True)
+    return Server(target, given.database, shown)

@@ -4,19 +4,21 @@ session, each transaction says its own limits.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
-from ..backends.postgres.address import Address, parse
-from ..backends.postgres.errors import translated
-from ..engine.errors import CorruptLogError
+from ..backends.postgres.address import parse
+from ..backends.postgres.dialect import PostgresDialect
 from . import Waiting
+from .on_server import ServerPlace
 from .place import Place, Row
 from .work import Work
+
+# Of a column just added the server knows nothing, takes rows without a value for rare, and would read and sort the
+# whole timeline for every page.
+BY_KEY = "SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
 
 LOCK = 0x666F6C65  #: with a hash of the schema's name, the advisory lock of whoever upgrades; any constant would do
 BUSY = ("55P03", "40P01")  #: lock_not_available, deadlock_detected
@@ -24,10 +26,10 @@ BUSY = ("55P03", "40P01")  #: lock_not_available, deadlock_detected
 
 def place_of(url: str) -> Place:
     """The schema of a URL."""
-    return PostgresPlace(parse(url))
+    return PostgresPlace(PostgresDialect(parse(url)))
 
 
-class PostgresPlace:
+class PostgresPlace(ServerPlace):
     """One schema."""
 
     kind = "postgresql"
@@ -40,78 +42,34 @@ class PostgresPlace:
         "SET LOCAL idle_in_transaction_session_timeout = '60s'",
         "SET LOCAL synchronous_commit = on",
     )
+    begin_reading: Sequence[str] = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self.schema: str | None = address.schema
-        self.prefix = f'"{address.schema}".'
-        self.shown = address.shown
-
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        with self._connection("AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield connection
-            connection.exec_driver_sql("ROLLBACK")
-
-    def writing(self) -> AbstractContextManager[sa.Connection]:
-        return self._connection("AUTOCOMMIT")
-
-    @contextmanager
-    def _connection(self, isolation: str) -> Iterator[sa.Connection]:
-        with self.translated("opening"):
-            engine = sa.create_engine(
-                self._address.target,
-                connect_args=self._address.secrets,
-                poolclass=NullPool,
-                isolation_level=isolation,
-                use_native_hstore=False,
-                hide_parameters=True,
-            )
-            with engine.connect() as connection:
-                yield connection
-
-    @contextmanager
-    def registry(self, *, write: bool) -> Iterator[sa.Connection | None]:
-        with self.writing() if write else self.reading() as connection:
-            yield connection
+    def __init__(self, dialect: PostgresDialect) -> None:
+        super().__init__(dialect)
+        self.schema = dialect.schema
+        self.prefix = f'"{dialect.schema}".'
 
     @contextmanager
     def alone(self, waiting: Waiting) -> Iterator[None]:
         # On a connection of its own, in a transaction that stays open: an advisory lock of a session would go to
         # whoever gets the connection next from a pooling proxy.
         sql = "SELECT pg_catalog.pg_try_advisory_xact_lock(%(lock)s, pg_catalog.hashtext(%(schema)s))"
-        values = {"lock": LOCK, "schema": self._address.schema}
-        told = False
         with self.writing() as connection:
-            while True:
+
+            def take() -> bool:
                 connection.exec_driver_sql("BEGIN READ ONLY")
                 connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-                if connection.exec_driver_sql(sql, values).scalar():
-                    break
+                if connection.exec_driver_sql(sql, {"lock": LOCK, "schema": self.schema}).scalar():
+                    return True
                 connection.exec_driver_sql("ROLLBACK")
-                if not told:
-                    waiting(f"{self.shown}: another process upgrades the log; waiting for it")
-                    told = True
-                time.sleep(0.1)
+                return False
+
+            self.taken_in_turn(take, waiting)
             try:
                 yield
             finally:
                 if not connection.invalidated:
                     connection.exec_driver_sql("ROLLBACK")
-
-    def format(self, work: Work) -> int:
-        if not work.has_table("log"):
-            return 0
-        if not {"program", "format"} <= work.columns("log"):
-            raise CorruptLogError(f"{self.shown}: the table `log` in schema {self.schema} is not foldlog's")
-        found = work.all("SELECT program, format FROM foldlog.log")
-        if len(found) != 1 or found[0][0] != "foldlog":
-            raise CorruptLogError(f"{self.shown}: the table `log` in schema {self.schema} is not foldlog's")
-        return int(found[0][1])
-
-    def set_format(self, work: Work, number: int) -> None:
-        work.execute("UPDATE foldlog.log SET format = :number WHERE one = 1", number=number)
 
     def unsummed(self, work: Work, after: int, limit: int) -> list[Row]:
         sql = (
@@ -119,24 +77,13 @@ class PostgresPlace:
             "FROM foldlog.timeline t JOIN foldlog.shard s ON s.shard_id = t.shard_id "
             "WHERE t.crc IS NULL AND t.position > :after ORDER BY t.position LIMIT :limit"
         )
+        with work.transaction():
+            work.connection.exec_driver_sql(BY_KEY)
+            rows = work.all(sql, after=after, limit=limit)
         return [
             Row(position, shard, first, count, at_us, bytes(key), bytes(digest), bytes(chain))
-            for position, shard, first, count, at_us, key, digest, chain in work.all(sql, after=after, limit=limit)
+            for position, shard, first, count, at_us, key, digest, chain in rows
         ]
-
-    def count_unsummed(self, work: Work) -> int:
-        where = "WHERE crc IS NULL" if "crc" in work.columns("timeline") else ""
-        return int(work.one(f"SELECT count(*) FROM foldlog.timeline {where}"))
-
-    def chain_before(self, work: Work, position: int) -> bytes | None:
-        sql = (
-            "SELECT chain FROM (SELECT position, count, chain FROM foldlog.timeline WHERE position < :position "
-            "ORDER BY position DESC LIMIT 1) last WHERE position + count = :position"
-        )
-        if position == 1:
-            return bytes(16)
-        found = work.one(sql, position=position)
-        return None if found is None else bytes(found)
 
     def put_sums(self, work: Work, sums: Sequence[tuple[int, int]]) -> None:
         work.execute(
@@ -146,11 +93,5 @@ class PostgresPlace:
             sums=[crc for _, crc in sums],
         )
 
-    def end(self, work: Work) -> int:
-        return int(work.one("SELECT position FROM foldlog.log WHERE one = 1"))
-
     def is_busy(self, error: sa.exc.DBAPIError) -> bool:
         return getattr(error.orig, "pgcode", None) in BUSY
-
-    def translated(self, deed: str) -> AbstractContextManager[None]:
-        return translated(f"{deed} the log at {self.shown}")

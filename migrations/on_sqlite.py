@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
@@ -132,6 +133,9 @@ class SqlitePlace:
     def put_sums(self, work: Work, sums: Sequence[tuple[int, int]]) -> None:
         raw: Any = work.connection.connection.driver_connection
         raw.executemany("INSERT OR IGNORE INTO timeline_crc VALUES (?,?)", sums)
+
+    def uuid(self, value: UUID) -> object:
+        return value.bytes
 
     def end(self, work: Work) -> int:
         return int(work.one("SELECT coalesce(max(position), 0) FROM timeline"))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -83,6 +84,9 @@ class Place(Protocol):
 
     def put_sums(self, work: Work, sums: Sequence[tuple[int, int]]) -> None:
         """Give receipts at positions their checksums; one that has one keeps it."""
+
+    def uuid(self, value: UUID) -> object:
+        """A uuid as a value of a statement."""
 
     def end(self, work: Work) -> int:
         """The last position given."""

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from foldlog.benchmarks import contest, processes, questions as on_sqlite, report, subject, telling
-from foldlog.benchmarks.servers import appending, following, questions, reading
+from foldlog.benchmarks.history import Shape
+from foldlog.benchmarks.servers import appending, copying, following, questions, reading
 from foldlog.benchmarks.servers.loading import loaded
 from foldlog.benchmarks.servers.server import server_at
 from foldlog.engine.cli.bench import LONG_ON_SERVERS, NAMES, ON_SERVERS
@@ -34,7 +35,8 @@ def short(monkeypatch):
     for module, name, value in [
         (appending, "SINGLES", 5), (appending, "BATCHES", 1), (appending, "LONG", 3), (appending, "RUNS", 4),
         (processes, "SECONDS", 0.1), (reading, "RUN", 2_000), (following, "EVENTS", 5),
-        (on_sqlite, "REPEATS", 1), (questions, "SMALL", SMALL), (questions, "SIZES", (2 * SMALL,)),
+        (copying, "SHAPE", Shape(3, 100)), (on_sqlite, "REPEATS", 1),
+        (questions, "SMALL", SMALL), (questions, "SIZES", (2 * SMALL,)),
     ]:  # fmt: skip
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(contest, "wait_for_quiet", lambda: None)
@@ -56,11 +58,12 @@ def spaces(url):
 def test_all_workloads_run_on_postgresql(postgres_url):
     document = json.loads(bench("servers", "flat", "--url", postgres_url, "--rounds", 1, "--json").stdout)
     names = [one["workload"].partition(": ")[2] for one in document["workloads"]]
-    assert [name for name in names if "materialization" not in name][:7] == [
+    assert [name for name in names if "materialization" not in name][:9] == [
         "one event an append", "1000 events an append", "4 processes, a run each", "read a run of 10,000",
         "read the timeline of 10,000", "bytes an event", "follow: acknowledged to delivered, median",
+        "copy from SQLite", "copy to SQLite",
     ]  # fmt: skip
-    assert names.count("latest materialization") == 3  # questions; flat at both sizes
+    assert names.count("latest materialization") == 2  # questions; flat
     assert names.count("flat: latest materialization") == 1
     assert all(one["foldlog"] > 0 for one in document["workloads"])
     (title,) = {one["workload"].partition(": ")[0] for one in document["workloads"]}

@@ -1,11 +1,10 @@
-"""Upgrades of logs that the release of format 1 wrote, kept in golden/format1/: whole, killed, at once, under writers."""
+"""Upgrades of logs that the release of format 1 wrote (golden/format1/): whole, killed, at once, under writers."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import multiprocessing
-import os
 import random
 import shutil
 import signal
@@ -13,17 +12,19 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 import pytest
 from click.testing import CliRunner
-from format1_programs import PostgresProgram, SqlitePlacer, at_work, link
-from golden_logs import answers
+from format1_programs import MysqlProgram, PostgresProgram, SqlitePlacer, at_work, link, mysql_connection
+from golden_logs import answers, rows_of
 
 import foldlog
 from foldlog import Event, events, migrations
@@ -38,7 +39,6 @@ from foldlog.migrations.work import Work
 GOLDEN = Path(__file__).parent / "golden/format1"
 SAID = json.loads((GOLDEN / "answers.json").read_text(encoding="utf-8"))
 RECEIPTS = len(SAID["sharded"]["as it lies"]["placed"])
-FORK = multiprocessing.get_context("fork")
 MANY = 20_000
 MILLION = 1_000_000
 
@@ -50,15 +50,18 @@ class Golden:
         self.name = name
         self.url = url
         self.restore = restore  #: back to how it was made
-        self.said = SAID[name]
+        self.said = SAID["postgres" if name == "mysql" else name]
         restore()
 
 
-@pytest.fixture(params=["sharded", "consolidated", "postgres"])
+@pytest.fixture(params=["sharded", "consolidated", "postgres", "mysql"])
 def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Golden]:
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
         yield Golden("postgres", url, lambda: load_postgres(url))
+    elif request.param == "mysql":
+        url = request.getfixturevalue("mysql_url")
+        yield Golden("mysql", url, lambda: load_mysql(url))
     else:
         layout = "?layout=consolidated" if request.param == "consolidated" else ""
         home = tmp_path / request.param
@@ -82,6 +85,32 @@ def load_postgres(url: str) -> None:
     with closing(psycopg2.connect(url)) as db, db, db.cursor() as cursor:
         cursor.execute("DROP SCHEMA IF EXISTS foldlog CASCADE")
         cursor.execute((GOLDEN / "postgres.sql").read_text(encoding="utf-8"))
+
+
+def load_mysql(url: str) -> None:
+    """The golden log of PostgreSQL in the tables that the first revision makes on MySQL."""
+    with closing(mysql_connection(url)) as db, db.cursor() as cursor:
+        cursor.execute("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()")
+        for name, kind in cursor.fetchall():
+            cursor.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`")
+        chained_to(url, "0001")
+        cursor.execute("DROP TABLE alembic_version")  # as if its program had made it
+        cursor.execute("DELETE FROM log")
+        cursor.execute("DELETE FROM epoch")
+        for table, rows in rows_of((GOLDEN / "postgres.sql").read_text(encoding="utf-8")).items():
+            if table in ("log", "event", "timeline"):
+                at = {"log": 3, "event": 7, "timeline": 5}[table]
+                rows = [[*row[:at], row[at] and UUID(row[at]).bytes, *row[at + 1 :]] for row in rows]
+            if table == "event":
+                rows = [[*row, row[7] if row[8] else None] for row in rows]  # the key that a caller gave
+            cursor.executemany(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(rows[0]))})", rows)
+
+
+def chained_to(url: str, revision: str = "head") -> None:
+    """Run the chain from where alembic's table says."""
+    place = place_of(url)
+    with place.writing() as connection:
+        running.chain(Work(place, connection), revision)
 
 
 def faults(url: str) -> list[str]:
@@ -137,7 +166,7 @@ def test_a_log_of_a_newer_release_is_refused(golden: Golden) -> None:
     for refused in (foldlog.open_log, migrations.status, migrations.upgrade):
         with pytest.raises(FoldlogError, match="format 3") as caught:
             refused(golden.url)
-        assert "newer foldlog" in caught.value.remedy
+        assert caught.value.remedy.startswith("Install")
 
 
 def test_a_second_upgrade_finds_nothing(golden: Golden) -> None:
@@ -147,8 +176,8 @@ def test_a_second_upgrade_finds_nothing(golden: Golden) -> None:
     assert (again.before, again.after, again.summed) == (first.after, first.after, 0)
 
 
-def test_a_new_log_needs_no_upgrade(tmp_path: Path, postgres_url: str) -> None:
-    for url in (f"sqlite:///{tmp_path}/a", f"sqlite:///{tmp_path}/b?layout=consolidated", postgres_url):
+def test_a_new_log_needs_no_upgrade(tmp_path: Path, postgres_url: str, mysql_url: str) -> None:
+    for url in (f"sqlite:///{tmp_path}/a", f"sqlite:///{tmp_path}/b?layout=consolidated", postgres_url, mysql_url):
         foldlog.open_log(url).close()
         assert migrations.status(url).up_to_date
         assert migrations.upgrade(url).after.up_to_date
@@ -177,8 +206,25 @@ def contents(golden: Golden, tmp_path: Path) -> Any:
                 "WHERE c.relnamespace = 'foldlog'::regnamespace ORDER BY 1, 5"
             )
             return cursor.fetchall()
-    files = (path for path in (tmp_path / golden.name).rglob("*") if path.is_file() and not path.name.endswith("-shm"))
+    # Reading a file in WAL mode makes shared memory, and an empty WAL, beside it.
+    if golden.name == "mysql":
+        with closing(mysql_connection(golden.url)) as sql, sql.cursor() as cursor:
+            cursor.execute(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1"
+            )
+            names = [name for (name,) in cursor.fetchall()]
+            return {name: mysql_table(cursor, name) for name in names}
+    files = [path for path in (tmp_path / golden.name).rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+    files = [path for path in files if path.stat().st_size or not path.name.endswith("-wal")]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def mysql_table(cursor: Any, name: str) -> tuple[Any, ...]:
+    """How a table was made, and what is in it."""
+    cursor.execute(f"SHOW CREATE TABLE `{name}`")
+    made = cursor.fetchone()
+    cursor.execute(f"CHECKSUM TABLE `{name}`")
+    return made, cursor.fetchone()
 
 
 def test_status_needs_no_right_to_write(postgres_url: str) -> None:
@@ -212,36 +258,69 @@ def as_role(url: str, name: str) -> str:
 # -- killed, and at once ----------------------------------------------------------------------------------------------
 
 
+UPGRADE = """
+import os, signal, sys
+from foldlog import migrations
+from foldlog.migrations.work import Work
+
+url, last = sys.argv[1], int(sys.argv[2])
+done = 0
+
+def die(self, name):
+    global done
+    done += 1
+    if done == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Work.done = die
+sys.stdin.readline()
+print(migrations.upgrade(url).summed)
+"""
+
+
+def upgrading(url: str, *, killed_at: int = 0) -> subprocess.Popen[str]:
+    """A process that upgrades, once it is told to; killed after so many steps, if it comes that far."""
+    command = [sys.executable, "-P", "-c", UPGRADE, url, str(killed_at)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 def killed_at(url: str, number: int) -> bool:
     """Upgrade in a process that is killed after so many steps; whether it came that far."""
-
-    def run() -> None:
-        done = 0
-
-        def die(self: Work, name: str) -> None:
-            nonlocal done
-            done += 1
-            if done == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        Work.done = die  # type: ignore[method-assign]  # in the child alone
-        migrations.upgrade(url)
-
-    child = FORK.Process(target=run)
-    child.start()
-    child.join(60)
-    assert child.exitcode in (0, -signal.SIGKILL)
-    return child.exitcode != 0
+    with upgrading(url, killed_at=number) as child:
+        child.communicate("go\n", timeout=60)
+    assert child.returncode in (0, -signal.SIGKILL)
+    return child.returncode != 0
 
 
-def test_killed_after_any_step_the_same_command_completes_it(golden: Golden) -> None:
+class Cut(BaseException):
+    """Ends an upgrade where a test wants it to end."""
+
+
+def cut_at(url: str, number: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Upgrade, and end after so many steps; whether it came that far."""
+    names: list[str] = []
+
+    def end(self: Work, name: str) -> None:
+        names.append(name)
+        if len(names) == number:
+            raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "done", end)
+        try:
+            migrations.upgrade(url)
+        except Cut:
+            return True
+    return False
+
+
+def test_ended_after_any_step_the_same_command_completes_it(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     number = 1
-    while killed_at(golden.url, number):
+    while cut_at(golden.url, number, monkeypatch):
+        assert not migrations.status(golden.url).up_to_date
         migrations.upgrade(golden.url)
         assert migrations.status(golden.url).up_to_date
-        place = place_of(golden.url)
-        with place.reading() as connection:
-            assert place.format(Work(place, connection)) == 2
+        assert migrations.status(golden.url).format == 2
         if number % 3 == 1:
             assert answers(golden.url) == golden.said
         golden.restore()
@@ -250,7 +329,7 @@ def test_killed_after_any_step_the_same_command_completes_it(golden: Golden) -> 
 
 
 def test_killed_at_every_step_in_turn(golden: Golden) -> None:
-    """Each try gets one step further than the one before."""
+    """By the system, without a word; each try gets one step further than the one before."""
     number = 1
     while killed_at(golden.url, number):
         number += 1
@@ -259,56 +338,45 @@ def test_killed_at_every_step_in_turn(golden: Golden) -> None:
 
 
 def test_several_processes_at_once(golden: Golden) -> None:
-    start, results = FORK.Barrier(8), FORK.Queue()
-
-    def run() -> None:
-        start.wait(30)
-        try:
-            results.put(migrations.upgrade(golden.url).summed)
-        except BaseException as error:
-            results.put(repr(error))
-
-    children = [FORK.Process(target=run) for _ in range(8)]
+    number = 3 if golden.name == "consolidated" else 8
+    children = [upgrading(golden.url) for _ in range(number)]
+    time.sleep(1)  # all have loaded what they need
     for child in children:
-        child.start()
-    found = [results.get(timeout=60) for _ in children]
-    for child in children:
-        child.join(30)
-    assert sorted(found) == [0] * 7 + [RECEIPTS]
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    found = [child.communicate(timeout=60)[0].strip() for child in children]
+    assert [child.returncode for child in children] == [0] * number
+    assert sorted(found) == ["0"] * (number - 1) + [str(RECEIPTS)]
     assert answers(golden.url) == golden.said
 
 
-def test_who_waits_is_told(golden: Golden) -> None:
-    place = place_of(golden.url)
-    told: list[str] = []
-    with place.alone(told.append):
-        child = FORK.Process(target=lambda: migrations.upgrade(golden.url))
-        child.start()
-        time.sleep(0.5)
-        assert child.is_alive()
-        assert migrations.status(golden.url).format == 1
-    assert told == []
-    child.join(30)
-    assert child.exitcode == 0
+def test_behind_a_proxy_that_pools_connections(pgbouncer: Any) -> None:
+    """A lock of a session, or a setting of one, would go to whoever gets the connection next."""
+    load_postgres(pgbouncer.direct)
+    children = [upgrading(pgbouncer.url) for _ in range(3)]
+    found = [child.communicate("go\n", timeout=60)[0].strip() for child in children]
+    assert sorted(found) == ["0", "0", str(RECEIPTS)]
+    assert migrations.status(pgbouncer.url).up_to_date
+    assert answers(pgbouncer.direct) == SAID["postgres"]
 
-    holding, end = FORK.Event(), FORK.Event()
+
+def test_who_waits_is_told(golden: Golden) -> None:
+    told: list[str] = []
+    holding, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with place_of(golden.url).alone(lambda what: None):
+        with place_of(golden.url).alone(told.append):
             holding.set()
-            end.wait(30)
+            release.wait(30)
 
-    other = FORK.Process(target=hold)
-    other.start()
+    holder = threading.Thread(target=hold)
+    holder.start()
     assert holding.wait(30)
-
-    def tell(what: str) -> None:
-        told.append(what)
-        end.set()
-
-    with place.alone(tell):
-        pass
-    other.join(30)
+    threading.Timer(0.5, release.set).start()
+    done = migrations.upgrade(golden.url, waiting=told.append)
+    holder.join(30)
+    assert done.summed == RECEIPTS
     assert len(told) == 1
     assert "another process" in told[0]
 
@@ -322,9 +390,12 @@ def test_old_programs_go_on_while_their_log_is_upgraded(golden: Golden, tmp_path
         for _ in range(3):
             migrations.upgrade(golden.url)
             time.sleep(0.1)
-        now = sum(placed)
-        time.sleep(0.3)
-        assert sum(placed) > now > before, "an old program does not get on"
+        now = list(placed)
+        assert sum(now) > before
+        end = time.monotonic() + 30
+        while not all(later > then for later, then in zip(placed, now, strict=True)):
+            assert time.monotonic() < end, "an old program does not get on"
+            time.sleep(0.05)
     # What they have placed since has no checksum, and is taken as it is until the next upgrade.
     assert faults(golden.url) == []
     left = migrations.status(golden.url).unsummed
@@ -338,34 +409,60 @@ def test_old_programs_go_on_while_their_log_is_upgraded(golden: Golden, tmp_path
 
 
 def old_programs(golden: Golden, tmp_path: Path) -> list[Callable[[], Any]]:
-    if golden.name == "postgres":
-        return [lambda: PostgresProgram(golden.url, "run-old-1"), lambda: PostgresProgram(golden.url, "run-old-2")]
+    if golden.name in ("postgres", "mysql"):
+        kind = PostgresProgram if golden.name == "postgres" else MysqlProgram
+        return [lambda: kind(golden.url, "run-old-1"), lambda: kind(golden.url, "run-old-2")]
     order = tmp_path / golden.name / ("log.db" if golden.name == "consolidated" else "order.db")
     return [lambda: SqlitePlacer(order), lambda: SqlitePlacer(order)]
 
 
-def test_a_long_reader_holds_nobody_up(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_reader_holds_nobody_up(postgres_url: str) -> None:
     """A change of a table waits for a reader of it, and everybody else behind that: not for long, therefore."""
     load_postgres(postgres_url)
-    told: list[str] = []
     with closing(psycopg2.connect(postgres_url)) as reader:
         with reader.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM foldlog.timeline")  # and the transaction stays open
-        child = FORK.Process(target=lambda: migrations.upgrade(postgres_url))
-        child.start()
+        told: list[str] = []
+        upgrade = threading.Thread(target=lambda: migrations.upgrade(postgres_url, waiting=told.append))
+        upgrade.start()
         with closing(PostgresProgram(postgres_url)) as program:
             longest, end = 0.0, time.monotonic() + 3
             while time.monotonic() < end:
                 began = time.monotonic()
                 program.turn()
                 longest = max(longest, time.monotonic() - began)
-            assert child.is_alive()
+            assert upgrade.is_alive()
             reader.rollback()
-            child.join(30)
-    assert child.exitcode == 0
+            upgrade.join(30)
     assert longest < 2.5
-    assert migrations.status(postgres_url).format == 2
-    del told
+    assert len(told) == 1
+    assert "others hold the tables" in told[0]
+    assert migrations.status(postgres_url).up_to_date
+
+
+def test_what_was_fenced_or_deleted_gets_its_guard(postgres_url: str) -> None:
+    """A deletion that was begun by the old release is completed by this one, and lets nothing in meanwhile."""
+    load_postgres(postgres_url)
+    with closing(psycopg2.connect(postgres_url)) as db, db, db.cursor() as cursor:
+        cursor.execute("UPDATE foldlog.shard SET state = 2 WHERE name = 'run-failed'")
+    migrations.upgrade(postgres_url)
+    with closing(psycopg2.connect(postgres_url)) as db, db, db.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.name, s.fence_seq - s.ordered_seq, e.type, e.crc, e.at_us FROM foldlog.shard s "
+            "JOIN foldlog.event e ON e.shard_id = s.shard_id AND e.seq = s.fence_seq ORDER BY 1"
+        )
+        assert cursor.fetchall() == [
+            (name, 1, "", 0, None) for name in ("run-failed", "run-gone", "run-gone-but-for-assets")
+        ]
+        # An old program cannot fence without a guard any more: this one's appends look for guards alone.
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            cursor.execute("UPDATE foldlog.shard SET state = 2 WHERE name = 'run-open'")
+    with foldlog.Instance.from_url(postgres_url) as instance:
+        with pytest.raises(foldlog.ShardPurged):
+            instance.log.append("run-failed", [Event.now(events.LogMessage(text="late"))])
+        instance.delete_run("run-failed")
+        assert instance.verify().ok
+    assert faults(postgres_url) == []
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------
@@ -427,7 +524,6 @@ def test_the_chain_makes_the_tables_of_sqlite_from_nothing(tmp_path: Path) -> No
     foldlog.open_log(f"sqlite:///{tmp_path}/new").close()
     (tmp_path / "chain").mkdir()
     with closing(sqlite3.connect(tmp_path / "chain/order.db")) as db:
-        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("PRAGMA journal_mode=WAL")
     place = SqlitePlace(tmp_path / "chain", None)
     with place.writing() as connection:
@@ -451,11 +547,9 @@ def test_a_migrated_schema_is_as_a_new_one(postgres_url: str) -> None:
     migrations.upgrade(postgres_url)
     new, chained = f"{postgres_url}?schema=new", f"{postgres_url}?schema=chained"
     foldlog.open_log(new).close()
-    place = place_of(chained)
     with closing(psycopg2.connect(postgres_url)) as db, db, db.cursor() as cursor:
         cursor.execute("CREATE SCHEMA chained")
-    with place.writing() as connection:
-        running.chain(Work(place, connection))
+    chained_to(chained)
     shapes = {name: postgres_shape(postgres_url, name) for name in ("foldlog", "chained", "new")}
     for part in shapes["new"]:
         assert shapes["foldlog"][part] == shapes["new"][part], part
@@ -470,7 +564,8 @@ POSTGRES_SHAPE = {
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
             coalesce(o.collname, ''), coalesce(pg_get_expr(d.adbin, d.adrelid), ''), a.attstorage
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        LEFT JOIN pg_collation o ON o.oid = a.attcollation LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        LEFT JOIN pg_collation o ON o.oid = a.attcollation
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
         AND c.relname <> 'alembic_version'""",
     "tables": """
@@ -495,8 +590,57 @@ def postgres_shape(url: str, schema: str) -> dict[str, list[Any]]:
     with closing(psycopg2.connect(url)) as db, db, db.cursor() as cursor:
         for part, sql in POSTGRES_SHAPE.items():
             cursor.execute(sql.replace("{schema}", schema), {"schema": schema})
-            rows = [tuple(str(one).replace(f"{schema}.", "") for one in row) for row in cursor.fetchall()]
+            rows = [
+                tuple(str(one).replace(f'"{schema}".', "").replace(f"{schema}.", "") for one in row)
+                for row in cursor.fetchall()
+            ]
             found[part] = sorted(rows)
+    return found
+
+
+def _unqualified(value: Any, schema: str) -> str:
+    return str(value).replace(f'"{schema}".', "").replace(f"{schema}.", "")
+
+
+def test_a_migrated_database_is_as_a_new_one(mysql_url: str) -> None:
+    foldlog.open_log(mysql_url).close()
+    new = mysql_shape(mysql_url)
+    load_mysql(mysql_url)
+    migrations.upgrade(mysql_url)
+    found = mysql_shape(mysql_url)
+    for part in new:
+        assert found[part] == new[part], part
+
+
+MYSQL_SHAPE = {
+    "tables": """
+        SELECT table_name, engine, row_format, table_collation FROM information_schema.tables
+        WHERE table_schema = DATABASE()""",
+    "columns": """
+        SELECT table_name, column_name, column_type, is_nullable, column_default, extra, collation_name
+        FROM information_schema.columns WHERE table_schema = DATABASE()""",
+    "indexes": """
+        SELECT table_name, index_name, seq_in_index, column_name, non_unique, sub_part, index_type
+        FROM information_schema.statistics WHERE table_schema = DATABASE()""",
+    "checks": """
+        SELECT t.table_name, c.constraint_name, c.check_clause FROM information_schema.check_constraints c
+        JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema
+            AND t.constraint_name = c.constraint_name AND t.constraint_type = 'CHECK'
+        WHERE c.constraint_schema = DATABASE()""",
+    "routines": """
+        SELECT routine_name, routine_definition FROM information_schema.routines WHERE routine_schema = DATABASE()""",
+    "gate": "SELECT 'gate', one, state, note FROM gate",
+    "log": "SELECT 'log', one, program, format FROM log",
+}
+
+
+def mysql_shape(url: str) -> dict[str, list[Any]]:
+    with closing(mysql_connection(url)) as db, db.cursor() as cursor:
+        found = {}
+        for part, sql in MYSQL_SHAPE.items():
+            cursor.execute(sql)
+            rows = [row for row in cursor.fetchall() if row[0] != "alembic_version"]
+            found[part] = sorted(tuple(map(str, row)) for row in rows)
     return found
 
 
@@ -557,6 +701,26 @@ def many_on_postgres(url: str, number: int) -> str:
     return url
 
 
+def many_on_mysql(url: str, number: int) -> str:
+    """The same on MySQL."""
+    load_mysql(url)
+    with closing(mysql_connection(url)) as db, db.cursor() as cursor:
+        for table in ("event", "news", "shard", "timeline", "timeline_type", "kept"):
+            cursor.execute(f"TRUNCATE TABLE {table}")
+        cursor.execute("DELETE FROM epoch WHERE number > 1")
+        cursor.execute("INSERT INTO shard VALUES (1, 'run-1', 3, %s)", (number,))
+        sql = (
+            "INSERT INTO timeline (position, shard_id, first_seq, count, at_us, `key`, digest, chain) "
+            "VALUES (%s, 1, %s, 1, %s, %s, %s, %s)"
+        )
+        rows, chain = chained(number), b""
+        while page := list(itertools.islice(rows, 5000)):
+            cursor.executemany(sql, page)
+            chain = page[-1][-1]
+        cursor.execute("UPDATE log SET epoch = 1, position = %s, chain = %s", (number, chain))
+    return url
+
+
 def rewrite(url: str, number: int, *programs: Callable[[], Any]) -> float:
     """Upgrade under old programs: how long it took. Checks every row."""
     seen: list[tuple[str, int, int]] = []
@@ -591,6 +755,12 @@ def test_twenty_thousand_receipts_under_writers_on_postgres(postgres_url: str) -
     assert faults(url) == []
 
 
+def test_twenty_thousand_receipts_under_writers_on_mysql(mysql_url: str) -> None:
+    url = many_on_mysql(mysql_url, MANY)
+    rewrite(url, MANY, lambda: MysqlProgram(url, "run-2"), lambda: MysqlProgram(url, "run-3"))
+    assert faults(url) == []
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_million_receipts_under_writers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -607,6 +777,15 @@ def test_a_million_receipts_under_writers_on_postgres(postgres_url: str, capsys:
     took = rewrite(url, MILLION, lambda: PostgresProgram(url, "run-2"), lambda: PostgresProgram(url, "run-3"))
     with capsys.disabled():
         print(f"\nPostgreSQL: a million receipts rewritten in {took:.0f} s")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_million_receipts_under_writers_on_mysql(mysql_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    url = many_on_mysql(mysql_url, MILLION)
+    took = rewrite(url, MILLION, lambda: MysqlProgram(url, "run-2"), lambda: MysqlProgram(url, "run-3"))
+    with capsys.disabled():
+        print(f"\nMySQL: a million receipts rewritten in {took:.0f} s")
 
 
 # -- alembic's table, the views' registry -----------------------------------------------------------------------------
@@ -628,10 +807,13 @@ def test_stamp(golden: Golden) -> None:
 
 
 def test_the_registry_of_views_gets_its_columns(golden: Golden, tmp_path: Path) -> None:
-    make = "CREATE TABLE {0}foldlog_views (name VARCHAR(100) NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (name, version))"
+    make = "CREATE TABLE {0}foldlog_views (name VARCHAR(100) NOT NULL, version INTEGER NOT NULL)"
     if golden.name == "postgres":
         with closing(psycopg2.connect(golden.url)) as db, db, db.cursor() as cursor:
             cursor.execute(make.format("foldlog."))
+    elif golden.name == "mysql":
+        with closing(mysql_connection(golden.url)) as sql, sql.cursor() as cursor:
+            cursor.execute(make.format(""))
     else:
         with closing(sqlite3.connect(tmp_path / golden.name / "views.db")) as db:
             db.execute(make.format(""))
@@ -643,9 +825,10 @@ def test_the_registry_of_views_gets_its_columns(golden: Golden, tmp_path: Path) 
 def test_the_registry_is_the_projectors() -> None:
     from foldlog.engine.views.checkpoints import LATER, REGISTRY
 
-    assert registry.TABLE == REGISTRY.name
+    assert REGISTRY.name == registry.TABLE
     assert tuple(registry.LATER) == LATER
-    assert {name: str(REGISTRY.c[name].type) for name in LATER} == registry.LATER
+    kinds = {name: str(REGISTRY.c[name].type) for name in LATER}
+    assert kinds == registry.LATER
 
 
 # -- around it --------------------------------------------------------------------------------------------------------

@@ -16,16 +16,19 @@ from foldlog.engine.facade import snapshots
 START_US = 1_700_000_000_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "views-in-mysql"])
 def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instance]:
+    views = None
     match request.param:
         case "memory":
             url = "memory://"
+        case "views-in-mysql":
+            url, views = "memory://", request.getfixturevalue("mysql_url")
         case "postgres":
             url = request.getfixturevalue("postgres_url")
         case _:
             url = f"sqlite:///{tmp_path}/h?durability=process"
-    with Instance.from_url(url) as instance:
+    with Instance.from_url(url, views=views) as instance:
         yield instance
 
 

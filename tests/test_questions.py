@@ -27,16 +27,19 @@ from foldlog.engine.events import AssetCheckKey
 START_US = 1_700_000_000_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres", "views-in-mysql"])
 def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instance]:
+    views = None
     match request.param:
         case "memory":
             url = "memory://"
+        case "views-in-mysql":
+            url, views = "memory://", request.getfixturevalue("mysql_url")
         case "postgres":
             url = request.getfixturevalue("postgres_url")
         case layout:
             url = f"sqlite:///{tmp_path}/h?layout={layout.replace('sqlite', 'sharded')}&durability=process"
-    with Instance.from_url(url) as instance:
+    with Instance.from_url(url, views=views) as instance:
         yield instance
 
 

@@ -47,16 +47,19 @@ from foldlog.engine.views.table import Table
 from foldlog.engine.views.views import Views
 
 
-@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres", "views-in-mysql"])
 def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instance]:
+    views = None
     match request.param:
         case "memory":
             url = "memory://"
+        case "views-in-mysql":
+            url, views = "memory://", request.getfixturevalue("mysql_url")
         case "postgres":
             url = request.getfixturevalue("postgres_url")
         case layout:
             url = f"sqlite:///{tmp_path}/h?layout={layout.replace('sqlite', 'sharded')}&durability=process"
-    with Instance.from_url(url) as instance:
+    with Instance.from_url(url, views=views) as instance:
         yield instance
 
 
@@ -453,14 +456,14 @@ def test_people_can_use_plain_sql(instance: Instance) -> None:
 
         assert ask("SELECT status, count(*) FROM {}runs GROUP BY status") == [("SUCCESS", 3)]
         assert ask(f"SELECT status FROM {{}}steps WHERE run_id = '{run_id}'") == [("SUCCESS",)]
-        assert ask("SELECT asset_key, partition FROM {}assets") == [("a", "p2")]
+        assert ask("SELECT asset_key, a.partition FROM {}assets a") == [("a", "p2")]
         assert ask("SELECT count(*) FROM {}asset_partitions") == [(3,)]
         assert ask("SELECT count(*) FROM {}asset_events") == [(3,)]
         assert ask("SELECT status, count(*) FROM {}asset_checks GROUP BY status ORDER BY status") == [
             ("FAILED", 1),
             ("PASSED", 2),
         ]
-        assert ask("SELECT value FROM {}run_tags WHERE key = 'number' ORDER BY value") == [("0",), ("1",), ("2",)]
+        assert ask("SELECT value FROM {}run_tags t WHERE t.key = 'number' ORDER BY value") == [("0",), ("1",), ("2",)]
 
 
 # -- verify and rebuild -------------------------------------------------------------------------------------------
@@ -470,7 +473,7 @@ def test_an_altered_row_is_found_and_named(instance: Instance) -> None:
     ids = some_runs(instance)
     assert instance.verify().ok
     alter(instance, f"UPDATE {{}}runs_v2 SET status = 'FAILURE' WHERE run_id = '{ids[1]}'")
-    alter(instance, "DELETE FROM {}asset_partitions_v2 WHERE partition = 'p0'")
+    alter(instance, "DELETE FROM {}asset_partitions_v2 WHERE asset_partitions_v2.partition = 'p0'")
     alter(instance, "UPDATE {}steps_v2 SET step_key = 'forged' WHERE run_id = '" + ids[0] + "'")
     found = instance.verify()
     assert not found.ok

@@ -106,6 +106,7 @@ class PostgresDialect:
     kind = "postgres"
     error: type[Exception] = psycopg2.Error
     elsewhere = "with ?schema=NAME"
+    limits: Sequence[str] = (_MINUTE,)
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -208,7 +209,7 @@ class PostgresDialect:
     # -- statements ---------------------------------------------------------------------------------------------
 
     def key(self, key: UUID) -> object:
-        return str(key)
+        return key.hex
 
     def uuid(self, value: Any) -> UUID:
         return value if isinstance(value, UUID) else UUID(value)  # by what SQLAlchemy has taught the driver, or not
@@ -216,8 +217,8 @@ class PostgresDialect:
     def most_alone(self) -> int:
         return ALONE
 
-    def write_alone(self, cursor: Any, written: Sequence[Written], *, durable: bool) -> list[int] | None:
-        statement = one_event(written[0], durable) if _is_one(written) else some_events(written, durable)
+    def write_alone(self, cursor: Any, written: Sequence[Written]) -> list[int] | None:
+        statement = one_event(written[0], self.durable) if _is_one(written) else some_events(written, self.durable)
         sql, values = self.spell(statement[0]), statement[1]
         try:
             cursor.execute(sql, values)

@@ -51,7 +51,7 @@ def one_event(one: Written, durable: bool) -> Statement:
     append, behind = one.order.append, one.behind
     record = append.records[0]
     last = (behind.first_seq, behind.length, behind.at_us) if behind.sure else (0, 0, behind.at_us)
-    whose = (str(one.order.key), append.key is not None, append.digest)
+    whose = (one.order.key.hex, append.key is not None, append.digest)
     what = (record.ts_us, record.topics, one.crcs[0], record.type, record.body)
     return CALL_ONE, (durable, one.shard_id, one.first_seq, *last, *whose, *what)
 
@@ -68,7 +68,7 @@ def some_events(written: Sequence[Written], durable: bool) -> Statement:
         [one.first_seq for one in written],
         sizes,
         *_lasts(written),
-        [str(one.order.key) for one in written],
+        [one.order.key.hex for one in written],
         [append.key is not None for append in appends],
         [append.digest for append in appends],
         [one.kinds for one in written],
@@ -133,7 +133,7 @@ NEWS = ["shard_id", "first_seq", "at_us", "count", "key", "digest", "types"]
 
 def _news(one: Written, at_us: int) -> tuple[object, ...]:
     append = one.order.append
-    return one.shard_id, one.first_seq, at_us, len(append.records), str(one.order.key), append.digest, one.kinds
+    return one.shard_id, one.first_seq, at_us, len(append.records), one.order.key.hex, append.digest, one.kinds
 
 
 def _lasts(written: Sequence[Written]) -> tuple[list[int], list[int], list[int]]:

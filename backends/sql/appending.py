@@ -8,10 +8,13 @@ Not here: trying again, committing, what a process remembers (writing.py).
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from ...engine.errors import AppendKeyConflict, ConflictError, ShardPurged, UsageError
 from ...engine.log.port import ANY, NEW, Append, Receipt
@@ -64,7 +67,26 @@ class End(NamedTuple):
 NOWHERE = End(None)
 
 
-@dataclass
+class Keys:
+    """Keys of appends that have none: unique by 8 random bytes and a counter, at half the cost of a uuid4 each."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Count anew, from another start: in a process that was forked, the other one goes on counting."""
+        start = int.from_bytes(secrets.token_bytes(8), "big") << 64
+        self._next = count(start).__next__
+
+    def next(self) -> UUID:
+        return UUID(int=self._next())
+
+
+_keys = Keys()
+os.register_at_fork(after_in_child=_keys.begin)
+
+
+@dataclass(slots=True)
 class Order:
     """One append through all its tries."""
 
@@ -76,7 +98,7 @@ class Order:
     def of(cls, append: Append) -> Order:
         if not append.records:
             raise UsageError(f"shard {append.shard}: an append without events")
-        return cls(append, append.key or uuid4())
+        return cls(append, append.key or _keys.next())
 
 
 class Written(NamedTuple):

@@ -111,7 +111,7 @@ class Database:
         """The rows of one query, which is a snapshot by itself, in one round trip."""
 
         def work(cursor: Any) -> list[Row]:
-            self.dialect.send(cursor, (), self.dialect.spell(sql), values)
+            self.dialect.send(cursor, self.dialect.limits, self.dialect.spell(sql), values)
             return list(cursor.fetchall())
 
         return self.alone(deed, work)

@@ -109,6 +109,8 @@ class Dialect(Protocol):
     def begin(self, cursor: Any, mode: Mode) -> Sequence[str]:
         """The statements that begin a transaction, sent together with the first one of it."""
 
+    limits: Sequence[str]  #: statements that bound how long one by itself may take, sent before it
+
     def commit(self, cursor: Any, mode: Mode) -> bool:
         """Commit; False if the server rolled back instead."""
 
@@ -158,7 +160,7 @@ class Dialect(Protocol):
     def uuid(self, value: Any) -> UUID:
         """A key or log id from a row."""
 
-    def write_alone(self, cursor: Any, written: Sequence[Written], *, durable: bool) -> list[int] | None:
+    def write_alone(self, cursor: Any, written: Sequence[Written]) -> list[int] | None:
         """Append in one round trip and commit: the times of the receipts; None if a shard does not end where its
         writer thinks. Raises the driver's error if another append took a seq (`is_taken`)."""
 

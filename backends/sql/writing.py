@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from itertools import count, repeat
-from typing import Any
+from itertools import islice, repeat
 
 from ...engine.errors import ConflictError, LogMoved, UnavailableError, UsageError
 from ...engine.log.port import Append, Outcome, Receipt
@@ -33,26 +31,31 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
-        self._ends: OrderedDict[str, End] = OrderedDict()
+        self._ends: dict[str, End] = {}
+        self._most_alone = database.dialect.most_alone()
         self._lock = threading.Lock()
 
     def append(self, append: Append) -> Receipt:
         check_records(append)
         order = Order.of(append)
-        deed = f"appending to shard {append.shard}"
-        for _ in _tries(deed):
+        end_s: float | None = None
+        while True:
             end = self._place(order)
             if isinstance(end, Receipt):
                 return end
             try:
-                return self._commit(deed, [(order, end)])[0]
+                return self._commit([(order, end)])[0]
             except RacedError:
                 self._forget(append.shard)
+                end_s = end_s or time.monotonic() + PATIENCE_S
+                if time.monotonic() > end_s:
+                    raise UnavailableError(
+                        f"appending to shard {append.shard}: other writers were faster for {PATIENCE_S} s"
+                    ) from None
             except OutcomeUnknownError:
                 self._forget(append.shard)
                 if len(order.tried) >= TRIES:
                     raise
-        raise AssertionError("_tries ends by raising")
 
     def append_group(self, appends: Sequence[Append]) -> list[Outcome]:
         """All in one commit, if each can be. Else one after the other: an append that lost a race must not fail those
@@ -90,7 +93,7 @@ class Writer:
                 ends[order.append.shard] = after
         receipts: Iterator[Outcome]
         try:
-            receipts = iter(self._commit(f"appending {len(going)} times at once", going) if going else ())
+            receipts = iter(self._commit(going) if going else ())
         except LogMoved as refused:
             receipts = repeat(refused)
         except (RacedError, OutcomeUnknownError):
@@ -127,46 +130,49 @@ class Writer:
 
     # -- commits ------------------------------------------------------------------------------------------------
 
-    def _commit(self, deed: str, going: Sequence[tuple[Order, End]]) -> list[Receipt]:
+    def _commit(self, going: Sequence[tuple[Order, End]]) -> list[Receipt]:
         """Write appends in one commit. Raises RacedError where another writer was faster."""
+        deed = f"appending to shard {going[0][0].append.shard}"
+        if len(going) > 1:
+            deed += f" and {len(going) - 1} times more"
         try:
-            if all(end.shard_id is not None for _, end in going):
-                batch = [written(order, end, end.shard_id or 0) for order, end in going]
-                if sum([one.size for one in batch]) <= self._dialect.most_alone():
-                    return self._remember(batch, self._alone(deed, batch))
+            batch = _known(going)
+            if batch is not None and sum([one.size for one in batch]) <= self._most_alone:
+                return self._remember(batch, self._alone(deed, batch))
             mode = Mode.WRITE if self._dialect.durable else Mode.QUICK
-            batch, times = self._database.run(deed, lambda tx: self._write(tx, going), mode=mode)
+            batch, times = self._database.run(deed, lambda tx: self._write(tx, going, batch), mode=mode)
         except OutcomeUnknownError:
             for order, end in going:
                 order.tried.add(end.last_seq + 1)
             raise
         return self._remember(batch, times)
 
-    def _alone(self, deed: str, batch: Sequence[Written]) -> list[int]:
-        def work(cursor: Any) -> list[int] | None:
-            return self._dialect.write_alone(cursor, _in_turn(batch), durable=self._dialect.durable)
-
+    def _alone(self, deed: str, batch: list[Written]) -> list[int]:
+        turn = _in_turn(batch)
         try:
-            times = self._database.alone(deed, work, writing=True)
+            times = self._database.alone(deed, lambda cursor: self._dialect.write_alone(cursor, turn), writing=True)
         except self._dialect.error as error:
             raise self._raced(error) from error
         return _in_order(batch, times)
 
-    def _write(self, tx: Transaction, going: Sequence[tuple[Order, End]]) -> tuple[list[Written], list[int]]:
-        """Write appends in an open transaction; the numbers of shards that are new are found out here."""
-        made: dict[str, int] = {}
-        for shard in sorted(order.append.shard for order, end in going if end.shard_id is None):
-            if shard not in made:
-                made[shard] = self._dialect.create_shard(tx, shard)
-        batch = [
-            written(order, end, end.shard_id if end.shard_id is not None else made[order.append.shard])
-            for order, end in going
-        ]
+    def _write(
+        self, tx: Transaction, going: Sequence[tuple[Order, End]], batch: list[Written] | None = None
+    ) -> tuple[list[Written], list[int]]:
+        """Write appends in an open transaction. Without a `batch`, shards that are new are made first."""
+        batch = batch or self._numbered(tx, going)
         try:
             times = self._dialect.write(tx, _in_turn(batch))
         except self._dialect.error as error:
             raise self._raced(error) from error
         return batch, _in_order(batch, times)
+
+    def _numbered(self, tx: Transaction, going: Sequence[tuple[Order, End]]) -> list[Written]:
+        new = {order.append.shard for order, end in going if end.shard_id is None}
+        made = {shard: self._dialect.create_shard(tx, shard) for shard in sorted(new)}
+        return [
+            written(order, end, end.shard_id if end.shard_id is not None else made[order.append.shard])
+            for order, end in going
+        ]
 
     def _raced(self, error: Exception) -> Exception:
         return RacedError() if self._dialect.is_taken(error) else error
@@ -175,12 +181,13 @@ class Writer:
 
     def _remember(self, batch: Sequence[Written], times: Sequence[int]) -> list[Receipt]:
         receipts = [one.receipt(at_us) for one, at_us in zip(batch, times, strict=True)]
+        ends = self._ends
         with self._lock:
             for one, receipt in zip(batch, receipts, strict=True):
-                self._ends[receipt.shard] = end_of(receipt, one.shard_id)
-                self._ends.move_to_end(receipt.shard)
-            while len(self._ends) > ENDS:
-                self._ends.popitem(last=False)
+                ends[receipt.shard] = end_of(receipt, one.shard_id)
+            if len(ends) > ENDS:  # the shards that were written to first are the likeliest to have ended
+                for shard in list(islice(ends, len(ends) - ENDS // 2)):
+                    del ends[shard]
         return receipts
 
     def _forget(self, shard: str) -> None:
@@ -188,12 +195,22 @@ class Writer:
             self._ends.pop(shard, None)
 
 
-def _in_turn(batch: Sequence[Written]) -> list[Written]:
+def _known(going: Sequence[tuple[Order, End]]) -> list[Written] | None:
+    """What is to be written, if the numbers of all shards are known."""
+    batch = []
+    for order, end in going:
+        if end.shard_id is None:
+            return None
+        batch.append(written(order, end, end.shard_id))
+    return batch
+
+
+def _in_turn(batch: list[Written]) -> list[Written]:
     """By shard and seq: two groups that write the same shards in different orders would wait for each other."""
-    return batch if len(batch) == 1 else sorted(batch, key=_where)  # type: ignore[return-value]
+    return batch if len(batch) == 1 else sorted(batch, key=_where)
 
 
-def _in_order(batch: Sequence[Written], times: Sequence[int] | None) -> list[int]:
+def _in_order(batch: list[Written], times: Sequence[int] | None) -> list[int]:
     """The times of a batch that was written in turn. Raises RacedError if it was not."""
     if times is None:
         raise RacedError
@@ -205,12 +222,3 @@ def _in_order(batch: Sequence[Written], times: Sequence[int] | None) -> list[int
 
 def _where(one: Written) -> tuple[int, int]:
     return one.shard_id, one.first_seq
-
-
-def _tries(deed: str) -> Iterator[int]:
-    """Counts tries; raises UnavailableError when others have been faster for too long."""
-    end = time.monotonic() + PATIENCE_S
-    for turn in count():
-        yield turn
-        if time.monotonic() > end:
-            raise UnavailableError(f"{deed}: other writers were faster {turn + 1} times in {PATIENCE_S} s")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from ..contest import Outcome
-from . import appending, following, questions, reading
+from . import appending, copying, following, questions, reading
 from .server import Place, Server
 
 AtPlace = Callable[[Place, Path, int], Iterator[Outcome]]
@@ -24,8 +24,8 @@ def _placed(work: AtPlace) -> Workload:
     return run
 
 
-def workloads(sizes: tuple[int, ...] = ()) -> dict[str, Workload]:
-    """By name. `sizes`: of the histories that `flat` asks beside the small one, in events."""
+def workloads(sizes: tuple[int, ...] = (), others: Sequence[Server] = ()) -> dict[str, Workload]:
+    """By name. `sizes`: of the histories that `flat` asks beside the small one, in events. `others`: to copy to."""
     return {
         "append": _placed(appending.single_appends),
         "batch": _placed(appending.batches),
@@ -34,5 +34,6 @@ def workloads(sizes: tuple[int, ...] = ()) -> dict[str, Workload]:
         "space": _placed(appending.space),
         "questions": _placed(questions.questions),
         "follow": _placed(following.follow),
+        "copy": partial(copying.copy, others=others),
         "flat": partial(questions.flat, sizes=sizes),
     }

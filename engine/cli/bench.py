@@ -16,9 +16,9 @@ NAMES = (
 LONG = ("open-runs", "flat")  #: only by name: minutes to fill
 
 SERVERS = "servers"  #: all of the next line
-ON_SERVERS = ("append", "batch", "processes", "read", "space", "follow", "questions")
+ON_SERVERS = ("append", "batch", "processes", "read", "space", "follow", "copy", "questions")
 LONG_ON_SERVERS = ("flat",)
-ONLY_ON_SERVERS = ("follow",)
+ONLY_ON_SERVERS = ("follow", "copy")
 
 NO_SERVER = """{name} measures a server, and none is named. Name one, or several, with --url or FOLDLOG_BENCH_URL:
 
@@ -96,8 +96,8 @@ def command(
     processes, read, serdes, space, startup, jobs, questions, rebuild, live and verify; all of them without a name,
     which takes some minutes. Only by name, for they take long to fill: open-runs and flat.
 
-    With --url, a PostgreSQL or MySQL server is measured instead: append, batch, processes, read, space, follow and
-    questions, which are together called servers, and by name flat. It works in schemas (on MySQL: databases) of its
+    With --url, a PostgreSQL or MySQL server is measured instead: append, batch, processes, read, space, follow, copy
+    and questions, which are together called servers, and by name flat. It works in schemas (on MySQL: databases) of its
     own there, and drops them.
     """
     from ...benchmarks import report

@@ -38,6 +38,12 @@ COMMANDS = {
     "verify": ("verify", "Prove that the views are what the log says."),
     "doctor": ("doctor", "Look for damage in a log, and say what to do."),
     "backup": ("backup", "Copy a log that is in use to a folder."),
+    "copy": ("copy", "Copy a log to another backend, with all its positions."),
+    "export": ("export", "Write a log to one file; FILE may be - for the standard output."),
+    "import": (
+        "import_file",
+        "Make a log from a file that `foldlog export` wrote; FILE may be - for the standard input.",
+    ),
     "migrate": ("migrate", "Bring a log of an older release to the newest format."),
     "retention": ("retention", "Let old runs, log messages and ticks go."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),

@@ -141,9 +141,9 @@ def _tell(done: Upgraded) -> None:
     before, after = done.before, done.after
     if before == after:
         say(f"nothing to do: format {after.format}, revision {after.revision}")
-        return
-    say(f"format {before.format} to {after.format}, revision {before.revision} to {after.revision}")
-    say(f"{done.summed:,} receipts were given checksums")
+    else:
+        say(f"format {before.format} to {after.format}, revision {before.revision} to {after.revision}")
+        say(f"{done.summed:,} receipts were given checksums")
     if done.doubtful:
         shown = ", ".join(f"{position:,}" for position in done.doubtful[:10])
         say(f"receipts that do not fit the hash chain, at positions {shown}{' ...' if len(done.doubtful) > 10 else ''}")

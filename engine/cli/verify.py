@@ -20,18 +20,33 @@ if TYPE_CHECKING:
 
 @click.command(
     "verify",
-    epilog=examples("foldlog verify", "foldlog verify --view runs", "foldlog verify --json | jq .ok"),
+    epilog=examples(
+        "foldlog verify",
+        "foldlog verify --view runs",
+        "foldlog verify --json | jq .ok",
+        "foldlog verify --against postgresql://user@host/name",
+    ),
 )
 @click.option("--view", metavar="NAME", help="Only this view; `foldlog status` lists them.")
+@click.option("--against", metavar="URL", help="Compare with another log instead: is all it holds here, the same?")
 @json_option("One JSON document")
 @log_option
-def command(target: Target, view: str | None, as_json: bool) -> int:
+def command(target: Target, view: str | None, against: str | None, as_json: bool) -> int:
     """Prove that the views are what the log says.
 
     Folds each view once more from the log, in a scratch file, and compares row by row with what is kept. Programs may
     read and write meanwhile. Ends with 3 if a view is not what the log says; the rows are named, and `foldlog
     rebuild` mends them.
+
+    With --against no view is looked at: two logs are compared, position by position, down to the bytes. Ends with 3
+    if the other holds anything that is not here, or is not the same here.
     """
+    if against is not None:
+        if view is not None:
+            raise click.UsageError("--view is about views, --against about two logs: give one of them")
+        from .compare import compare
+
+        return compare(target, against, as_json=as_json)
     with existing_instance(target) as instance:
         with progress("verifying", unit="events") as report:
             verdict = instance.verify(view, progress=report)

@@ -27,6 +27,7 @@ from .port import (
     Append,
     Backend,
     CanBackup,
+    CanPrompt,
     CanTell,
     Copied,
     Expect,
@@ -38,6 +39,7 @@ from .port import (
     Stored,
     Weight,
 )
+from .prompter import Prompter
 from .sequencer import Sequencer
 from .writer import EventWriter
 
@@ -124,6 +126,9 @@ class EventLog:
         self._codec = codec
         self._sequencer = Sequencer(backend)
         self._tell = backend.mark if isinstance(backend, CanTell) else None
+        self._prompter: Prompter | None = None
+        if isinstance(backend, CanPrompt) and not read_only:
+            self._prompter = Prompter(backend, self._sequencer.catch_up)
         self._closed = False
         self._writers: WeakSet[EventWriter] = WeakSet()
 
@@ -156,7 +161,14 @@ class EventLog:
         receipt = self.backend.append(self.prepare(shard, events, expected=expected, key=key))
         if wait != "durable":
             self._sequencer.catch_up()
+        elif self._prompter is not None:
+            self._prompter.appended()
         return receipt
+
+    def appended(self) -> None:
+        """Told by a writer that it has appended something: whoever follows this log elsewhere learns of it soon."""
+        if self._prompter is not None:
+            self._prompter.appended()
 
     def prepare(
         self, shard: str, events: Sequence[Event[Any]], *, expected: Expected = ANY, key: UUID | None = None
@@ -438,6 +450,8 @@ class EventLog:
         with ExitStack() as last_first:
             last_first.callback(self.backend.close)
             last_first.callback(setattr, self, "_closed", True)
+            if self._prompter is not None:
+                last_first.callback(self._prompter.close)
             for writer in list(self._writers):
                 last_first.callback(writer.close)  # raises what it could not write; the rest is closed all the same
 

@@ -31,6 +31,7 @@ __all__ = [
     "CanBackup",
     "CanGroup",
     "CanMove",
+    "CanPrompt",
     "CanRepair",
     "CanTell",
     "CanWait",
@@ -326,6 +327,13 @@ class CanWait(Protocol):
     """Optional: sleep until the timeline may have grown. Readers of other backends poll."""
 
     def wait(self, *, timeout_us: int) -> None: ...
+
+
+@runtime_checkable
+class CanPrompt(Protocol):
+    """Optional: know whether anybody, in whatever process, waits in `wait` to be told of what is sequenced."""
+
+    def is_followed(self) -> bool: ...
 
 
 @runtime_checkable

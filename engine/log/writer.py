@@ -164,8 +164,11 @@ class EventWriter:
         _committing.add(thread)
         try:
             if self._can_group:
-                return cast(CanGroup, backend).append_group(appends)
-            return [_outcome(backend.append, append) for append in appends]
+                outcomes = cast(CanGroup, backend).append_group(appends)
+            else:
+                outcomes = [_outcome(backend.append, append) for append in appends]
+            self._log.appended()
+            return outcomes
         except Exception as error:  # the whole group failed: every caller must learn of it, and the thread goes on
             return [error] * len(appends)
         finally:

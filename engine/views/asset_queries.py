@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..events.asset import AssetMaterializationPlanned
 from ..events.key import AssetKey
 from ..events.run import RunStatus
-from .arms import ordered
+from .arms import Written, ordered, walk
 from .assets import ASSETS, EVENTS, FAILED, IN_PROGRESS, PARTITIONS, STATUSES, EventRow
 from .question import Ask, Question, Tables, given, padded, several, spread
 from .records import AssetEvent, AssetRecord, PartitionRecord, PlannedMaterialization
@@ -38,7 +38,7 @@ def asset_keys(
 ) -> list[AssetKey]:
     """Up to `limit` keys in order of their text: under `prefix`, past `after`."""
     arms = _arms(tables, [tables[ASSETS].c.asset_key], prefix, after)
-    found = connection.execute(ordered(arms, [("asset_key", True)], limit=limit))
+    found = connection.execute(ordered(connection, arms, [("asset_key", True)], limit=limit))
     return [AssetKey.from_text(text) for (text,) in found]
 
 
@@ -85,7 +85,7 @@ def asset_records(
 
 @lru_cache(64)
 def _records(form: _Records) -> Question:
-    def build(tables: Tables, _: sa.Dialect) -> sa.Select[Any]:
+    def build(tables: Tables, dialect: sa.Dialect) -> sa.Select[Any]:
         assets = tables[ASSETS]
         query = sa.select(assets).where(assets.c.last_position.is_not(None))
         if form.keys is not None:
@@ -96,7 +96,7 @@ def _records(form: _Records) -> Question:
         if form.prefix:
             under = assets.c.asset_key >= given("under"), assets.c.asset_key < given("past")
             arms = [query.where(assets.c.asset_key == given("prefix")), query.where(*under)]
-        return ordered(arms, [("asset_key", True)], limit=given("most"))
+        return ordered(Written(dialect), arms, [("asset_key", True)], limit=given("most"))
 
     return Question("assets", build)
 
@@ -192,9 +192,9 @@ def partitions(
     arms = [query]
     if statuses is not None:  # what is stored as IN_PROGRESS may show as anything
         stored = sorted({*statuses, IN_PROGRESS})
-        arms = [query.where(source.c.status == one) for one in stored]
+        arms = [walk(query.where(source.c.status == one), source, "asset_key", "status") for one in stored]
         arms[stored.index(IN_PROGRESS)] = arms[stored.index(IN_PROGRESS)].where(shown.in_(sorted(set(statuses))))
-    page = connection.execute(ordered(arms, [("partition", True)], limit=limit))
+    page = connection.execute(ordered(connection, arms, [("partition", True)], limit=limit))
     return [
         PartitionRecord(
             asset_key=key,

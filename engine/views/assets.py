@@ -100,7 +100,12 @@ EVENTS: Final = Table(
 EVENT_TAGS: Final = Table("asset_event_tags_v2", EventTagRow, key=2, late=(("asset_key", "key", "value", "position"),))
 ASSETS: Final = Table("assets_v2", AssetRow, key=1, hot=True)
 PARTITIONS: Final = Table(
-    "asset_partitions_v2", PartitionRow, key=2, late=(("asset_key", "status", "partition"),), hot=True
+    "asset_partitions_v2",
+    PartitionRow,
+    key=2,
+    late=(("asset_key", "status", "partition"),),
+    also_short=("settled_status", "run_id"),
+    hot=True,
 )
 
 _MADE, _SEEN = AssetMaterialization.KIND.name, AssetObservation.KIND.name
@@ -398,9 +403,9 @@ def keys(record: Taken) -> Iterator[tuple[Table, Key]]:
 
 
 _LATEST = """
-SELECT a.asset_key, m.position AS materialized_position, m.run_id, m.partition, m.timestamp_us AS materialized_us,
-  m.code_version, m.data_version, m.metadata, a.observed_position, a.planned_position, a.failed_position,
-  a.wiped_us
+SELECT {text:a.asset_key}, m.position AS materialized_position, {text:m.run_id}, {text:m.partition},
+  m.timestamp_us AS materialized_us, {text:m.code_version}, {text:m.data_version}, {text:m.metadata},
+  a.observed_position, a.planned_position, a.failed_position, a.wiped_us
 FROM {prefix}assets_v2 a
 LEFT JOIN {prefix}asset_events_v2 m ON m.position = a.materialized_position AND m.item = 0
 WHERE a.last_position IS NOT NULL

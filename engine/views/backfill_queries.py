@@ -43,7 +43,7 @@ def find(
     if statuses is None:
         query: Any = wanted.order_by(source.c.position.desc()).limit(limit)
     else:
-        query = any_of(of_status, statuses, order=(("position", True),), limit=limit)
+        query = any_of(connection, of_status, statuses, order=(("position", True),), limit=limit)
     return [_record(BackfillRow._make(row)) for row in connection.execute(query)]
 
 

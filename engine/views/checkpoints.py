@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -17,28 +18,38 @@ import sqlalchemy as sa
 
 from .projection import Projection
 from .rows import Digest
+from .table import IN_MYSQL, in_mysql
 
 LIVE: Final = "live"
 BUILDING: Final = "building"
 PREVIOUS: Final = "previous"
 
+
+def short_text(characters: int) -> Any:
+    """A name that tables of the views have in common."""
+    return in_mysql(sa.String(characters), "text", characters)
+
+
+_LONG: Final = in_mysql(sa.Text(), "text")
+
 REGISTRY: Final = sa.Table(
     "foldlog_views",
     sa.MetaData(),
-    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("name", short_text(100), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("slot", sa.String(20), primary_key=True),
+    sa.Column("slot", short_text(20), primary_key=True),
     sa.Column("generation", sa.BigInteger, nullable=False),  #: raised by each rebuild
     sa.Column("position", sa.BigInteger, nullable=False),
-    sa.Column("cursor", sa.Text, nullable=False),  #: log id, epoch, position, chain; empty before the first event
-    sa.Column("digests", sa.Text, nullable=False),  #: JSON: table -> [digest in hex, number of rows]
+    sa.Column("cursor", _LONG, nullable=False),  #: log id, epoch, position, chain; empty before the first event
+    sa.Column("digests", _LONG, nullable=False),  #: JSON: table -> [digest in hex, number of rows]
     sa.Column("stopped_position", sa.BigInteger),  #: of the event it could not take in
-    sa.Column("stopped_type", sa.Text),
-    sa.Column("stopped_reason", sa.Text),
-    sa.Column("code", sa.Text),  #: hash of the module that began to fold it
-    sa.Column("tables", sa.Text),  #: JSON: the names of its tables, for whoever drops a version it does not know
-    sa.Column("people", sa.Text),  #: JSON: the names of its SQL views, for the version that takes their place
+    sa.Column("stopped_type", _LONG),
+    sa.Column("stopped_reason", _LONG),
+    sa.Column("code", _LONG),  #: hash of the module that began to fold it
+    sa.Column("tables", _LONG),  #: JSON: the names of its tables, for whoever drops a version it does not know
+    sa.Column("people", _LONG),  #: JSON: the names of its SQL views, for the version that takes their place
     sa.Column("shown", sa.Integer),  #: 1: the SQL views for people show it; 0: not yet, or not any more
+    **IN_MYSQL,
 )
 #: made once, for it is asked for every view after every page
 _MOVE: Final = REGISTRY.update().where(
@@ -86,7 +97,14 @@ def read(
     query = sa.select(REGISTRY).where(REGISTRY.c.slot == slot).order_by(REGISTRY.c.name, REGISTRY.c.version)
     if lock:
         query = query.with_for_update()
-    return {row.name: _checkpoint(row) for row in connection.execute(query) if projections.get(row.name) == row.version}
+    return {row.name: checkpoint(row) for row in connection.execute(query) if projections.get(row.name) == row.version}
+
+
+def of_slot(versions: Mapping[str, int], slots: Sequence[str]) -> sa.Select[Any]:
+    """The rows of these slots, by their keys and in one order."""
+    keys = [(name, version, slot) for name, version in sorted(versions.items()) for slot in slots]
+    key = sa.tuple_(REGISTRY.c.name, REGISTRY.c.version, REGISTRY.c.slot)
+    return sa.select(REGISTRY).where(key.in_(keys)).order_by(REGISTRY.c.name, REGISTRY.c.version, REGISTRY.c.slot)
 
 
 def insert(connection: sa.Connection, projection: Projection, at: Checkpoint, *, slot: str) -> None:
@@ -176,7 +194,8 @@ def _place(at: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _checkpoint(row: Any) -> Checkpoint:
+def checkpoint(row: Any) -> Checkpoint:
+    """The checkpoint that a row of the registry has."""
     digests = {name: Digest(int(total, 16), count) for name, (total, count) in json.loads(row.digests).items()}
     stopped = None
     if row.stopped_position is not None:

@@ -39,6 +39,7 @@ CHECKS: Final = Table(
     CheckRow,
     key=1,
     indexes=(("run_id", "asset_key", "check_name"),),
+    also_short=("partition",),
     late=(("asset_key", "check_name", "status", "position"), ("asset_key", "position"), ("status", "position")),
     wide=True,
 )

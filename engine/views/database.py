@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
+from ..errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
+from .dialects import of
 from .sqlite_file import File, connect_to, file_at, open_for_reading, open_for_writing, tidy
 
-_REMEDIES: dict[int, type[FoldlogError]] = {
-    sqlite3.SQLITE_BUSY: UnavailableError,
-    sqlite3.SQLITE_LOCKED: UnavailableError,
-    sqlite3.SQLITE_FULL: UnavailableError,
-    sqlite3.SQLITE_IOERR: UnavailableError,
-    sqlite3.SQLITE_CANTOPEN: UnavailableError,
-    sqlite3.SQLITE_CORRUPT: CorruptLogError,
-    sqlite3.SQLITE_NOTADB: CorruptLogError,
-    sqlite3.SQLITE_READONLY: ReadOnlyError,
-}
+_TRIES = 5
+_CHANGING = "foldlog_changing"
 
 
 class Database:
@@ -51,7 +44,7 @@ class Database:
         scratch: bool = False,
     ) -> None:
         self.engine = engine.execution_options(schema_translate_map={None: schema}) if schema else engine
-        self.is_sqlite = engine.dialect.name == "sqlite"
+        self.dialect = of(engine.dialect)
         self.shown = shown  #: for messages: where it is, without credentials
         self.schema = schema
         self.path = path  #: of the SQLite file, if it is one
@@ -98,66 +91,66 @@ class Database:
     @classmethod
     def on_server(cls, target: sa.URL, *, schema: str, shown: str) -> Database:
         """A schema in a database of its own pool; the schema is made if need be."""
-        engine = sa.create_engine(target, pool_size=5, max_overflow=5, pool_pre_ping=True, hide_parameters=True)
-        database = cls(engine, shown=shown, schema=schema)
+        dialect = of(target.get_dialect()())
+        database = cls(dialect.engine(target), shown=shown, schema=schema)
         with database.write() as connection:
-            connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+            dialect.make_schema(connection, schema)
         return database
 
     @property
     def prefix(self) -> str:
         """What stands before a table's name in SQL text."""
-        return f'"{self.schema}".' if self.schema else ""
+        return self.dialect.prefix(self.schema)
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
-        """One snapshot, for any number of queries."""
+    def read(self, tables: Sequence[str] = ()) -> Iterator[sa.Connection]:
+        """One snapshot, for any number of queries. `tables`: whose names stay where they are until its end."""
         with self._turn, self._translated(), self._connection() as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN")
-            else:
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
-            try:
-                yield connection
-            finally:
-                connection.rollback()
+            with self.dialect.reading(connection, tables) as reading:
+                yield reading
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A transaction, committed at the end of the block, rolled back by an exception."""
+    def write(self, *, changing: bool = False) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end of the block, rolled back by an exception. `changing`: it makes, drops
+        or renames tables, and nobody else does so meanwhile."""
+        alone = (self.schema or "") if changing else None
         with self._turn, self._translated(), self._connection() as connection:
-            if self.is_sqlite:
-                # A deferred BEGIN that reads first and then writes fails at once if another process has written.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection = connection.execution_options(isolation_level="READ COMMITTED")
-            try:
-                yield connection
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
+            with self.dialect.writing(connection, alone=alone) as writing:
+                writing.info[_CHANGING] = changing
+                yield writing
         if self.path is not None:
             tidy(self.path, only=self._file)
 
-    def fetch(self, text: str, values: Any) -> list[Any]:
-        """All rows of one SELECT in the driver's own words: a statement is a snapshot by itself.
-
-        On a connection that is kept for this: checking one out, beginning and ending cost more than the answer.
-        """
-        if not self.is_sqlite:
-            with self._translated(), self._connection() as connection:
-                return list(connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(text, values))
-        with self._kept() as db:
-            return self.answer(db, text, values)
+    def is_changing(self, connection: sa.Connection) -> bool:
+        """Whether a transaction of `write` is one that changes tables."""
+        return bool(connection.info.get(_CHANGING))
 
     @contextmanager
-    def snapshot(self, *, locking: str = "") -> Iterator[Callable[[str, Any], list[Any]]]:
-        """One snapshot, for any number of SELECTs in the driver's own words. `locking`: said to a server first."""
-        if not self.is_sqlite:
-            with self.read() as connection:
-                if locking:
-                    connection.exec_driver_sql(locking)
+    def beside(self) -> Iterator[sa.Connection]:
+        """A second connection, for one who has a transaction; without one of its own."""
+        with self._translated(), self._connection() as connection:
+            yield connection
+
+    def fetch(self, text: str, values: Any) -> list[Any]:
+        """All rows of one SELECT in the driver's own words: a statement is a snapshot by itself."""
+        if self.dialect.in_process:
+            # On a connection that is kept for this: checking one out, beginning and ending cost more than the answer.
+            with self._kept() as db:
+                return self.answer(db, text, values)
+        for _ in range(_TRIES):
+            with self._translated(), self._connection() as connection:
+                try:
+                    return list(self.dialect.single(connection).exec_driver_sql(text, values))
+                except sa.exc.DBAPIError as error:
+                    if error.orig is None or not self.dialect.is_again(error.orig):
+                        raise
+        raise UnavailableError(f"the tables of the views at {self.shown} were changed during each of {_TRIES} attempts")
+
+    @contextmanager
+    def snapshot(self, tables: Sequence[str] = ()) -> Iterator[Callable[[str, Any], list[Any]]]:
+        """One snapshot, for any number of SELECTs in the driver's own words. `tables`: as of `read`."""
+        if not self.dialect.in_process:
+            with self.read(tables) as connection:
                 yield lambda text, values: list(connection.exec_driver_sql(text, values))
             return
         with self._kept() as db:
@@ -245,7 +238,8 @@ class Database:
             connection = self.engine.connect()
         with connection:
             try:
-                yield connection
+                with self.dialect.lent(connection):
+                    yield connection
             finally:
                 gone = self.engine.pool is not pool or (self._closed and self._own)
                 if gone and not connection.closed and not connection.invalidated:
@@ -291,20 +285,17 @@ class Database:
 
     def _remedy(self, error: BaseException) -> FoldlogError | None:
         origin = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        deed = f"the views at {self.shown}"
-        if isinstance(origin, sqlite3.Error):
-            if getattr(origin, "sqlite_errorcode", -1) == sqlite3.SQLITE_READONLY_DBMOVED:
-                return _replaced(self.shown)
-            kind = _REMEDIES.get(getattr(origin, "sqlite_errorcode", -1) & 0xFF)
-            if kind is None:
-                return None
-            known = kind(f"{deed}: {origin}")
-            if kind is CorruptLogError:
-                known.remedy = f"Delete {self.shown}: views hold nothing of their own, and are made again from the log."
-            return known
-        if isinstance(error, sa.exc.DBAPIError) and (error.connection_invalidated or _is_passing(origin)):
-            return UnavailableError(f"{deed}: {str(origin).strip()}")
-        return None
+        if getattr(origin, "sqlite_errorcode", -1) == sqlite3.SQLITE_READONLY_DBMOVED:
+            return _replaced(self.shown)
+        kind = None if origin is None else self.dialect.kind_of(origin)
+        if kind is None and isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+            kind = UnavailableError
+        if kind is None:
+            return None
+        known = kind(f"the views at {self.shown}: {str(origin).strip()}")
+        if kind is CorruptLogError:
+            known.remedy = f"Delete {self.shown}: views hold nothing of their own, and are made again from the log."
+        return known
 
 
 _of_parents: list[Any] = []  #: connections that a forked child neither uses nor closes, nor lets the collector close
@@ -314,14 +305,6 @@ def _replaced(shown: str) -> UnavailableError:
     error = UnavailableError(f"the views at {shown} were deleted or replaced a moment ago")
     error.remedy = "Ask again: they are made anew from the log."
     return error
-
-
-def _is_passing(origin: BaseException | None) -> bool:
-    """Whether a server's error goes away by itself: lost connection, deadlock, time limit, another's commit."""
-    state = getattr(origin, "pgcode", None)
-    if state is None:
-        return type(origin).__name__ == "OperationalError"
-    return str(state)[:2] in ("08", "40", "53", "55", "57")
 
 
 def _sqlite(creator: Any) -> sa.Engine:

@@ -22,6 +22,7 @@ from .rows import Rows
 
 logger = logging.getLogger("foldlog.views")
 
+_OF_DATABASES: Final = frozenset(("sqlalchemy", "sqlite3", "psycopg2", "pymysql"))  #: modules of their exceptions
 UNKNOWN: Final = "this process does not know"
 
 
@@ -110,4 +111,4 @@ def view_stopped(name: str, stop: Stop) -> ViewStopped:
 
 
 def _is_of_database(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] in ("sqlalchemy", "sqlite3", "psycopg2")
+    return type(error).__module__.partition(".")[0] in _OF_DATABASES

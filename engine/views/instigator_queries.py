@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .arms import past
 from .instigators import SCHEDULE, SENSOR, InstigatorRow
 from .orchestration_records import InstigatorState
 from .paging import any_of
@@ -28,8 +29,8 @@ def states(
     """Up to `limit` of a type, by code location and name; `after`: behind these two."""
     wanted = sa.select(source).where(source.c.instigator_type == instigator_type)
     if after is not None:
-        end = sa.tuple_(*(sa.literal(keyed(text)) for text in after))
-        wanted = wanted.where(sa.tuple_(source.c.code_location, source.c.name) > end)
+        end = [sa.literal(keyed(text)) for text in after]
+        wanted = wanted.where(past(connection, (source.c.code_location, source.c.name), end))
 
     def of_status(status: str) -> sa.Select[Any]:
         return wanted.where(source.c.status == status)
@@ -37,7 +38,7 @@ def states(
     if statuses is None:
         query: Any = wanted.order_by(source.c.code_location, source.c.name).limit(limit)
     else:
-        query = any_of(of_status, statuses, order=_ORDER, limit=limit)
+        query = any_of(connection, of_status, statuses, order=_ORDER, limit=limit)
     return [_record(InstigatorRow._make(row)) for row in connection.execute(query)]
 
 

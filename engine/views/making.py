@@ -8,23 +8,24 @@ Not here: what the tables hold (store.py), rebuilding them (generations.py).
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateTable
 
-from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
-from . import checkpoints
+from ..errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError
+from . import checkpoints, marks
 from .checkpoints import LATER, LIVE, REGISTRY, Checkpoint
 from .projection import Projection
-from .statements import indexes
 
 if TYPE_CHECKING:
     from .store import Store
 
 _TRIES = 10
+_COLUMN = re.compile(r"\{(text|name):([a-z_.]+)\}")
 
 
 def prepare(store: Store) -> None:
@@ -37,7 +38,7 @@ def prepare(store: Store) -> None:
         raise error
     for attempt in range(_TRIES):
         try:
-            with store.database.write() as connection:
+            with store.database.write(changing=True) as connection:
                 _make(store, connection)
             return
         except UnavailableError:  # another process is at it, or is switching the file to WAL
@@ -46,12 +47,10 @@ def prepare(store: Store) -> None:
             time.sleep(0.05 * (attempt + 1))
 
 
-def create(connection: sa.Connection, tables: Iterable[sa.Table], *, indexed: bool) -> None:
-    """Tables, with their indexes or without."""
+def create(store: Store, connection: sa.Connection, tables: Iterable[sa.Table], *, indexed: bool) -> None:
+    """Tables, with their indexes or without those that may come later."""
     for table in tables:
-        connection.execute(CreateTable(table, if_not_exists=True))
-        for index in indexes(table) if indexed else ():
-            connection.execute(CreateIndex(index, if_not_exists=True))
+        store.database.dialect.create(connection, table, late=not indexed)
 
 
 def show(store: Store, connection: sa.Connection, projection: Projection) -> None:
@@ -66,34 +65,31 @@ def show(store: Store, connection: sa.Connection, projection: Projection) -> Non
     old = [name for names in named for name in names if name not in projection.people]
     hide(store, connection, old)
     for name, select in projection.people.items():
-        text = f"VIEW {{prefix}}{name} AS {select}"
-        if store.database.is_sqlite:
-            execute(store, connection, f"DROP VIEW IF EXISTS {{prefix}}{name}")
-            execute(store, connection, f"CREATE {text}")
-        else:  # in place, for views of users' own may stand on it; anew only if its columns are others
-            _replace(store, connection, name, text)
+        store.database.dialect.show(connection, f"{store.database.prefix}{name}", _select(store, connection, select))
+    say_shown(connection, projection)
+
+
+def say_shown(connection: sa.Connection, projection: Projection) -> None:
+    """Note down that the stable names show this version of a view, and no other."""
+    here = sa.and_(REGISTRY.c.name == projection.name, REGISTRY.c.slot == LIVE)
     connection.execute(REGISTRY.update().where(here).values(shown=0))
     connection.execute(REGISTRY.update().where(checkpoints.at(projection, LIVE)).values(shown=1))
 
 
-def _replace(store: Store, connection: sa.Connection, name: str, text: str) -> None:
-    try:
-        with connection.begin_nested():
-            execute(store, connection, f"CREATE OR REPLACE {text}")
-    except sa.exc.ProgrammingError:
-        hide(store, connection, [name])
-        execute(store, connection, f"CREATE {text}")
+def _select(store: Store, connection: sa.Connection, text: str) -> str:
+    dialect = store.database.dialect
+
+    def column(found: re.Match[str]) -> str:
+        kind, name = found.groups()
+        return dialect.readable(connection, name) if kind == "text" else dialect.quoted(name)
+
+    return _COLUMN.sub(column, text).replace("{prefix}", store.database.prefix)
 
 
 def hide(store: Store, connection: sa.Connection, names: Iterable[str]) -> None:
     """Take SQL views away: they hold on to the tables. Raises UsageError if something else stands on one."""
     for name in names:
-        try:
-            execute(store, connection, f"DROP VIEW IF EXISTS {{prefix}}{name}")
-        except sa.exc.InternalError as error:
-            refused = UsageError(f"the SQL view {name} cannot be replaced: {str(error.orig).strip()}")
-            refused.remedy = "Drop what depends on it, then try again; make it anew afterwards."
-            raise refused from error
+        store.database.dialect.hide(connection, f"{store.database.prefix}{name}")
 
 
 def execute(store: Store, connection: sa.Connection, text: str) -> None:
@@ -115,7 +111,7 @@ def _is_complete(store: Store) -> bool:
 
 def _refuse_foreign(store: Store, connection: sa.Connection) -> None:
     """Raise CorruptLogError for a file that holds something else: views may be thrown away, what is there may not."""
-    tables = set(connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
+    tables = sa.inspect(connection).get_table_names()
     if not tables or REGISTRY.name in tables:
         return
     shown = store.database.shown
@@ -125,18 +121,22 @@ def _refuse_foreign(store: Store, connection: sa.Connection) -> None:
 
 
 def _make(store: Store, connection: sa.Connection) -> None:
-    if store.database.is_sqlite:
+    if store.database.schema is None:  # a file is the views' own, a database is not
         _refuse_foreign(store, connection)
-    else:
-        # CREATE TABLE IF NOT EXISTS of two sessions can clash in the catalog.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7310859841)")
+    dialect = store.database.dialect
+    dialect.make_alone(connection)
     connection.execute(CreateTable(REGISTRY, if_not_exists=True))
+    if store.marked:
+        marks.make(connection)
     _add_later_columns(store, connection)
     found = store.checkpoints(connection)
     of_others = set(connection.execute(sa.select(REGISTRY.c.name).where(REGISTRY.c.slot == LIVE)).scalars())
     for projection in store.projections:
         if projection.name not in found:
-            create(connection, store.tables_of(projection).values(), indexed=not store.database.scratch)
+            store.generations.clear_away(connection, projection)
+            create(store, connection, store.tables_of(projection).values(), indexed=not store.database.scratch)
+            if store.marked:
+                marks.put(connection, projection, 1)
             code = checkpoints.fingerprint(projection)
             beside = projection.name in of_others  # another version, which people see until this one has caught up
             at = Checkpoint(1, 0, "", {}, None, shown=not beside, code=code)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ..events.event import Topic
 from ..events.partition import PartitionsAdded, PartitionsDeleted
+from .arms import past
 from .orchestration_records import DynamicPartitionsPage
 from .paging import chunks
 from .projection import Projection, Taken, select_all
@@ -86,9 +87,7 @@ def page(
         wanted = sa.select(*columns).where(source.c.partitions_def == keyed(name)).order_by(*order)
         if place is None:
             return wanted
-        at = sa.tuple_(*columns[1:])
-        end = sa.tuple_(*map(sa.literal, place))
-        return wanted.where(at > end if ascending else at < end)
+        return wanted.where(past(connection, columns[1:], [sa.literal(one) for one in place], ascending=ascending))
 
     found = list(connection.execute(query(behind).limit(limit)))
     last = (found[-1].position, found[-1].item) if found else behind

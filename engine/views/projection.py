@@ -42,9 +42,12 @@ class Projection(NamedTuple):
     tables: tuple[Table, ...]
     keys: Callable[[Taken], Iterable[tuple[Table, Key]]]  #: rows the fold will ask for, to be fetched at once
     fold: Callable[[Rows, Taken], None]
-    people: Mapping[str, str]  #: stable name of an SQL view -> its SELECT, with {prefix} before each table
+    #: stable name of an SQL view -> its SELECT, with {prefix} before each table, {text:x} for a column of text, and
+    #: {name:x} for another that may be a word of SQL
+    people: Mapping[str, str]
 
 
 def select_all(table: Table, *, but: Collection[str] = ()) -> str:
     """The SQL view that shows a table as it is, or without some columns, which hold bytes that tell people nothing."""
-    return f"SELECT {', '.join(name for name in table.columns if name not in but)} FROM {{prefix}}{table.name}"
+    columns = [f"{{{'text' if table.is_text(name) else 'name'}:{name}}}" for name in table.columns if name not in but]
+    return f"SELECT {', '.join(columns)} FROM {{prefix}}{table.name}"

@@ -119,7 +119,7 @@ class Projector:
         if not waiting:
             return
         try:
-            with self._store.database.write() as connection:
+            with self._store.database.write(changing=True) as connection:
                 held = self._store.checkpoints(connection, lock=True)
                 for projection in waiting:
                     at = held.get(projection.name)  # None: it is just being switched
@@ -205,7 +205,7 @@ class Projector:
             # Two logs that share a database by mistake would throw away each other's views without end.
             raise HistoryDiverged(f"the views at {self._store.database.shown} are of another log: {error}") from error
         try:
-            with self._store.database.write() as connection:
+            with self._store.database.write(changing=True) as connection:
                 held = self._store.checkpoints(connection, lock=True)
                 for projection in group:
                     at = held.get(projection.name)

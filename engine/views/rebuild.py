@@ -124,7 +124,7 @@ class Builder:
         at = self.at.pop(failed.projection.name)
         if self.slot == PREVIOUS:
             return  # kept, for code that can take the event in
-        with self._store.database.write() as connection:
+        with self._store.database.write(changing=True) as connection:
             self._store.generations.drop(connection, failed.projection, at, slot=self.slot)
 
 
@@ -158,7 +158,7 @@ def build_first(log: EventLog, store: Store, projections: Sequence[Projection]) 
     try:
         rebuild(log, store, projections, progress=None)
     finally:
-        with store.database.write() as connection:
+        with store.database.write(changing=True) as connection:
             kept = store.checkpoints(connection, slot=PREVIOUS, lock=True)
             for projection in projections:
                 if projection.name in kept and not kept[projection.name].cursor:
@@ -181,7 +181,7 @@ def roll_back(log: EventLog, store: Store, projection: Projection) -> int:
 
 def cancel(store: Store, projections: Sequence[Projection]) -> list[str]:
     """Drop what interrupted rebuilds have left; the views that had any."""
-    with store.database.write() as connection:
+    with store.database.write(changing=True) as connection:
         left = store.checkpoints(connection, slot=BUILDING, lock=True)
         for projection in projections:
             if projection.name in left:
@@ -190,7 +190,7 @@ def cancel(store: Store, projections: Sequence[Projection]) -> list[str]:
 
 
 def _begin(log: EventLog, store: Store, projections: Sequence[Projection], afresh: bool) -> Builder:
-    with store.database.write() as connection:
+    with store.database.write(changing=True) as connection:
         builds = {p.name: store.generations.begin(connection, p, afresh=afresh) for p in projections}
     return Builder(log, store, builds, slot=BUILDING)
 
@@ -240,27 +240,21 @@ def _switched(store: Store, builder: Builder, log: EventLog) -> bool:
             return _switch(store, builder, log)
         except UnavailableError:
             # A server's tables are being read, and who waits for them makes all later readers wait too: let them pass.
-            if store.database.is_sqlite or time.monotonic() > end:
+            if store.database.dialect.in_process or time.monotonic() > end:
                 raise
         time.sleep(0.2)
 
 
 def _switch(store: Store, builder: Builder, log: EventLog) -> bool:
-    with store.database.write() as connection:
-        if not store.database.is_sqlite:
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
+    with store.database.write(changing=True) as connection:
+        store.database.dialect.impatient(connection)
         live = store.checkpoints(connection, slot=LIVE, lock=True)
         built = store.checkpoints(connection, slot=builder.slot, lock=True)
         if any(built.get(p.name) != builder.at[p.name] for p in builder.building):
             raise Lost
         if any(_is_ahead(log, live[p.name], builder.position) for p in builder.building):
             return False
-        if not store.database.is_sqlite:  # all at once: two that lock one by one can wait for each other
-            tables = [table.name for p in builder.building for table in store.tables_of(p).values()]
-            names = ", ".join(f"{store.database.prefix}{name}" for name in sorted(tables))
-            connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
-        for projection in builder.building:
-            store.generations.switch(connection, projection, builder.slot)
+        store.generations.switch(connection, builder.building, builder.slot)
     return True
 
 

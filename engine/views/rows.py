@@ -167,8 +167,8 @@ class Rows:
 
     def fetch(self, projection: Projection, records: Iterable[Taken]) -> None:
         """Load rows that the fold of these records will ask for, many in one statement."""
-        if self._connection.dialect.name == "sqlite":
-            return  # it looks up one key a statement in any case, and `get` does that
+        if all(statements.one_by_one for statements in self._tables.values()):
+            return  # `get` does that
         by_table: dict[Table, dict[Key, None]] = {}
         for record in records:
             for table, key in projection.keys(record):

@@ -119,7 +119,7 @@ def _tags(count: int) -> Question:
 
 def tag_keys(connection: sa.Connection, tables: Tables, *, after: str | None, limit: int) -> list[str]:
     """Up to `limit` keys that some run has as a tag, ascending."""
-    return list(connection.execute(distinct(tables[TAGS], "key", after=after, limit=limit)).scalars())
+    return list(connection.execute(distinct(connection, tables[TAGS], "key", after=after, limit=limit)).scalars())
 
 
 def tag_values(connection: sa.Connection, tables: Tables, key: str, *, prefix: str | None, limit: int) -> list[str]:
@@ -128,7 +128,7 @@ def tag_values(connection: sa.Connection, tables: Tables, key: str, *, prefix: s
     where = [tags.c.key == keyed(key)]
     if prefix:
         where += [tags.c.value >= prefix, tags.c.value < prefix + chr(0x10FFFF)]
-    return list(connection.execute(distinct(tags, "value", *where, limit=limit)).scalars())
+    return list(connection.execute(distinct(connection, tags, "value", *where, limit=limit)).scalars())
 
 
 # -- changes of status, and rare events ---------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def _of_type(form: _Form) -> Question:
             arms = [sa.and_(of_type, source.job_name == name) for name in names] or [sa.false()]
         columns = source.position, source.run_id, source.seq, source.body
         selects = [sa.select(*columns).where(arm, *where) for arm in arms]
-        return ordered(selects, [("position", form.ascending)], limit=given("most"))
+        return ordered(written, selects, [("position", form.ascending)], limit=given("most"))
 
     return Question(form.view, build)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
-from . import checkpoints
+from . import checkpoints, marks
 from .checkpoints import BUILDING, LIVE, PREVIOUS, Checkpoint, Lost, Stop
 from .database import Database
 from .generations import Generations
@@ -42,6 +43,7 @@ class Store:
         self._prepared: WeakKeyDictionary[Question, Prepared] = WeakKeyDictionary()
         self._versions = {p.name: p.version for p in projections}
         self._live = Lazily((table for p in projections for table in p.tables), lambda table: table.declare(1))
+        self.marked = not database.dialect.changes_with_rows  #: `marks` tell which generation is live
         self.generations = Generations(self)
         prepare(self)
 
@@ -60,16 +62,14 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One snapshot of checkpoints and live tables."""
-        with self.database.read() as connection:
-            if not self.database.is_sqlite:
-                connection.exec_driver_sql(self._locking)
+        with self.database.read(self._names) as connection:
             yield connection
 
-    @property
-    def _locking(self) -> str:
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
         """A switch in the middle would show the new tables with only what was in them as the snapshot began."""
-        names = ", ".join(f"{self.database.prefix}{table.name}" for table in self._live)
-        return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
+        names = [table.name for table in self._live] + ([marks.MARKS.name] if self.marked else [])
+        return tuple(f"{self.database.prefix}{name}" for name in names)
 
     def checkpoints(
         self, connection: sa.Connection | None = None, *, slot: str = LIVE, lock: bool = False
@@ -78,7 +78,15 @@ class Store:
         if connection is None:
             with self.database.read() as connection:
                 return self.checkpoints(connection, slot=slot)
-        return checkpoints.read(connection, self._versions, slot=slot, lock=lock)
+        if not self.marked:
+            return checkpoints.read(connection, self._versions, slot=slot, lock=lock)
+        if not lock:
+            return marks.read(connection, self._versions, slot=slot)
+        if not self.database.is_changing(connection):
+            return marks.take(connection, connection, self._versions, slot=slot)
+        # Who has looked at a mark cannot rename it: a transaction that may want to lets another connection look.
+        with self.database.beside() as beside:
+            return marks.take(connection, beside, self._versions, slot=slot)
 
     def fetch(self, question: Question, given: Mapping[str, Any]) -> Sequence[Any]:
         """The rows that answer a question, in a snapshot of its own."""
@@ -88,7 +96,7 @@ class Store:
     @contextmanager
     def asking(self) -> Iterator[Ask]:
         """One snapshot for any number of questions."""
-        with self.database.snapshot(locking="" if self.database.is_sqlite else self._locking) as fetch:
+        with self.database.snapshot(self._names) as fetch:
 
             def ask(question: Question, **given: Any) -> Sequence[Any]:
                 prepared = self._prepare(question)
@@ -134,5 +142,7 @@ class Store:
         for table in self.tables_of(projection).values():
             connection.execute(table.delete())
         generation = self.generations.next_number(connection, projection)
+        if self.marked:
+            marks.put(connection, projection, generation)
         self.generations.drop_beside(connection, projection)
         self.move(connection, projection, old, Checkpoint(generation, 0, "", {}, None))

@@ -13,6 +13,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+
+from .dialects import of
 
 Row: TypeAlias = tuple[Any, ...]  #: an instance of the table's row class
 Key: TypeAlias = tuple[Any, ...]  #: the first fields of a row
@@ -22,16 +25,45 @@ INDEXED_BYTES: Final = 500  #: of a text that is part of a key or an index; serv
 MAX_INT: Final = 2**63 - 1
 WORDS: Final = 2000  #: characters of a message for people
 
-_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+class _Own(sa.types.UserDefinedType[Any]):
+    """A type that only the dialect can spell: dialects/mysql.py, whose driver also hands the values out as they are."""
+
+    cache_ok = True
+
+    def __init__(self, kind: str, most: int | None = None) -> None:
+        self.kind = kind
+        self.most = most
+
+
+@compiles(_Own)
+def _spelled(own: _Own, compiler: Any, **_: Any) -> str:
+    return of(compiler.dialect).type_of(compiler.dialect, own.kind, own.most)
+
+
+def in_mysql(kind: sa.types.TypeEngine[Any], own: str, most: int | None = None) -> Any:
+    """A type, with another in MySQL and MariaDB: `text` or `bytes`, of at most so many bytes."""
+    return kind.with_variant(_Own(own, most), "mysql")
+
+
+def text(most: int | None = None) -> sa.types.TypeEngine[str]:
+    """Text that is compared and ordered by code point. `most`: its bytes, where it is part of a key or an index, or is
+    compared with one that is."""
+    return in_mysql(sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), "text", most)  # type: ignore[no-any-return]
+
+
 _INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # which has one kind; INTEGER alone may be the rowid
+_DATA = in_mysql(sa.LargeBinary(), "bytes")
+_TEXT, _SHORT = text(), text(INDEXED_BYTES)
 _TYPES: dict[str, tuple[Any, bool]] = {
     "str": (_TEXT, False),
     "str | None": (_TEXT, True),
     "int": (_INT, False),
     "int | None": (_INT, True),
-    "bytes": (sa.LargeBinary(), False),
-    "bytes | None": (sa.LargeBinary(), True),
+    "bytes": (_DATA, False),
+    "bytes | None": (_DATA, True),
 }
+IN_MYSQL: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mysql_row_format": "DYNAMIC"}
 _canonical = msgspec.msgpack.Encoder().encode  # one form for each value, and several times as fast as JSON
 _flat_json = msgspec.json.Encoder(order="sorted").encode
 _FLAT: Final = frozenset((type(None), bool, int, float, str))
@@ -40,7 +72,7 @@ _FLAT: Final = frozenset((type(None), bool, int, float, str))
 class Table:
     """A table by its row class."""
 
-    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "late", "name", "of_run", "row", "wide")
+    __slots__ = ("_declared", "columns", "hot", "indexes", "key", "late", "name", "of_run", "row", "short", "wide")
 
     def __init__(
         self,
@@ -50,6 +82,7 @@ class Table:
         key: int,
         indexes: Sequence[tuple[str, ...]] = (),
         late: Sequence[tuple[str, ...]] = (),
+        also_short: Sequence[str] = (),
         of_run: bool = False,
         hot: bool = False,
         wide: bool = False,
@@ -60,6 +93,9 @@ class Table:
         # An index over rows that are there costs a fraction of one that is kept up: a rebuild makes them at its end.
         self.indexes = indexes  #: in which folds look; made in the middle if one does
         self.late = late  #: in which no fold looks
+        # Text of at most `INDEXED_BYTES`: what is part of the key or an index, and `also_short`, which a question
+        # compares with such a one, or puts in its place.
+        self.short = frozenset((*row._fields[:key], *also_short, *(one for some in (*indexes, *late) for one in some)))
         self.of_run = of_run  #: its keys begin with a run id, and only events of that run's shard make rows there
         self.hot = hot  #: events of many runs change the same rows; a rebuild keeps them at hand from page to page
         # SQLite keeps a row of a table WITHOUT ROWID whole up to 1,002 bytes only, and gives the rest of a longer one
@@ -82,6 +118,7 @@ class Table:
             sa.MetaData(),
             *(self._column(name, number < self.key) for number, name in enumerate(self.columns)),
             sqlite_with_rowid=self.wide,
+            **IN_MYSQL,
         )
         for columns in (*self.indexes, *self.late):
             name = f"ix_{self.name}_{'_'.join(columns)}_g{generation}"
@@ -92,7 +129,13 @@ class Table:
 
     def _column(self, name: str, in_key: bool) -> sa.Column[Any]:
         kind, nullable = _TYPES[self.row.__annotations__[name].__forward_arg__]
+        if name in self.short and kind is _TEXT:
+            kind = _SHORT
         return sa.Column(name, kind, primary_key=in_key, nullable=nullable, autoincrement=False)
+
+    def is_text(self, name: str) -> bool:
+        """Whether a column holds text."""
+        return _TYPES[self.row.__annotations__[name].__forward_arg__][0] is _TEXT
 
     def hash(self, rows: Iterable[Row]) -> int:
         """The sum of the rows' hashes; a hash is 128 bits of the row's canonical form: a msgpack array of the table's

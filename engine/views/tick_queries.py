@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from .arms import past
 from .orchestration_records import TickRecord
 from .paging import any_of, chunks
 from .table import keyed, text_of
@@ -33,8 +34,8 @@ def find(
     """Up to `limit` ticks, the newest first; `behind`: only older ones than that."""
     wanted = sa.select(source).where(*_conditions(source, query))
     if behind is not None:
-        at = sa.tuple_(source.c.timestamp_us, source.c.position)
-        wanted = wanted.where(at < sa.tuple_(sa.literal(behind.timestamp_us), sa.literal(behind.position)))
+        here, place = (source.c.timestamp_us, source.c.position), (behind.timestamp_us, behind.position)
+        wanted = wanted.where(past(connection, here, [sa.literal(one) for one in place], ascending=False))
 
     def of_status(status: str) -> sa.Select[Any]:
         return wanted.where(source.c.status == status)
@@ -42,7 +43,7 @@ def find(
     if query.statuses is None:
         page: Any = wanted.order_by(source.c.timestamp_us.desc(), source.c.position.desc()).limit(limit)
     else:
-        page = any_of(of_status, query.statuses, order=_ORDER, limit=limit)
+        page = any_of(connection, of_status, query.statuses, order=_ORDER, limit=limit)
     return [_record(TickRow._make(row)) for row in connection.execute(page)]
 
 

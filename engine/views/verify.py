@@ -201,8 +201,10 @@ def _together(projection: Projection, digests: Mapping[str, Digest]) -> str:
 
 def _rows(connection: sa.Connection, source: sa.Table, *, order: tuple[str, ...] = ()) -> Iterator[Row]:
     query = sa.select(source).order_by(*(source.c[name] for name in order))
-    result = connection.execution_options(yield_per=_ROWS).execute(query)
-    return (tuple(row) for row in result)
+    # Closed also if not read to the end: some drivers can ask nothing else on the connection until then.
+    with connection.execution_options(yield_per=_ROWS).execute(query) as result:
+        for row in result:
+            yield tuple(row)
 
 
 def _differences(

@@ -148,7 +148,7 @@ class Views:
             error = UsageError(f"the SQL views of {', '.join(hidden)} show another version; its tables are in use")
             error.remedy = "`foldlog status` tells whether a view has stopped; a newer release drops by itself."
             raise error
-        with self.store.database.write() as connection:
+        with self.store.database.write(changing=True) as connection:
             return [name for p in self.named(view) for name in self.store.generations.drop_old(connection, p)]
 
     def retry(self, view: str | None = None) -> list[ViewStatus]:

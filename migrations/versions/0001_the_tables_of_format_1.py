@@ -114,14 +114,64 @@ CREATE TABLE kept (
 CREATE TABLE epoch (
   number INTEGER PRIMARY KEY, after_position INTEGER NOT NULL, chain BLOB NOT NULL,
   started_us INTEGER NOT NULL, reason TEXT NOT NULL);
-INSERT INTO epoch VALUES (1, 0, zeroblob(16), unixepoch() * 1000000, 'created');
-INSERT INTO meta VALUES ('log_id', unhex(:log_id));
+INSERT INTO epoch VALUES (1, 0, zeroblob(16), CAST(strftime('%s', 'now') AS INTEGER) * 1000000, 'created');
+INSERT INTO meta VALUES ('log_id', :log_id);
 INSERT INTO meta VALUES ('kind', 'order');
 PRAGMA application_id=1718578276;
 PRAGMA user_version=1;
 """
 
-TABLES = {"postgresql": POSTGRESQL, "sqlite": SQLITE}
+# No release ever wrote format 1 to MySQL or MariaDB; the chain begins there all the same.
+MYSQL_TEXT = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+MYSQL_OPTIONS = "ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE utf8mb4_bin"
+MYSQL = f"""
+CREATE TABLE IF NOT EXISTS log (
+    one SMALLINT NOT NULL, program {MYSQL_TEXT} NOT NULL, format BIGINT NOT NULL, log_id BINARY(16) NOT NULL,
+    epoch BIGINT NOT NULL, position BIGINT NOT NULL, chain BINARY(16) NOT NULL,
+    PRIMARY KEY (one), CONSTRAINT log_one_check CHECK (one = 1)
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS epoch (
+    number BIGINT NOT NULL, after_position BIGINT NOT NULL, chain BINARY(16) NOT NULL, started_us BIGINT NOT NULL,
+    reason {MYSQL_TEXT} NOT NULL, PRIMARY KEY (number)
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS shard (
+    shard_id BIGINT NOT NULL AUTO_INCREMENT, name VARBINARY(200) NOT NULL, state SMALLINT NOT NULL DEFAULT 0,
+    ordered_seq BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (shard_id), CONSTRAINT shard_name_key UNIQUE (name)
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS event (
+    shard_id BIGINT NOT NULL, seq BIGINT NOT NULL, ts_us BIGINT NOT NULL, topics BIGINT NOT NULL, crc BIGINT NOT NULL,
+    at_us BIGINT, count BIGINT, `key` BINARY(16), keyed BOOL, type VARBINARY(1000) NOT NULL, digest BINARY(16),
+    body LONGBLOB NOT NULL, given_key BINARY(16), PRIMARY KEY (shard_id, seq),
+    CONSTRAINT event_seq_check CHECK (seq > 0), CONSTRAINT event_key UNIQUE (shard_id, given_key),
+    CONSTRAINT event_check CHECK (
+        (at_us IS NULL) + (`count` IS NULL) + (`key` IS NULL) + (keyed IS NULL) + (digest IS NULL) IN (0, 5))
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS piece (
+    shard_id BIGINT NOT NULL, seq BIGINT NOT NULL, part BIGINT NOT NULL, data LONGBLOB NOT NULL,
+    PRIMARY KEY (shard_id, seq, part)
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS news (
+    shard_id BIGINT NOT NULL, first_seq BIGINT NOT NULL, at_us BIGINT NOT NULL, PRIMARY KEY (shard_id, first_seq)
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS timeline (
+    position BIGINT NOT NULL, shard_id BIGINT NOT NULL, first_seq BIGINT NOT NULL, count BIGINT NOT NULL,
+    at_us BIGINT NOT NULL, `key` BINARY(16) NOT NULL, digest BINARY(16) NOT NULL, chain BINARY(16) NOT NULL,
+    PRIMARY KEY (position), CONSTRAINT timeline_shard_id_first_seq_key UNIQUE (shard_id, first_seq),
+    CONSTRAINT timeline_count_check CHECK (count > 0)
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS timeline_type (
+    type VARBINARY(1000) NOT NULL, position BIGINT NOT NULL, PRIMARY KEY (type, position)
+) {MYSQL_OPTIONS};
+CREATE TABLE IF NOT EXISTS kept (
+    shard_id BIGINT NOT NULL, seq BIGINT NOT NULL, ts_us BIGINT NOT NULL, topics BIGINT NOT NULL, crc BIGINT NOT NULL,
+    type VARBINARY(1000) NOT NULL, body LONGBLOB NOT NULL, PRIMARY KEY (shard_id, seq)
+) {MYSQL_OPTIONS};
+INSERT IGNORE INTO epoch
+    VALUES (1, 0, REPEAT(x'00', 16), CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED), 'created');
+INSERT IGNORE INTO log VALUES (1, 'foldlog', 1, :log_id, 1, 0, REPEAT(x'00', 16));
+"""
+
+TABLES = {"mysql": MYSQL, "postgresql": POSTGRESQL, "sqlite": SQLITE}
 
 
 def upgrade() -> None:
@@ -131,6 +181,6 @@ def upgrade() -> None:
 
 def create(work: Work) -> None:
     """All tables, in one transaction where the database has such."""
-    log_id = uuid4().hex
+    log_id = uuid4()
     for statement in filter(str.strip, TABLES[work.place.kind].split(";")):
-        work.execute(statement, **({"log_id": log_id} if ":log_id" in statement else {}))
+        work.execute(statement, **({"log_id": work.place.uuid(log_id)} if ":log_id" in statement else {}))

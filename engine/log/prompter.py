@@ -1,0 +1,69 @@
+"""Sequencing at once, for those who follow the log elsewhere.
+
+Promises: while somebody waits for the timeline to grow (`CanPrompt`), what this process appends gets its position
+within milliseconds, one pass per 5 ms at most; while nobody does, an append costs nothing, and a busy process asks once
+a second. Not here: positions themselves (sequencer.py); a reader that comes gives them in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from ..errors import FoldlogError
+from .port import CanPrompt
+
+PASS_S = 0.005  #: between two passes, at least
+LOOK_S = 1.0  #: between two looks whether anybody follows
+
+
+class Prompter:
+    """One thread, made with the first append. `appended` may be called from any thread."""
+
+    def __init__(self, backend: CanPrompt, catch_up: Callable[[], object]) -> None:
+        self._backend = backend
+        self._catch_up = catch_up
+        self._news = threading.Event()
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def appended(self) -> None:
+        """Something was appended and acknowledged."""
+        if self._pid != os.getpid():  # none yet, or in a process that this one was forked from
+            self._start()
+        self._news.set()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._pid != os.getpid() and not self._closed.is_set():
+                self._pid = os.getpid()
+                self._thread = threading.Thread(target=self._run, name="foldlog-prompter", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        followed, looked = False, 0.0
+        while not self._closed.is_set():
+            self._news.wait()
+            if self._closed.is_set():
+                return
+            try:
+                if time.monotonic() - looked >= LOOK_S:
+                    followed, looked = self._backend.is_followed(), time.monotonic()
+                self._news.clear()
+                if followed:
+                    self._catch_up()
+            except FoldlogError:
+                # The store is away, or the log was closed. Nothing is lost: whoever reads next sequences.
+                followed = False
+            self._closed.wait(PASS_S if followed else LOOK_S)
+
+    def close(self) -> None:
+        """End the thread. Idempotent."""
+        self._closed.set()
+        self._news.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join()
