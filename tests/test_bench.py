@@ -63,7 +63,7 @@ def test_all_workloads_run_on_postgresql(postgres_url):
         "read the timeline of 10,000", "bytes an event", "follow: acknowledged to delivered, median",
         "copy from SQLite", "copy to SQLite",
     ]  # fmt: skip
-    assert names.count("latest materialization") == 3  # questions; flat at both sizes
+    assert names.count("latest materialization") == 2  # questions; flat
     assert names.count("flat: latest materialization") == 1
     assert all(one["foldlog"] > 0 for one in document["workloads"])
     (title,) = {one["workload"].partition(": ")[0] for one in document["workloads"]}

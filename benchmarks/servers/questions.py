@@ -1,7 +1,7 @@
 """Questions across runs on a server, each against tables made by hand for it there.
 
-`questions` asks a history of 100,000 events. `flat` asks longer ones, too, and gives the time of each question there as
-a multiple of its time at 100,000.
+`questions` asks a history of 100,000 events. `flat` asks longer ones, against their raw tables and against the short
+history beside them in the same rounds.
 """
 
 from __future__ import annotations
@@ -9,53 +9,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..contest import Outcome, Timing, contest, figure
-from ..questions import GOAL, agree, asked, often
-from .loading import loaded, shape_of
+from ..contest import Outcome, contest, figure
+from ..questions import GOAL, Asked, agree, asked, often
+from .loading import Loaded, loaded, shape_of
 from .server import Place, Server
 
 SMALL = 100_000
 SIZES = (1_000_000,)  #: of `flat`, unless others are named
-FLAT = 0.5  #: of the answers a second at 100,000 events
+FLAT = 0.5  #: of the answers a second that the short history gives
 
 
 def questions(place: Place, folder: Path, rounds: int) -> Iterator[Outcome]:
     """Questions of an orchestrator's UI on 100,000 events."""
-    yield from _at(place, SMALL, rounds)
+    with loaded(place, shape_of(SMALL)) as history:
+        yield _loading(history, SMALL)
+        for one in asked(history.rows, history.instance):
+            yield _against_raw(one, SMALL, rounds)
 
 
 def flat(server: Server, folder: Path, rounds: int, sizes: tuple[int, ...] = ()) -> Iterator[Outcome]:
-    """The same on 100,000 events and on more, and how many times as long each takes there."""
-    small: dict[str, Outcome] = {}
-    for events in (SMALL, *(sizes or SIZES)):
-        with server.place() as place:
-            for outcome in _at(place, events, rounds):
-                yield outcome
-                if events == SMALL:
-                    small[outcome.name] = outcome
-                elif outcome.name in small and outcome.raw.rate:
-                    yield _flat(outcome, small[outcome.name], events)
+    """The same on more events; and how that compares with 100,000."""
+    with server.place() as place, loaded(place, shape_of(SMALL)) as short:
+        for events in sizes or SIZES:
+            with server.place() as more, loaded(more, shape_of(events)) as long:
+                yield _loading(long, events)
+                for here, there in zip(asked(short.rows, short.instance), asked(long.rows, long.instance), strict=True):
+                    yield _against_raw(there, events, rounds)
+                    yield _against_short(here, there, events, rounds)
 
 
-def _flat(large: Outcome, small: Outcome, events: int) -> Outcome:
-    ratio = large.foldlog.rate / small.foldlog.rate
-    raw = large.raw.rate / small.raw.rate
-    return Outcome(
-        f"flat: {large.name}", f">= {FLAT} of {SMALL:,}", ratio >= FLAT, ratio, (0, 0),
-        Timing(small.foldlog.rate, 0), Timing(large.foldlog.rate, 0), large.unit,
-        f"{events:,} events; the raw tables: {raw:.2f}",
-    )  # fmt: skip
-
-
-def _at(place: Place, events: int, rounds: int) -> Iterator[Outcome]:
+def _loading(history: Loaded, events: int) -> Outcome:
     shape = shape_of(events)
-    said = f"{shape.total:,} events in {shape.runs:,} runs"
-    with loaded(place, shape) as history:
-        note = f"{said}, views and raw tables as well; {history.seconds:,.0f} s, {history.memory_mb:,.0f} MB at most"
-        yield figure("loading", shape.total / history.seconds, "events/s", note)
-        for one in asked(history.rows, history.instance):
-            agree(one)
-            outcome = contest(
-                one.name, often(one.raw), often(one.foldlog), goal=GOAL, rounds=rounds, unit="questions/s"
-            )
-            yield outcome._replace(note=said)
+    note = (
+        f"{shape.total:,} events in {shape.runs:,} runs, views and raw tables as well; {history.seconds:,.0f} s, this "
+        f"process at most {history.memory_mb:,.0f} MB"
+    )
+    return figure("loading", shape.total / history.seconds, "events/s", note)
+
+
+def _against_raw(one: Asked, events: int, rounds: int) -> Outcome:
+    agree(one)
+    outcome = contest(one.name, often(one.raw), often(one.foldlog), goal=GOAL, rounds=rounds, unit="questions/s")
+    return outcome._replace(note=f"{events:,} events")
+
+
+def _against_short(here: Asked, there: Asked, events: int, rounds: int) -> Outcome:
+    """In the column of the raw driver: foldlog on the short history."""
+    name = f"flat: {there.name}"
+    outcome = contest(name, often(here.foldlog), often(there.foldlog), goal=FLAT, rounds=rounds, unit="questions/s")
+    return outcome._replace(goal=f">= {FLAT} of {SMALL:,} events", note=f"{events:,} events; raw: {SMALL:,}")
