@@ -250,6 +250,24 @@ def test_status_needs_no_right_to_write(postgres_url: str) -> None:
             cursor.execute(f"DROP ROLE {name}")
 
 
+def test_status_needs_no_right_to_write_on_mysql(mysql_url: str) -> None:
+    load_mysql(mysql_url)
+    name = f"reader_{random.randrange(10**9)}"
+    with closing(mysql_connection(mysql_url)) as db, db.cursor() as cursor:
+        cursor.execute(f"CREATE USER {name} IDENTIFIED BY 'secret'")
+        try:
+            cursor.execute("SELECT DATABASE()")
+            cursor.execute(f"GRANT SELECT ON `{cursor.fetchone()[0]}`.* TO {name}")  # type: ignore[index]
+            reader = as_role(mysql_url, name)
+            assert migrations.status(reader).pending
+            with pytest.raises(ReadOnlyError):
+                migrations.upgrade(reader)
+            migrations.upgrade(mysql_url)
+            assert migrations.status(reader).up_to_date
+        finally:
+            cursor.execute(f"DROP USER {name}")
+
+
 def as_role(url: str, name: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{name}:secret@{rest.rpartition('@')[2]}"
