@@ -78,5 +78,5 @@ class MysqlPlace(ServerPlace):
         )
 
     def is_busy(self, error: sa.exc.DBAPIError) -> bool:
-        found = getattr(error.orig, "args", ())
+        found: tuple[object, ...] = getattr(error.orig, "args", ())
         return bool(found) and found[0] in BUSY
