@@ -523,6 +523,46 @@ def test_a_damaged_receipt_is_found_where_it_is_read(home: str, tmp_path: Path, 
         assert any(f"position {position}" in fault for fault in log.backend.diagnose(full=True))
 
 
+def test_a_copy_keeps_its_checksums(home: str, tmp_path: Path) -> None:
+    migrations.upgrade(home)
+    with foldlog.open_log(home) as log:
+        log.backup(tmp_path / "copy")
+    copy = f"sqlite:///{tmp_path}/copy"
+    assert migrations.status(copy).up_to_date
+    assert faults(copy) == []
+
+
+def test_an_order_made_anew_has_checksums(home: str, tmp_path: Path) -> None:
+    migrations.upgrade(home)
+    for path in (tmp_path / "home").glob("order.db*"):
+        path.unlink()
+    done = CliRunner().invoke(cli, ["doctor", "--rebuild-order", "--url", home])
+    assert done.exit_code == 0, done.output
+    found = migrations.status(home)
+    assert (found.format, found.recorded, found.unsummed, found.up_to_date) == (2, None, 0, True)
+    assert faults(home) == []
+
+
+def test_an_older_order_is_upgraded_when_it_is_put_back(home: str, tmp_path: Path) -> None:
+    """As from a copy of before the upgrade: nothing that was written since is lost."""
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "home").glob("order.db*") if "shm" not in path.name}
+    migrations.upgrade(home)
+    with foldlog.open_log(home) as log:
+        log.append("run-of-format-2", [Event.now(events.RunCreated(job_name="nightly-load"))], wait="ordered")
+    for path in (tmp_path / "home").glob("order.db*"):
+        path.unlink()
+    for name, content in kept.items():
+        (tmp_path / "home" / name).write_bytes(content)
+    with pytest.raises(UsageError, match="format 1"):
+        foldlog.open_log(home)
+    assert migrations.upgrade(home).summed == RECEIPTS
+    done = CliRunner().invoke(cli, ["doctor", "--adopt", "--url", home])
+    assert done.exit_code == 0, done.output
+    assert faults(home) == []
+    with foldlog.open_log(home) as log:
+        assert log.read_shard("run-of-format-2").records[0].position is not None
+
+
 # -- migrated is as new -----------------------------------------------------------------------------------------------
 
 
