@@ -20,6 +20,10 @@ SCHEMES = {
     "postgresql": "postgres",
     "postgres": "postgres",
     "postgresql+psycopg2": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mysql+pymysql": "mysql",
+    "mariadb+pymysql": "mysql",
 }
 ENTRY_POINTS = "foldlog.backends"
 

@@ -19,6 +19,8 @@ from uuid import UUID, uuid4
 from zlib import crc32
 
 import psycopg2
+import pymysql
+import sqlalchemy as sa
 
 
 def link(chain: bytes, shard: str, first: int, count: int, at_us: int, digest: bytes) -> bytes:
@@ -185,6 +187,98 @@ class PostgresProgram:
         self._db.close()
 
 
+class MysqlProgram:
+    """The same for MySQL: no release wrote format 1 there, and it might have written it so."""
+
+    def __init__(self, url: str, shard: str = "run-old") -> None:
+        self._shard = shard
+        self._seq = 0
+        self._db = mysql_connection(url)
+        with self._db.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute("INSERT IGNORE INTO shard (name) VALUES (%s)", (shard,))
+            cursor.execute("SELECT shard_id FROM shard WHERE name = %s", (shard,))
+            (self._id,) = _row(cursor)
+
+    def turn(self) -> int:
+        try:
+            self.append(2)
+            return self.place()
+        except pymysql.err.OperationalError as error:
+            if error.args[0] not in (1205, 1213, 1020):  # a lock, a deadlock: again in the next turn, as a program does
+                raise
+            self._db.rollback()
+            return 0
+
+    def append(self, number: int) -> None:
+        first = self._seq + 1
+        values = _append(self._shard, first, number)
+        receipt = (now_us(), number, uuid4().bytes, False, values["digest"])
+        with self._db.cursor() as cursor:
+            cursor.execute("START TRANSACTION")
+            for n in range(number):
+                cursor.execute(
+                    "INSERT INTO event (shard_id, seq, ts_us, topics, crc, type, body, at_us, count, `key`, keyed, "
+                    "digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    (self._id, first + n, *(values[name][n] for name in ("ts_us", "topics", "crcs", "types", "bodies")),
+                     *(receipt if n == 0 else [None] * 5)),
+                )  # fmt: skip
+            cursor.execute(
+                "INSERT INTO news (shard_id, first_seq, at_us) VALUES (%s, %s, %s)", (self._id, first, receipt[0])
+            )
+            cursor.execute("COMMIT")
+        self._seq += number
+
+    def place(self) -> int:
+        """One pass of the sequencer."""
+        with self._db.cursor() as cursor:
+            cursor.execute("START TRANSACTION")
+            cursor.execute("SELECT position, chain FROM log WHERE one = 1 FOR UPDATE")
+            position, chain = _row(cursor)
+            cursor.execute(
+                "SELECT s.shard_id, s.name, n.first_seq, e.count, e.`key`, n.at_us, e.digest, e.type FROM news n "
+                "JOIN event e ON e.shard_id = n.shard_id AND e.seq = n.first_seq "
+                "JOIN shard s ON s.shard_id = n.shard_id ORDER BY n.at_us, n.shard_id, n.first_seq LIMIT 50"
+            )
+            waiting = cursor.fetchall()
+            for id_, shard, first, count, key, at_us, digest, kind in waiting:
+                chain = link(chain, shard.decode(), first, count, at_us, digest)
+                cursor.execute(
+                    "INSERT INTO timeline (position, shard_id, first_seq, count, at_us, `key`, digest, chain) "
+                    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                    (position + 1, id_, first, count, at_us, key, digest, chain),
+                )
+                cursor.execute("INSERT INTO timeline_type (type, position) VALUES (%s, %s)", (kind, position + 1))
+                cursor.execute("DELETE FROM news WHERE shard_id = %s AND first_seq = %s", (id_, first))
+                cursor.execute(
+                    "UPDATE shard SET ordered_seq = ordered_seq + %s WHERE shard_id = %s AND ordered_seq = %s",
+                    (count, id_, first - 1),
+                )
+                position += count
+            cursor.execute("UPDATE log SET position = %s, chain = %s WHERE one = 1", (position, chain))
+            cursor.execute("COMMIT")
+        return len(waiting)
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def mysql_connection(url: str) -> pymysql.Connection[Any]:
+    """A plain connection to the database of a URL; each statement commits by itself."""
+    parts = sa.make_url(url)
+    options = {"unix_socket": parts.query["unix_socket"]} if "unix_socket" in parts.query else {}
+    return pymysql.connect(
+        host=parts.host or "localhost",
+        port=parts.port or 3306,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.database,
+        charset="utf8mb4",
+        autocommit=True,
+        **options,  # type: ignore[arg-type]
+    )
+
+
 def _append(shard: str, first: int, number: int) -> dict[str, Any]:
     """The values of an append of log messages."""
     bodies = [b"\x93\x81\xa4text\xa3old" for _ in range(number)]
@@ -243,5 +337,5 @@ def at_work(*makers: Callable[[], Program]) -> Iterator[list[int]]:
         stop.set()
         for thread in threads:
             thread.join(60)
-    if errors:
-        raise errors[0]
+        if errors:
+            raise errors[0]

@@ -7,6 +7,7 @@ has to give again. It sequences what was left pending, so ask a copy.
 from __future__ import annotations
 
 import json
+import re
 from hashlib import blake2b
 from typing import Any
 
@@ -14,6 +15,25 @@ import foldlog
 from foldlog.engine.log.port import Placed, Receipt, Stored
 
 PAGE = 10_000
+_INSERT = re.compile(
+    r"INSERT INTO foldlog\.(\w+) (?:OVERRIDING SYSTEM VALUE )?VALUES \((.*?)\);$", re.MULTILINE | re.DOTALL
+)
+_VALUE = re.compile(r"'((?:[^']|'')*)'|([^,\s]+)")
+_WORDS: dict[str, Any] = {"NULL": None, "true": True, "false": False}
+
+
+def rows_of(sql: str) -> dict[str, list[list[Any]]]:
+    """The rows of a dump that has nothing but INSERTs, by table: bytes, numbers, text, None."""
+    found: dict[str, list[list[Any]]] = {}
+    for table, values in _INSERT.findall(sql):
+        found.setdefault(table, []).append([_value(*one) for one in _VALUE.findall(values)])
+    return found
+
+
+def _value(text: str, word: str) -> Any:
+    if word:
+        return _WORDS[word] if word in _WORDS else int(word)
+    return bytes.fromhex(text[2:]) if text.startswith("\\x") else text.replace("''", "'")
 
 
 def answers(url: str) -> dict[str, Any]:

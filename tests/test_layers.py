@@ -28,7 +28,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/events": (ERRORS, "msgspec"),
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
-    "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2"),  # no runs, no views
+    "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2", "pymysql"),  # no runs, no views
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", POLICY, "yaml"),
     "engine/artifacts": (CONFIG, ERRORS),

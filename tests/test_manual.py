@@ -63,6 +63,42 @@ def test_each_block_of_the_readme_runs_by_itself(tmp_path, monkeypatch):
         execute("README.md", [block], name="__main__")
 
 
+def test_the_guide_to_moving_runs(tmp_path, monkeypatch):
+    """Programs and commands, one after the other, in one folder."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/moving.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {"__name__": "manual"}
+    languages = []
+    for found in BLOCK.finditer(text):
+        languages.append(found[1])
+        if found[1] == "python":
+            line = text.count("\n", 0, found.start(2))
+            exec(compile("\n" * line + found[2], str(ROOT / "docs/moving.md"), "exec", dont_inherit=True), names)
+        elif found[1] == "sh":
+            for one in found[2].splitlines():
+                program, *arguments = shlex.split(one)
+                assert program == "foldlog"
+                command = [sys.executable, "-P", "-m", "foldlog", *arguments]
+                done = subprocess.run(command, capture_output=True, text=True)
+                assert done.returncode == 0, f"{one}\n{done.stdout}{done.stderr}"
+    assert (languages.count("python"), languages.count("sh")) == (3, 4)
+
+
+def test_the_signatures_of_moving_are_those_of_the_code():
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    for name in foldlog.moving.__all__:
+        value = getattr(foldlog.moving, name)
+        if inspect.isfunction(value):
+            parameters = inspect.signature(value).parameters.values()
+            written, star = [], False
+            for one in parameters:
+                if one.kind is one.KEYWORD_ONLY and not star:
+                    written.append("*")
+                    star = True
+                written.append(one.name + ("" if one.default is one.empty else f"={default(one.default)}"))
+            assert f"`{name}({', '.join(written)}) ->" in text, f"{name}({', '.join(written)})"
+
+
 @pytest.mark.parametrize("document", ["docs/api.md"])
 def test_each_block_of_the_reference_runs(document, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)

@@ -431,6 +431,21 @@ def test_they_are_on_postgresql_as_well(postgres_url: str) -> None:
     check()
 
 
+def test_they_are_in_mysql_as_well(mysql_url: str) -> None:
+    @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+    @given(histories | orchestrations)
+    def check(history: list[tuple[Any, ...]]) -> None:
+        with Instance.from_url("memory://", views=mysql_url) as instance:
+            agrees(instance, history)
+            dropped = instance.views.store.database
+            with dropped.write() as connection:
+                for table in (*sa.inspect(connection).get_table_names(), *sa.inspect(connection).get_view_names()):
+                    kind = "TABLE" if table in sa.inspect(connection).get_table_names() else "VIEW"
+                    connection.execute(sa.text(f"DROP {kind} {table}"))
+
+    check()
+
+
 @settings(max_examples=20)
 @given(histories)
 def test_a_rebuild_that_lets_rows_go_is_the_same(history: list[tuple[Any, ...]]) -> None:

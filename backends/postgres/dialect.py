@@ -119,7 +119,12 @@ class PostgresDialect:
         @lru_cache(maxsize=512)
         def spell(sql: str) -> str:
             sql = sql.replace("foldlog.", prefix).replace("$now", CLOCK)
-            return sql.replace("$text(", "(").replace("$key", "key").replace("$given(known)", _GIVEN)
+            return (
+                sql.replace("$text(", "(")
+                .replace("$key", "key")
+                .replace("$given(known)", _GIVEN)
+                .replace("$size(e)", "octet_length(e.body)")
+            )
 
         self.spell = spell
 
@@ -146,13 +151,16 @@ class PostgresDialect:
     def is_closed(self, raw: Any) -> bool:
         return bool(raw.closed)
 
-    def begin(self, mode: Mode) -> Sequence[str]:
+    def begin(self, cursor: Any, mode: Mode) -> Sequence[str]:
         return BEGIN[mode]
 
     def commit(self, cursor: Any, mode: Mode) -> bool:
         cursor.execute(COMMIT if mode.writes else "COMMIT")
         # A transaction that the server has given up answers COMMIT with ROLLBACK and without an error.
         return bool(cursor.statusmessage == "COMMIT")
+
+    def roll_back(self, cursor: Any) -> None:
+        cursor.execute("ROLLBACK")
 
     def send(self, cursor: Any, before: Sequence[str], sql: str, values: Values) -> None:
         cursor.execute(f"{'; '.join(before)}; {sql}" if before else sql, values)
@@ -173,11 +181,13 @@ class PostgresDialect:
 
     # -- the schema ---------------------------------------------------------------------------------------------
 
-    def columns_of_log(self, tx: Doing) -> set[str]:
+    def check_server(self, tx: Doing, *, read_only: bool) -> None:
         row = tx.one("SELECT current_setting('server_version_num')::int, pg_catalog.getdatabaseencoding()")
         if row is None or row[0] < SERVER or row[1] != "UTF8":
             needed = f"PostgreSQL {SERVER // 10_000} or newer and a database in UTF8"
             raise UsageError(f"{self.place} at {self.shown}: a log needs {needed}")
+
+    def columns_of_log(self, tx: Doing) -> set[str]:
         return {name for (name,) in tx.all(COLUMNS, {"schema": self.schema})}
 
     def is_being_made(self, tx: Doing) -> bool:

@@ -37,7 +37,7 @@ class Transaction:
     def __init__(self, cursor: Any, dialect: Dialect, mode: Mode | None) -> None:
         self._cursor = cursor
         self._dialect = dialect
-        self._before: tuple[str, ...] = tuple(dialect.begin(mode)) if mode else ()
+        self._before: tuple[str, ...] = tuple(dialect.begin(cursor, mode)) if mode else ()
 
     @property
     def begun(self) -> bool:
@@ -227,9 +227,10 @@ class Database:
         """End a failed transaction; whether the connection is gone."""
         if not self.dialect.is_closed(held.raw):
             try:
-                self.dialect.send(held.cursor, (), "ROLLBACK", None)
+                self.dialect.roll_back(held.cursor)
             except self.dialect.error:
-                held.raw.close()
+                if not self.dialect.is_closed(held.raw):
+                    held.raw.close()
             else:
                 self._put_back(held)
                 return False

@@ -1,8 +1,9 @@
 """What a SQL server's dialect says, so that nothing else here knows which server it is.
 
 Statements of this package name their tables `foldlog.x` and hold a few words that each dialect spells its own way:
-`$now` the server's clock in microseconds, `$key` the column `key`, `$text(x)` a name as text, `$given(e)` whether the
-row `e` has the key `%(key)s` and it was the caller's.
+`$now` the server's clock in microseconds, `$key` the column `key`, `$text(x)` a name as text, `$size(e)` the bytes of
+the body of the row `e`, `$given(known)` whether the row `known` has the key `%(key)s` and it was the caller's. A name
+as text is for people and for us: it is neither compared nor made distinct.
 """
 
 from __future__ import annotations
@@ -105,13 +106,17 @@ class Dialect(Protocol):
 
     def is_closed(self, raw: Any) -> bool: ...
 
-    def begin(self, mode: Mode) -> Sequence[str]:
+    def begin(self, cursor: Any, mode: Mode) -> Sequence[str]:
         """The statements that begin a transaction, sent together with the first one of it."""
 
     limits: Sequence[str]  #: statements that bound how long one by itself may take, sent before it
 
     def commit(self, cursor: Any, mode: Mode) -> bool:
         """Commit; False if the server rolled back instead."""
+
+    def roll_back(self, cursor: Any) -> None:
+        """End a transaction, if there is one. Raises the driver's error where an answer was broken off, and the next
+        statement would take it for its own."""
 
     def send(self, cursor: Any, before: Sequence[str], sql: str, values: Values) -> None:
         """Run a statement, those `before` it in the same round trip; the answer is the last one's."""
@@ -134,8 +139,11 @@ class Dialect(Protocol):
 
     # -- the schema ---------------------------------------------------------------------------------------------
 
+    def check_server(self, tx: Doing, *, read_only: bool) -> None:
+        """Raise UsageError for a server that cannot hold a log."""
+
     def columns_of_log(self, tx: Doing) -> set[str]:
-        """The columns of the table `log`; empty if there is none. Raises UsageError for a server that is too old."""
+        """The columns of the table `log`; empty if there is none."""
 
     def is_being_made(self, tx: Doing) -> bool:
         """Whether another process is at it just now, or died on the way."""

@@ -6,7 +6,7 @@ pass waits for an append.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...engine.errors import CorruptLogError
 from ...engine.log.port import Epoch, Head, Placed, Receipt
@@ -22,7 +22,10 @@ HEAD = "SELECT log_id, epoch, position, chain FROM foldlog.log WHERE one = 1"
 PENDING = """
 SELECT $text(s.name), n.first_seq, coalesce(n.count, e.count), coalesce(n.$key, e.$key), n.at_us,
     coalesce(n.digest, e.digest)
-FROM (SELECT * FROM foldlog.news ORDER BY at_us, shard_id, first_seq LIMIT %(limit)s) n
+FROM (
+    SELECT shard_id, first_seq, count, $key, at_us, digest FROM foldlog.news
+    ORDER BY at_us, shard_id, first_seq LIMIT %(limit)s
+) n
 JOIN foldlog.shard s ON s.shard_id = n.shard_id
 LEFT JOIN foldlog.event e ON n.count IS NULL AND e.shard_id = n.shard_id AND e.seq = n.first_seq
 ORDER BY n.at_us, s.name, n.first_seq
@@ -30,9 +33,11 @@ ORDER BY n.at_us, s.name, n.first_seq
 
 SHARDS = "SELECT $text(name), shard_id, ordered_seq FROM foldlog.shard WHERE name IN %(names)s"
 KINDS = "SELECT shard_id, first_seq, $text(types) FROM foldlog.news WHERE shard_id IN %(ids)s"
-KINDS_OF = (
-    "SELECT DISTINCT $text(type) FROM foldlog.event WHERE shard_id = %(id)s AND seq BETWEEN %(first)s AND %(last)s"
-)
+KINDS_OF = """
+SELECT $text(d.type) FROM (
+    SELECT DISTINCT type FROM foldlog.event WHERE shard_id = %(id)s AND seq BETWEEN %(first)s AND %(last)s
+) d
+"""
 
 MOVE = """
 UPDATE foldlog.log SET position = %(position)s, chain = %(chain)s WHERE one = 1 AND position = %(after)s
@@ -47,6 +52,8 @@ WHERE t.position >= coalesce(
 AND t.position + t.count - 1 > %(after)s
 ORDER BY t.position LIMIT %(limit)s
 """
+
+CHUNK = 100_000  #: characters of the values of one statement
 
 TIMELINE = ["position", "shard_id", "first_seq", "count", "at_us", "$key", "digest", "chain", "crc"]
 
@@ -126,12 +133,25 @@ def timeline_rows(dialect: Dialect, placed: Sequence[Placed], ids: Mapping[str, 
 def insert(tx: Doing, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Rows of a table, many in a statement."""
     marks = f"({', '.join(['%s'] * len(columns))})"
-    for start in range(0, len(rows), 1000):
-        chunk = rows[start : start + 1000]
+    for chunk in _chunks(rows):
         values = [value for row in chunk for value in row]
         tx.execute(
             f"INSERT INTO foldlog.{table} ({', '.join(columns)}) VALUES {', '.join([marks] * len(chunk))}", values
         )
+
+
+def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """As many rows as go into one statement: a thousand, if their texts are short; escaped, they get longer."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        chunk.append(row)
+        size += sum([len(value) for value in row if isinstance(value, str | bytes)])
+        if len(chunk) == 1000 or size > CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _moves(placed: Sequence[Placed], found: dict[str, tuple[int, int]]) -> list[Moved]:

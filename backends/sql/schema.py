@@ -23,7 +23,12 @@ def prepare(database: Database, *, read_only: bool) -> None:
     """
     dialect = database.dialect
     deed = f"opening the log in {dialect.place}"
-    if database.ask_in(deed, lambda tx: check(tx, dialect)):
+
+    def look(tx: Doing) -> bool:
+        dialect.check_server(tx, read_only=read_only)
+        return check(tx, dialect)
+
+    if database.ask_in(deed, look):
         return
     if read_only:
         raise UsageError(

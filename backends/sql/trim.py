@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ...engine.log.port import RETENTION_MASK, Record, Weight
 from .dialect import Dialect, Doing
 from .life import unindex
+from .ordering import KINDS_OF
 from .rows import BIGGEST, FREED, PURGED, Row, checksum
 
 BATCH = 1000  #: records looked at by one transaction
@@ -27,13 +28,13 @@ WHERE t.shard_id = %(id)s AND t.first_seq = (
 """
 
 WEIGH = f"""
-SELECT topics & {RETENTION_MASK}, count(*), sum(octet_length(body)) FROM foldlog.{{table}}
-WHERE shard_id = %(id)s AND seq <= %(last)s AND type <> '' GROUP BY topics & {RETENTION_MASK}
+SELECT e.topics & {RETENTION_MASK}, count(*), sum($size(e)) FROM foldlog.{{table}} e
+WHERE e.shard_id = %(id)s AND e.seq <= %(last)s AND e.type <> '' GROUP BY e.topics & {RETENTION_MASK}
 """
 
 #: up to the head, in one statement
 WEIGH_ALL = f"""
-SELECT e.topics & {RETENTION_MASK}, count(*), sum(octet_length(e.body)) FROM foldlog.{{table}} e
+SELECT e.topics & {RETENTION_MASK}, count(*), sum($size(e)) FROM foldlog.{{table}} e
 JOIN foldlog.shard s ON s.shard_id = e.shard_id
 WHERE e.seq <= s.ordered_seq AND e.type <> '' GROUP BY e.topics & {RETENTION_MASK}
 """
@@ -41,8 +42,8 @@ WHERE e.seq <= s.ordered_seq AND e.type <> '' GROUP BY e.topics & {RETENTION_MAS
 # The lock holds off a purge of the shard, and neither appends nor, for long, the sequencer.
 LOCK = "SELECT state FROM foldlog.shard WHERE shard_id = %(id)s FOR UPDATE"
 NEXT = f"""
-SELECT seq, $text(type), topics, octet_length(body), topics & {RETENTION_MASK} FROM foldlog.event
-WHERE shard_id = %(id)s AND seq > %(after)s AND seq <= %(last)s ORDER BY seq LIMIT {BATCH}
+SELECT e.seq, $text(e.type), e.topics, $size(e), e.topics & {RETENTION_MASK} FROM foldlog.event e
+WHERE e.shard_id = %(id)s AND e.seq > %(after)s AND e.seq <= %(last)s ORDER BY e.seq LIMIT {BATCH}
 """
 RECEIPTS = """
 SELECT first_seq, position, count FROM foldlog.timeline
@@ -50,7 +51,7 @@ WHERE shard_id = %(id)s AND first_seq <= %(last)s AND first_seq >= coalesce(
     (SELECT max(b.first_seq) FROM foldlog.timeline b WHERE b.shard_id = %(id)s AND b.first_seq <= %(first)s), 0)
 """
 #: of receipts, the types that they still hold
-HOLD = "SELECT DISTINCT $text(type) FROM foldlog.event WHERE shard_id = %(id)s AND seq BETWEEN %(first)s AND %(last)s"
+HOLD = KINDS_OF
 
 
 class Freed(NamedTuple):
@@ -115,7 +116,7 @@ def free(tx: Doing, dialect: Dialect, shard: tuple[int, str], retention: int, th
         dialect.free(tx, id, crcs)
         _unindex(tx, id, going)
     seq = rows[-1][0] if rows else last
-    return Freed(Weight(len(going), sum(row[3] for row in going)), seq, len(rows) == BATCH)
+    return Freed(Weight(len(going), sum(int(row[3]) for row in going)), seq, len(rows) == BATCH)
 
 
 def _unindex(tx: Doing, id: int, going: Sequence[Row]) -> None:

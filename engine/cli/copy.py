@@ -82,7 +82,7 @@ def command(
 
 def _tell(done: Moved) -> None:
     reached = f"{done.copied:,} events copied, up to position {done.position:,}"
-    if done.state == "moved" and not done.copied and not done.held_s:
+    if done.state == "moved before":
         say(clean(f"nothing to do: the log has moved to {done.destination}, which takes appends"))
     elif done.state == "moved":
         held = f"; no log took appends for {done.held_s:.1f} s" if done.held_s else ""

@@ -7,6 +7,7 @@ neither reads past the page. How other databases do that, and what else they do 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -46,6 +47,19 @@ def ordered(
     together = of(connection.dialect).merged(arms, order, limit).subquery("arms")
     by = [together.c[name] if ascending else together.c[name].desc() for name, ascending in order]
     return sa.select(together).order_by(*by).limit(limit)
+
+
+def walk(query: sa.Select[Any], source: Any, *columns: str) -> sa.Select[Any]:
+    """`query`, which begins with `source` and its index that begins with these columns, for a server that would go by
+    its estimate of how many rows are left to be sorted. Others need no such hint, and see none."""
+    table = getattr(source, "element", source)
+    if [column.name for column in table.primary_key][: len(columns)] == list(columns):
+        name = "PRIMARY"
+    else:
+        every = sorted(table.indexes, key=lambda index: len(index.columns))
+        index = next(one for one in every if [c.name for c in one.columns][: len(columns)] == list(columns))
+        name = re.sub(r"_g\d+$", "", str(index.name))  # as dialects/mysql.py names it
+    return query.prefix_with("STRAIGHT_JOIN", dialect="mysql").with_hint(source, f"FORCE INDEX ({name})", "mysql")
 
 
 def past(

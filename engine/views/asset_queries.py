@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..events.asset import AssetMaterializationPlanned
 from ..events.key import AssetKey
 from ..events.run import RunStatus
-from .arms import Written, ordered
+from .arms import Written, ordered, walk
 from .assets import ASSETS, EVENTS, FAILED, IN_PROGRESS, PARTITIONS, STATUSES, EventRow
 from .question import Ask, Question, Tables, given, padded, several, spread
 from .records import AssetEvent, AssetRecord, PartitionRecord, PlannedMaterialization
@@ -192,7 +192,7 @@ def partitions(
     arms = [query]
     if statuses is not None:  # what is stored as IN_PROGRESS may show as anything
         stored = sorted({*statuses, IN_PROGRESS})
-        arms = [query.where(source.c.status == one) for one in stored]
+        arms = [walk(query.where(source.c.status == one), source, "asset_key", "status") for one in stored]
         arms[stored.index(IN_PROGRESS)] = arms[stored.index(IN_PROGRESS)].where(shown.in_(sorted(set(statuses))))
     page = connection.execute(ordered(connection, arms, [("partition", True)], limit=limit))
     return [

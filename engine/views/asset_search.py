@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ..events.asset import AssetMaterializationPlanned, AssetWiped
 from ..events.key import AssetKey
 from ..log.log import EventLog, EventRecord
-from .arms import ARMS, Written, loose, ordered
+from .arms import ARMS, Written, loose, ordered, walk
 from .assets import ASSETS, EVENT_TAGS, EVENTS, EventRow
 from .filters import AssetRecordsFilter, EventRecordsFilter
 from .question import Ask, Question, Tables, given, several, spread
@@ -182,13 +182,16 @@ class _Writer:
             where.append(self._shows(events))
         if form.ids is not None:
             lead = events.c.position.in_(several("id", form.ids)) if form.ids else sa.false()
-            return [self._select(lead, *self._of_asset(loosely=True), *self._of_partitions(names), *where)]
+            some = self._select(lead, *self._of_asset(loosely=True), *self._of_partitions(names), *where)
+            return [walk(some, events, "position")]
         if form.by_partition:
             of_asset = list(self._of_asset())
-            return [
+            each = [
                 self._select(*of_asset, events.c.partition == name, *where, first_only=False) for name in names or ()
             ]
-        return [self._select(*self._of_asset(), *self._of_partitions(names), *where)]
+            return [walk(one, events, "asset_key", "partition", "type") for one in each]
+        columns = ("asset_key", "type", "position") if form.of_asset else ("type", "position")
+        return [walk(self._select(*self._of_asset(), *self._of_partitions(names), *where), events, *columns)]
 
     def _loose(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return loose(self._written, column)

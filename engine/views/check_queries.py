@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..events.key import AssetCheckKey, AssetKey
 from ..events.run import RunStatus
 from ..log.log import EventLog, EventRecord
-from .arms import loose, ordered
+from .arms import loose, ordered, walk
 from .asset_search import EventQuery, wiped_later
 from .assets import ASSETS, EVENTS
 from .checks import CHECKS, FAILED, PASSED, PLANNED
@@ -59,7 +59,7 @@ def history(
         query = query.where(loose(connection, checks.c.partition) == keyed(partition))
     arms = []
     for stored in _STORED:
-        arm = query.where(checks.c.status == stored)
+        arm = walk(query.where(checks.c.status == stored), checks, "asset_key", "check_name", "status")
         if statuses is None:
             arms.append(arm)
         elif stored == PLANNED and {PLANNED, EXECUTION_FAILED, SKIPPED} & set(statuses):
@@ -81,6 +81,7 @@ def of_asset(
     checks = tables[CHECKS]
     query = sa.select(checks, _status(tables).label("shown")).where(checks.c.asset_key == keyed(key.to_text()))
     query = query.where(*_shows(tables, key)).order_by(checks.c.position.desc()).limit(limit)
+    query = walk(query, checks, "asset_key", "position")
     return [check_record(log, row) for row in connection.execute(query)]
 
 
@@ -103,9 +104,11 @@ def events(
             arms = [arm.where(named) for arm in arms]
     elif query.asset_key is not None:
         of_type = loose(connection, checks.c.status).in_(statuses)
-        arms = [found.where(checks.c.asset_key == keyed(query.asset_key.to_text()), of_type)]
+        named = checks.c.asset_key == keyed(query.asset_key.to_text())
+        arms = [walk(found.where(named, of_type), checks, "asset_key", "position")]
     else:
-        arms = [found.where(checks.c.status == status) for status in statuses]
+        each = [found.where(checks.c.status == status) for status in statuses]
+        arms = [walk(one, checks, "status", "position") for one in each]
     rows = connection.execute(ordered(connection, arms, [("position", ascending)], limit=limit))
     return [_event(log, row) for row in rows]
 
@@ -136,13 +139,14 @@ def _not_wiped(tables: Tables, key: AssetKey | None) -> list[sa.ColumnElement[bo
 def _shows(tables: Tables, key: AssetKey) -> list[sa.ColumnElement[bool]]:
     """Not wiped, and no plan that was carried out."""
     checks, done = tables[CHECKS], tables[CHECKS].alias("done")
-    carried_out = sa.exists().where(
+    carrying_out = sa.select(done.c.position).where(
         done.c.run_id == checks.c.run_id,
         done.c.asset_key == checks.c.asset_key,
         done.c.check_name == checks.c.check_name,
         done.c.status != PLANNED,
         sa.func.coalesce(done.c.partition, "") == sa.func.coalesce(checks.c.partition, ""),
     )
+    carried_out = sa.exists(walk(carrying_out, done, "run_id"))
     return [*_not_wiped(tables, key), sa.or_(checks.c.status != PLANNED, ~carried_out)]
 
 

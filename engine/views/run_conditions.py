@@ -50,6 +50,7 @@ class Condition(NamedTuple):
     lead: sa.ColumnElement[bool]  #: all arms together
     follow: sa.ColumnElement[bool]
     orders: Mapping[str, sa.ColumnElement[int]]  #: orders that the index has, by its own columns
+    columns: tuple[str, ...]  #: with which its index begins
     tag: sa.FromClause | None = None  #: the table of tags, if it leads there
 
 
@@ -136,7 +137,7 @@ class _Writer:
         runs = self._runs
         if form.run_ids is not None:
             named = runs.run_id.in_(several("run_id", form.run_ids)) if form.run_ids else sa.false()
-            yield Condition([named], named, named, {})
+            yield Condition([named], named, named, {}, ("run_id",))
         for number, count in enumerate(form.tags):
             yield self._tagged(f"tag{number}", count)
         if form.snapshot:
@@ -147,7 +148,7 @@ class _Writer:
             yield self._equal(runs.status, several("status", form.statuses), self._by_both)
         if form.alone:
             alone, follow = runs.backfill_id.is_(None), self._loose(runs.backfill_id).is_(None)
-            yield Condition([alone], alone, follow, self._by_creation)
+            yield Condition([alone], alone, follow, self._by_creation, ("backfill_id",))
         for name, bounds in zip(TIMES, form.times, strict=True):
             if any(bounds):
                 yield self._between(name, bounds)
@@ -156,11 +157,12 @@ class _Writer:
         return loose(self._written, column)
 
     def _equal(
-        self, column: sa.ColumnElement[str], values: Sequence[Any], orders: Mapping[str, sa.ColumnElement[int]]
+        self, column: sa.Column[str], values: Sequence[Any], orders: Mapping[str, sa.ColumnElement[int]]
     ) -> Condition:
         if not values:
-            return Condition([sa.false()], sa.false(), sa.false(), orders)
-        return Condition([column == one for one in values], column.in_(values), self._loose(column).in_(values), orders)
+            return Condition([sa.false()], sa.false(), sa.false(), orders, (column.name,))
+        arms, follow = [column == one for one in values], self._loose(column).in_(values)
+        return Condition(arms, column.in_(values), follow, orders, (column.name,))
 
     def _tagged(self, name: str, count: int) -> Condition:
         tags = self._tables[TAGS]
@@ -168,21 +170,23 @@ class _Writer:
         orders = {"storage_id": tag.c.created_position}
         values = several(name, count)
         if not values:
-            return Condition([sa.false()], sa.false(), sa.false(), orders, tag)
+            return Condition([sa.false()], sa.false(), sa.false(), orders, ("key", "value"), tag)
         arms = [sa.and_(tag.c.key == given(name), tag.c.value == value) for value in values]
         among = self._loose(also.c.value).in_(values)
         follow = sa.exists().where(also.c.run_id == self._runs.run_id, also.c.key == given(name), among)
-        return Condition(arms, sa.and_(tag.c.key == given(name), tag.c.value.in_(values)), follow, orders, tag)
+        return Condition(
+            arms, sa.and_(tag.c.key == given(name), tag.c.value.in_(values)), follow, orders, ("key", "value"), tag
+        )
 
     def _between(self, name: str, bounds: tuple[bool, bool]) -> Condition:
-        column: sa.ColumnElement[Any] = self._runs[f"{name}_us"]
+        column = self._runs[f"{name}_us"]
 
         def within(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
             low, high = bounds
             parts = [column > given(f"{name}_after")] if low else []
             return sa.and_(*parts, *([column < given(f"{name}_before")] if high else []))
 
-        return Condition([within(column)], within(column), within(self._loose(column)), {name: column})
+        return Condition([within(column)], within(column), within(self._loose(column)), {name: column}, (column.name,))
 
 
 def _texts(values: str | Any) -> list[str]:

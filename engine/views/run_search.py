@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from .arms import ARMS, Written, ordered, past
+from .arms import ARMS, Written, ordered, past, walk
 from .filters import RunsFilter
 from .question import Ask, Question, Tables, given
 from .run_conditions import Condition, Form, conditions, form_of, kinds, values_of
@@ -164,6 +164,15 @@ def _source(tables: Tables, lead: Condition | None) -> sa.FromClause:
     return runs if lead is None or lead.tag is None else lead.tag.join(runs, runs.c.run_id == lead.tag.c.run_id)
 
 
+def _walked(way: _Way, lead: Condition | None, arm: sa.ColumnElement[bool] | None) -> tuple[str, ...]:
+    """The columns with which the index begins that is walked."""
+    order = ORDERS[way.order]
+    if lead is None:
+        return (order,)
+    in_order = way.order in lead.orders and arm is not lead.lead and order not in lead.columns
+    return (*lead.columns, order) if in_order else lead.columns
+
+
 def _select(
     way: _Way,
     written: Written,
@@ -179,9 +188,12 @@ def _select(
     if not way.ids_only:
         source = source.outerjoin(births, births.c.run_id == runs.c.run_id)
     tie = runs.c.created_position
-    query = sa.select(*columns, place.label("place"), tie.label("tie")).select_from(source).where(*follow)
+    query: sa.Select[Any] = (
+        sa.select(*columns, place.label("place"), tie.label("tie")).select_from(source).where(*follow)
+    )
     if arm is not None:
         query = query.where(arm)
+    query = walk(query, runs if lead is None or lead.tag is None else lead.tag, *_walked(way, lead, arm))
     if way.order in ("started", "ended"):
         query = query.where(place.is_not(None))
     if not way.behind:

@@ -37,10 +37,13 @@ IDLE_S = 0.25  #: between two looks of a copy that follows
 Mode = Literal["follow", "cut_over", "fork", "complete"]
 
 
+State = Literal["following", "moved", "moved before", "forked", "cut over elsewhere"]
+
+
 class Moved(NamedTuple):
     """What a copy has come to."""
 
-    state: Literal["following", "moved", "forked", "cut over elsewhere"]
+    state: State
     source: str  #: URL without its password, as below
     destination: str
     log_id: UUID  #: of the destination
@@ -116,7 +119,7 @@ class _Copy:
         if source.url == target.url and source.backend is not target.backend and "memory:" not in source.url:
             raise UsageError(f"{source.url} cannot be copied to itself")
         if not self._fork and self._is_done():
-            return self._moved("moved", 0.0)
+            return self._moved("moved before", 0.0)
         self._begin()
         if mode == "follow":
             return self._follow(stop)
@@ -201,7 +204,7 @@ class _Copy:
         if not self._target.backend.set_gate(OPEN_GATE, expected=self._gate):
             raise _overtaken(self._target)
 
-    def _moved(self, state: Literal["following", "moved", "forked", "cut over elsewhere"], held_s: float) -> Moved:
+    def _moved(self, state: State, held_s: float) -> Moved:
         head = self._target.backend.head()
         return Moved(
             state,

@@ -10,13 +10,14 @@ import pytest
 from foldlog.backends.memory import MemoryBackend
 from foldlog.testing import BackendSuite, Store
 
-#: a name for the test's id -> the store's URL; `{folder}` is a fresh one, `{postgres}` an empty database
+#: a name for the test's id -> the store's URL; `{folder}` is a fresh one, `{postgres}` and `{mysql}` an empty database
 STORES = {
     "memory": "memory://",
     "sqlite": "sqlite:///{folder}/log",
     "sqlite-consolidated": "sqlite:///{folder}/log?layout=consolidated",
     "sqlite-process": "sqlite:///{folder}/log?durability=process",
     "postgres": "{postgres}",
+    "mysql": "{mysql}",
 }
 
 
@@ -26,8 +27,8 @@ class TestBackends(BackendSuite):
         url = STORES[request.param]
         if request.param == "memory":
             made = Store.of(MemoryBackend())
-        elif request.param == "postgres":
-            made = Store(request.getfixturevalue("postgres_url"))  # skips, or fails in CI, without a server
+        elif request.param in ("postgres", "mysql"):
+            made = Store(request.getfixturevalue(f"{request.param}_url"))  # skips, or fails in CI, without a server
         else:
             made = Store(url.format(folder=tmp_path))
         with made:

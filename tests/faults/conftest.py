@@ -36,8 +36,14 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(params=kinds.KINDS)
-def served(request: pytest.FixtureRequest) -> kinds.Postgres:
+def served(request: pytest.FixtureRequest) -> kinds.Served:
     """An empty log on a server of the session; the log's tables are made by who opens it first."""
     kind = request.param
     urls = [request.getfixturevalue(f"{kind}{name}") for name in ("_url", "_server_url")]
     return kinds.KINDS[kind](*urls)
+
+
+@pytest.fixture(params=kinds.KINDS)
+def own_server(request: pytest.FixtureRequest) -> kinds.OwnServer:
+    """A server of the test's own, with a log on it."""
+    return kinds.OwnServer(kinds.KINDS[request.param], request.getfixturevalue(f"{request.param}_server"))

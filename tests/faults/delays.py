@@ -1,19 +1,23 @@
 """Slow transactions on purpose, in the process or the database of a test, without touching the backends.
 
 SQLite: `slow_sqlite` makes connections that wait between an append's time stamp, its INSERT and its COMMIT, and roll
-some back. PostgreSQL: `slow_postgres` does the same in triggers on the event table. Both note when a transaction began
-and when it came to its COMMIT; times are microseconds since 1970, by the one clock of the machine.
+some back. PostgreSQL and MySQL: `slow_postgres` and `slow_mysql` do the same in triggers on the event table. All note
+when a transaction began and when it came to its COMMIT (MySQL: its last wait before that); times are microseconds since
+1970, by the one clock of the machine.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
 import psycopg2
+from servers import mysql
 
 HELD_S = 0.02  #: how long a transaction is held open at most
 ROLLED_BACK = 0.1  #: the share of appends that are rolled back
@@ -121,3 +125,43 @@ def probe_postgres(url: str, *, schema: str = "foldlog") -> dict[tuple[str, int]
         found = {(name, seq): (begun, closing) for name, seq, begun, closing in cursor.fetchall()}
     db.close()
     return found
+
+
+# 1021 is "disk full": nothing a transaction could be tried again for.
+MYSQL_TRIGGERS = """
+CREATE TABLE probe (shard_id bigint, seq bigint, begun bigint, closing bigint);
+CREATE TRIGGER hold_before BEFORE INSERT ON {table} FOR EACH ROW BEGIN IF {when} THEN
+    SET @begun = UNIX_TIMESTAMP(SYSDATE(6)) * 1000000;
+    DO SLEEP(RAND() * {held_s});
+    IF RAND() < {rolled_back} THEN
+        SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1021, MESSAGE_TEXT = 'injected: rolled back';
+    END IF;
+END IF; END;
+CREATE TRIGGER hold_after AFTER INSERT ON {table} FOR EACH ROW BEGIN IF {when} THEN
+    DO SLEEP(RAND() * {held_s} / 4);
+    INSERT INTO probe VALUES ({shard}, {seq}, @begun, UNIX_TIMESTAMP(SYSDATE(6)) * 1000000);
+END IF; END
+"""
+
+
+def slow_mysql(
+    url: str,
+    *,
+    table: str = "event",
+    shard: str = "NEW.shard_id",
+    seq: str = "NEW.seq",
+    when: str = "NEW.count IS NOT NULL",
+    rolled_back: float = ROLLED_BACK,
+) -> None:
+    """As `slow_postgres`."""
+    names = {"table": table, "shard": shard, "seq": seq, "when": when, "held_s": HELD_S, "rolled_back": rolled_back}
+    with closing(mysql.connect(url)) as db, db.cursor() as cursor:
+        for statement in re.split(r";\n(?=CREATE)", MYSQL_TRIGGERS.format(**names).strip()):
+            cursor.execute(statement)
+
+
+def probe_mysql(url: str) -> dict[tuple[str, int], tuple[int, int]]:
+    """As `probe_postgres`."""
+    with closing(mysql.connect(url)) as db, db.cursor() as cursor:
+        cursor.execute("SELECT s.name, p.seq, p.begun, p.closing FROM probe p JOIN shard s USING (shard_id)")
+        return {(bytes(name).decode(), seq): (begun, ended) for name, seq, begun, ended in cursor.fetchall()}

@@ -1,4 +1,4 @@
-"""A child that rebuilds views and kills itself before a statement: `rebuilder.py URL DEED STATEMENT`.
+"""A child that rebuilds views and kills itself before a statement: `rebuilder.py URL DEED STATEMENT [VIEWS]`.
 
 DEED: `rebuild`, or `roll_back`. Statements are counted from the first one of the deed; what is beyond the end of the
 deed kills nobody. Prints how many statements the deed took.
@@ -16,9 +16,9 @@ from foldlog import Instance
 from foldlog.engine.views import rebuild
 
 
-def main(url: str, deed: str, statement: int) -> None:
+def main(url: str, deed: str, statement: int, views: str | None = None) -> None:
     rebuild.PAGE = 20  # several pages, so that a kill may come between them
-    with Instance.from_url(url) as instance:
+    with Instance.from_url(url, views=views) as instance:
         instance.get_runs_count()
         count = 0
 
@@ -39,4 +39,4 @@ def main(url: str, deed: str, statement: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])

@@ -20,7 +20,10 @@ from uuid import uuid4
 
 import delays
 import psycopg2
+import pymysql
 import pytest
+from served import KINDS
+from servers import mysql
 
 import foldlog
 from foldlog.engine.errors import UnavailableError
@@ -151,19 +154,23 @@ def overtaken(appends: list[Told]) -> int:
 # -- foldlog -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", "postgres"])
+SLOW = {"postgres": delays.slow_postgres, "mysql": delays.slow_mysql}
+PROBE = {"postgres": delays.probe_postgres, "mysql": delays.probe_mysql}
+
+
+@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", *KINDS])
 def test_readers_skip_nothing(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """P5: both see the same, each event once, at dense positions: all that was acknowledged, and nothing else."""
-    if store == "postgres":
-        url = request.getfixturevalue("postgres_url")
+    if store in KINDS:
+        url = request.getfixturevalue(f"{store}_url")
     else:
         url = f"sqlite:///{tmp_path}/log" + ("?layout=consolidated" if store == "sqlite-consolidated" else "")
     with foldlog.open_log(url) as log:
-        if store == "postgres":
-            delays.slow_postgres(url)
+        if store in KINDS:
+            SLOW[store](url)
         appends, (first, second) = run(url, end=lambda: say_end(log))
-    if store == "postgres":
-        times = delays.probe_postgres(url)
+    if store in KINDS:
+        times = PROBE[store](url)
         appends = [told._replace(begun=times[told[:2]][0], closing=times[told[:2]][1]) for told in appends]
     assert overtaken(appends) > 2, "the delays did not do what this test is about"
     assert first == second
@@ -176,7 +183,7 @@ def test_readers_skip_nothing(store: str, request: pytest.FixtureRequest, tmp_pa
 
 
 def say_end(log: foldlog.EventLog) -> None:
-    """All writers are done; on PostgreSQL this append, too, may be rolled back."""
+    """All writers are done; on a server this append, too, may be rolled back."""
     key = uuid4()
     for _ in range(50):
         try:
@@ -192,7 +199,7 @@ def say_end(log: foldlog.EventLog) -> None:
 
 def write_naive(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
     told = []
-    with closing(NaivePostgres(url) if url.startswith("postgres") else NaiveFiles(url, name)) as store:
+    with closing(naive(url, name)) as store:
         pipe.send("ready")
         gate.wait()
         for number in itertools.count():
@@ -207,7 +214,7 @@ def write_naive(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
 def follow_naive(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
     seen: list[str] = []
     cursor = 0
-    with closing(NaivePostgres(url) if url.startswith("postgres") else NaiveFiles(url, -1 - name)) as store:
+    with closing(naive(url, -1 - name)) as store:
         pipe.send("ready")
         gate.wait()
         last = False
@@ -222,24 +229,27 @@ def follow_naive(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
     pipe.send(seen)
 
 
-class NaivePostgres:
+class NaiveServer:
     """One table with an auto-increment."""
 
     def __init__(self, url: str) -> None:
-        self.db = psycopg2.connect(url)
-        self.db.autocommit = True
+        if url.startswith("mysql"):  # where a plain SELECT would keep the snapshot of the first one
+            self.db: Any = mysql.connect(url)
+        else:
+            self.db = psycopg2.connect(url, options="-csearch_path=naive")
+            self.db.autocommit = True
 
     def append(self, text: str) -> bool:
         try:
-            self.db.cursor().execute("INSERT INTO naive.event (text) VALUES (%s)", (text,))
-        except psycopg2.OperationalError:
+            self.db.cursor().execute("INSERT INTO event (text) VALUES (%s)", (text,))
+        except (psycopg2.OperationalError, pymysql.err.OperationalError):
             return False  # rolled back by the trigger
         return True
 
     def read(self, after: int) -> list[tuple[int, str]]:
         cursor = self.db.cursor()
-        cursor.execute("SELECT id, text FROM naive.event WHERE id > %s ORDER BY id", (after,))
-        return cursor.fetchall()
+        cursor.execute("SELECT id, text FROM event WHERE id > %s ORDER BY id", (after,))
+        return list(cursor.fetchall())
 
     def close(self) -> None:
         self.db.close()
@@ -278,16 +288,34 @@ class NaiveFiles:
             db.close()
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def naive(url: str, name: int) -> NaiveServer | NaiveFiles:
+    return NaiveServer(url) if "://" in url else NaiveFiles(url, name)
+
+
+def naive_on_postgres(url: str) -> None:
+    with psycopg2.connect(url) as db:
+        db.cursor().execute("CREATE SCHEMA naive; CREATE TABLE naive.event (id bigserial PRIMARY KEY, text text)")
+    db.close()
+    delays.slow_postgres(url, schema="naive", shard="id", seq="id", when="true")
+
+
+def naive_on_mysql(url: str) -> None:
+    with closing(mysql.connect(url)) as db:
+        db.cursor().execute("CREATE TABLE event (id bigint AUTO_INCREMENT PRIMARY KEY, text text)")
+    # Its triggers wait before the row has its number and after; a number taken is what makes the hole.
+    delays.slow_mysql(url, shard="0", seq="NEW.id", when="true")
+
+
+NAIVE = {"postgres": naive_on_postgres, "mysql": naive_on_mysql}
+
+
+@pytest.mark.parametrize("store", ["sqlite", *NAIVE])
 def test_control_a_naive_cursor_skips(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """The harness would notice: the same delays, a cursor on an id or a stamp, and events are never read."""
     url = str(tmp_path)
-    if store == "postgres":
-        url = request.getfixturevalue("postgres_url")
-        with psycopg2.connect(url) as db:
-            db.cursor().execute("CREATE SCHEMA naive; CREATE TABLE naive.event (id bigserial PRIMARY KEY, text text)")
-        db.close()
-        delays.slow_postgres(url, schema="naive", shard="id", seq="id", when="true")
+    if store in NAIVE:
+        url = request.getfixturevalue(f"{store}_url")
+        NAIVE[store](url)
     appends, readers = run(url, writer=write_naive, reader=follow_naive, seconds=1.0)
     written = {text for told in appends for text in told.texts}
     assert len(written) > 10

@@ -10,12 +10,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from served import KINDS, Postgres
+from served import KINDS, Served
 from story import STORY, Known, check, check_end, line, tell, text_of
 from test_servers_holes import sound
 from wire import CUTS, Cut, Wire
 
-from foldlog.engine.errors import AppendKeyConflict, UnavailableError
+from foldlog.engine.errors import AppendKeyConflict, ConflictError, UnavailableError
 from foldlog.engine.events.event import Event
 from foldlog.engine.events.tombstone import RunDeleted
 from foldlog.engine.log.log import EventLog
@@ -23,19 +23,20 @@ from foldlog.engine.log.port import NEW
 from foldlog.engine.open import open_log
 
 KEY = UUID(int=7)
-LIVES = 6
+LIVES = 4
 MANY = 60  #: turns that no single call of this module comes to
 
 
 @pytest.fixture
-def wire(served: Postgres) -> Iterator[Wire]:
+def wire(served: Served) -> Iterator[Wire]:
     with contextlib.closing(Wire(served.url)) as wire:
         yield wire
 
 
-def turns_of(wire: Wire, how: Cut, deed: Callable[[int], Any]) -> int:
-    """Do a deed again and again, cut at its first turn, its second, and so on to its last; how many it has."""
-    for turn in range(1, MANY):
+def turns_of(wire: Wire, how: Cut, deed: Callable[[int], Any], *, step: int = 1) -> int:
+    """Do a deed again and again, cut at its first turn, its second, and so on to its last; how many it has. `step`:
+    every how manieth turn, where there are many; each way of cutting begins with another one."""
+    for turn in range(1 + CUTS.index(how) % step, MANY, step):
         wire.cut(turn, how)
         deed(turn)
         if wire.waits:
@@ -45,7 +46,7 @@ def turns_of(wire: Wire, how: Cut, deed: Callable[[int], Any]) -> int:
 
 @pytest.mark.parametrize("how", CUTS)
 @pytest.mark.parametrize("known", [False, True], ids=["new-run", "known-run"])
-def test_an_append_is_recorded_once(served: Postgres, wire: Wire, how: Cut, known: bool) -> None:
+def test_an_append_is_recorded_once(served: Served, wire: Wire, how: Cut, known: bool) -> None:
     """P2, P3: without a key and with one. Where it can still be found out, the caller is told nothing but the receipt;
     else he is told that the answer is unknown, and with his key he can ask again."""
     with open_log(wire.url) as log, open_log(served.url) as judge:
@@ -76,7 +77,7 @@ def test_an_append_is_recorded_once(served: Postgres, wire: Wire, how: Cut, know
 
 
 @pytest.mark.parametrize("how", CUTS)
-def test_a_condition_is_not_broken_by_its_own_success(served: Postgres, wire: Wire, how: Cut) -> None:
+def test_a_condition_is_not_broken_by_its_own_success(served: Served, wire: Wire, how: Cut) -> None:
     """P3, P4: an append with `expected` that has landed is not told that the run has moved on, by itself."""
     with open_log(wire.url) as log, open_log(served.url) as judge:
 
@@ -90,12 +91,61 @@ def test_a_condition_is_not_broken_by_its_own_success(served: Postgres, wire: Wi
         assert turns_of(wire, how, conditional) >= 1
 
 
-@pytest.mark.parametrize("how", CUTS)
-def test_a_group_is_recorded_once(served: Postgres, wire: Wire, how: Cut) -> None:
-    """P2, P3: through a writer, without keys."""
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_what_cannot_be_found_out_is_told(served: Served, wire: Wire, how: Cut) -> None:
+    """P3: the server does not come back: UnavailableError; the caller's own retry, with its key, is recorded once."""
     with open_log(wire.url) as log, open_log(served.url) as judge:
+        log.append("run-1", [line("first")])
+
+        def asked_again(turn: int) -> None:
+            key = UUID(int=turn)
+            wire.refuses = True
+            with contextlib.suppress(UnavailableError):
+                log.append("run-1", [line(f"{turn}")], key=key)
+                assert wire.waits, "it came to an answer without a server"
+            wire.refuses = False
+            held = [text_of(record) for record in judge.read_shard("run-1").records]
+            assert log.append("run-1", [line(f"{turn}")], key=key).duplicate is (f"{turn}" in held)
+            held = [text_of(record) for record in judge.read_shard("run-1").records]
+            assert held == ["first", *(f"{n}" for n in range(1, turn + 1))]
+
+        assert turns_of(wire, how, asked_again) >= 1
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_a_group_is_recorded_once(served: Served, wire: Wire, how: Cut) -> None:
+    """P2, P3: each append of it, with a key and without; what is refused stays refused."""
+    with open_log(wire.url) as log, open_log(served.url) as judge:
+        log.append("run-0", [line("first")])
 
         def grouped(turn: int) -> None:
+            one, other = f"run-{turn}-1", f"run-{turn}-2"
+            answers = log.backend.append_group(  # type: ignore[attr-defined]
+                [
+                    log.prepare(other, [line("a")]),
+                    log.prepare("run-0", [line("never")], expected=NEW),
+                    log.prepare(one, [line("b")], key=KEY),
+                    log.prepare(other, [line("c"), line("d")]),
+                    log.prepare(one, [line("e")], expected=1),
+                ]
+            )
+            assert isinstance(answers.pop(1), ConflictError)
+            assert [(receipt.shard, receipt.first_seq) for receipt in answers] == [
+                (other, 1), (one, 1), (other, 2), (one, 2),
+            ]  # fmt: skip
+            held = [[text_of(record) for record in judge.read_shard(shard).records] for shard in (one, other)]
+            assert held == [["b", "e"], ["a", "c", "d"]]
+
+        assert turns_of(wire, how, grouped) >= 1
+        sound(judge)
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_a_writer_records_once(served: Served, wire: Wire, how: Cut) -> None:
+    """P2, P3: through a writer, which commits one group while it collects the next."""
+    with open_log(wire.url) as log, open_log(served.url) as judge:
+
+        def written(turn: int) -> None:
             with log.writer() as writer:
                 futures = [writer.append(f"run-{turn}-{n % 2}", [line(f"{n}")]) for n in range(6)]
                 writer.flush()
@@ -105,7 +155,7 @@ def test_a_group_is_recorded_once(served: Postgres, wire: Wire, how: Cut) -> Non
                 assert held == [f"{n}", f"{n + 2}", f"{n + 4}"]
 
         log.append("run-0", [line("first")])
-        assert turns_of(wire, how, grouped) >= 1
+        assert turns_of(wire, how, written) >= 1
         sound(judge)
 
 
@@ -136,23 +186,23 @@ READING: dict[str, Deed] = {
 
 @pytest.mark.parametrize("how", CUTS)
 @pytest.mark.parametrize("deed", WRITING)
-def test_what_may_be_done_twice_is_done_once(served: Postgres, wire: Wire, how: Cut, deed: str) -> None:
+def test_what_may_be_done_twice_is_done_once(served: Served, wire: Wire, how: Cut, deed: str) -> None:
     """P1, P5: one cut is nothing a caller hears of, and leaves no trace."""
-    done_through(wire, served.url, how, WRITING[deed])
+    done_through(wire, served.url, how, WRITING[deed], step=3)
 
 
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize("deed", READING)
-def test_readers_notice_nothing(served: Postgres, wire: Wire, how: Cut, deed: str) -> None:
+def test_readers_notice_nothing(served: Served, wire: Wire, how: Cut, deed: str) -> None:
     """P5: the same of questions."""
     done_through(wire, served.url, how, READING[deed])
 
 
-def done_through(wire: Wire, url: str, how: Cut, deed: Deed) -> None:
+def done_through(wire: Wire, url: str, how: Cut, deed: Deed, *, step: int = 1) -> None:
     with open_log(wire.url) as log, open_log(url) as judge:
         for n in range(3):
             log.append("run-1", [line(f"before {n}")])
-        assert turns_of(wire, how, lambda turn: deed(log, turn)) >= 1
+        assert turns_of(wire, how, lambda turn: deed(log, turn), step=step) >= 1
         records = judge.read(limit=10_000).events
         assert len({(record.shard, record.seq) for record in records}) == len(records)
         assert judge.backend.diagnose(full=True) == []  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from caller import call, told
-from served import PATIENCE_S, Postgres, fresh_beside
+from served import PATIENCE_S, Served
 from story import asset, line, text_of
 
 from foldlog.engine.events.event import Event
@@ -46,7 +46,7 @@ def sound(log: EventLog) -> list[str]:
 
 @pytest.mark.parametrize("known", [False, True], ids=["new-run", "known-run"])
 @pytest.mark.parametrize("end", ["goes on", "session ended", "killed"])
-def test_an_append_that_stays_open_is_not_skipped(served: Postgres, known: bool, end: str) -> None:
+def test_an_append_that_stays_open_is_not_skipped(served: Served, known: bool, end: str) -> None:
     """P5: A writes first and commits last, again, or never; a reader that has passed B misses nothing."""
     with open_log(served.url) as log, served.hold("append") as hold:
         before = ["0"] if known else []
@@ -65,6 +65,7 @@ def test_an_append_that_stays_open_is_not_skipped(served: Postgres, known: bool,
         hold.release()
         if end == "killed":
             time.sleep(0.2)
+            assert ("run-a" in {shard.name for shard in log.shards()}) is known, "a run that nothing was appended to"
             log.append("run-a", [line("A")], expected=len(before) or NEW)  # nothing of the dead one is in the way
         else:
             assert told(child) == [len(before) + 1]
@@ -77,7 +78,7 @@ def test_an_append_that_stays_open_is_not_skipped(served: Postgres, known: bool,
         assert sound(log) == [*before, "B", "A", "C"]
 
 
-def test_a_follower_gets_what_committed_behind_its_back(served: Postgres) -> None:
+def test_a_follower_gets_what_committed_behind_its_back(served: Served) -> None:
     """P5: three appends stay open together and commit in another order than they began in."""
     with open_log(served.url) as log, contextlib.ExitStack() as stack:
         for name in "abc":
@@ -114,10 +115,10 @@ def test_a_follower_gets_what_committed_behind_its_back(served: Postgres) -> Non
         assert sorted(seen) == sorted(["a0", "b0", "c0", "a1", "b1", "c1", "end"])
 
 
-def test_an_open_transaction_elsewhere_holds_up_nobody(served: Postgres) -> None:
+def test_an_open_transaction_elsewhere_holds_up_nobody(served: Served) -> None:
     """P5, P7: in another database of the server, and in another table of this one. A reader that waits for the oldest
     transaction of the whole server to end, as transaction ids suggest, would stop here."""
-    with open_log(served.url) as log, fresh_beside(served) as other, contextlib.ExitStack() as stack:
+    with open_log(served.url) as log, served.beside() as other, contextlib.ExitStack() as stack:
         for url in (other, served.url):
             connection = stack.enter_context(contextlib.closing(served.connect(url)))
             cursor = connection.cursor()
@@ -163,7 +164,7 @@ DEEDS = {
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["new-run", "known-run"])
-def test_nobody_waits_for_the_append_of_another_run(served: Postgres, known: bool) -> None:
+def test_nobody_waits_for_the_append_of_another_run(served: Served, known: bool) -> None:
     """P7: while one transaction is open, everything that does not concern its run goes on: no lock on a table, on the
     end of an index, on the gaps beside a row."""
     with open_log(served.url) as log, open_log(served.url) as other, served.hold("append") as hold:
@@ -185,7 +186,7 @@ def test_nobody_waits_for_the_append_of_another_run(served: Postgres, known: boo
         assert "A" in [text_of(record) for record in log.read().events]
 
 
-def test_appends_do_not_wait_for_the_sequencer(served: Postgres) -> None:
+def test_appends_do_not_wait_for_the_sequencer(served: Served) -> None:
     """P7: while positions are being given, and the pass is stuck, writers go on, in old runs and new ones."""
     with open_log(served.url) as log, open_log(served.url) as other:
         log.append("run-a", [line("0")])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from served import KINDS, PATIENCE_S, Postgres
+from served import KINDS, PATIENCE_S, OwnServer, Served
 from story import line, text_of
 
 import foldlog
@@ -71,15 +71,21 @@ def refused(url: str) -> None:
         assert log.read().events == before
 
 
-@pytest.fixture(params=[False, True], ids=["may-only-select", "read-only-by-default"])
-def limited_url(served: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture(
+    params=[(kind, way) for kind in KINDS for way in KINDS[kind].READERS], ids=lambda param: "-".join(param)
+)
+def limited(request: pytest.FixtureRequest) -> Iterator[tuple[Served, str]]:
+    """A log, and its URL as a user who may not write to it."""
+    kind, way = request.param
+    served = KINDS[kind](*(request.getfixturevalue(f"{kind}{name}") for name in ("_url", "_server_url")))
     lived(served.url)
-    with served.reader(read_only_by_default=request.param) as url:
-        yield url
+    with served.reader(way) as url:
+        yield served, url
 
 
-def test_a_reader_is_answered(limited_url: str, served: Postgres) -> None:
+def test_a_reader_is_answered(limited: tuple[Served, str]) -> None:
     """As of what others have sequenced, and what they sequence later; what the reader asks changes nothing."""
+    served, limited_url = limited
     asks(limited_url)
     with foldlog.open_log(limited_url, read_only=True) as log, foldlog.open_log(served.url) as other:
         cursor = log.read().cursor
@@ -88,26 +94,27 @@ def test_a_reader_is_answered(limited_url: str, served: Postgres) -> None:
         assert [text_of(record) for record in log.read(after=cursor).events] == ["not sequenced"]
 
 
-def test_a_reader_changes_nothing(limited_url: str) -> None:
-    refused(limited_url)
+def test_a_reader_changes_nothing(limited: tuple[Served, str]) -> None:
+    refused(limited[1])
 
 
-def test_who_may_only_select_is_refused_by_the_server_too(served: Postgres) -> None:
+def test_who_may_only_select_is_refused_by_the_server_too(served: Served) -> None:
     """P1: opened for writing, by mistake, it is the server that says no; the error is the same."""
     lived(served.url)
-    with served.reader() as url, foldlog.open_log(served.url) as owner:
+    with served.reader("may only select") as url, foldlog.open_log(served.url) as owner:
         head = owner.head()
         with pytest.raises(ReadOnlyError), foldlog.open_log(url) as log:
             log.append("run-1", [line("never")])
         assert owner.head() == head
 
 
-@pytest.fixture(params=KINDS)
-def replica(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """A server of the test's own, and one that follows it: their URLs."""
-    server = request.getfixturevalue(f"{request.param}_server")
-    with KINDS[request.param].replicated(server) as url:
-        yield server.url, url
+@pytest.fixture
+def replica(own_server: OwnServer) -> Iterator[tuple[str, str]]:
+    """A log on a server of the test's own, and where a replica of that server answers: their URLs."""
+    with foldlog.open_log(own_server.url):  # there is a log to have a copy of
+        pass
+    with own_server.replicated() as url:
+        yield own_server.url, url
 
 
 def until(deed: Callable[[], Any]) -> None:

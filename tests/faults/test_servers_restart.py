@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from caller import call, insist, told
-from served import KINDS, Postgres
+from served import OwnServer, Served
 from story import line, text_of
 from test_servers_holes import begun
 
@@ -27,12 +26,6 @@ from foldlog.engine.open import open_log
 
 WRITERS = 3
 END = "end"
-
-
-@pytest.fixture(params=KINDS)
-def server(request: pytest.FixtureRequest) -> Any:
-    """A server of the test's own."""
-    return request.getfixturevalue(f"{request.param}_server")
 
 
 @contextmanager
@@ -58,12 +51,12 @@ def follow(url: str) -> list[EventRecord]:
     return seen
 
 
-def crash(server: Any, times: int, every_s: float) -> None:
+def crash(own_server: OwnServer, times: int, every_s: float) -> None:
     dice = random.Random(times)
     for _ in range(times):
         time.sleep(dice.uniform(0.5, 1.5) * every_s)
-        server.kill()
-        server.start()
+        own_server.kill()
+        own_server.start()
 
 
 def all_of(log: EventLog) -> list[EventRecord]:
@@ -76,12 +69,12 @@ def all_of(log: EventLog) -> list[EventRecord]:
             return records
 
 
-def crashed_under_load(server: Any, folder: Path, *, times: int, every_s: float) -> None:
-    with open_log(server.url) as log:
-        reader = begun(follow, server.url)
-        with writing(server.url, folder) as children:
+def crashed_under_load(own_server: OwnServer, folder: Path, *, times: int, every_s: float) -> None:
+    with open_log(own_server.url) as log:
+        reader = begun(follow, own_server.url)
+        with writing(own_server.url, folder) as children:
             answers = [begun(told, child, timeout=300) for child in children]
-            crash(server, times, every_s)
+            crash(own_server, times, every_s)
         acknowledged = [answer for future in answers for answer in future.result(300)]
         insist(lambda: log.append("run-end", [line(END)]))  # without a key: it is up, and must land once
         seen = reader.result(120)
@@ -102,24 +95,24 @@ def crashed_under_load(server: Any, folder: Path, *, times: int, every_s: float)
         assert log.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
 
 
-def test_a_server_that_crashes_under_load(server: Any, tmp_path: Path) -> None:
+def test_a_server_that_crashes_under_load(own_server: OwnServer, tmp_path: Path) -> None:
     """P1, P2, P3, P5: three crashes."""
-    crashed_under_load(server, tmp_path, times=3, every_s=0.8)
+    crashed_under_load(own_server, tmp_path, times=3, every_s=0.8)
 
 
 @pytest.mark.long
-def test_a_server_that_crashes_under_load_for_long(server: Any, tmp_path: Path) -> None:
+def test_a_server_that_crashes_under_load_for_long(own_server: OwnServer, tmp_path: Path) -> None:
     """P1, P2, P3, P5: every second or so for half a minute."""
-    crashed_under_load(server, tmp_path, times=25, every_s=1.0)
+    crashed_under_load(own_server, tmp_path, times=25, every_s=1.0)
 
 
-def test_a_server_that_is_away_is_said_to_be(server: Any) -> None:
+def test_a_server_that_is_away_is_said_to_be(own_server: OwnServer) -> None:
     """P1: each call ends with UnavailableError while it is down, and works as soon as it is up, with no new handle."""
-    with open_log(server.url) as log, log.follow() as follower:
+    with open_log(own_server.url) as log, log.follow() as follower:
         log.append("run-1", [line("a")])
         assert text_of(next(follower)) == "a"
         log.catch_up()
-        for end in (server.kill, server.stop):
+        for end in (own_server.kill, own_server.stop):
             end()
             for deed in (
                 lambda: log.append("run-1", [line("never")], expected=99),
@@ -128,19 +121,19 @@ def test_a_server_that_is_away_is_said_to_be(server: Any) -> None:
                 lambda: log.catch_up(),
                 lambda: log.seal("run-1"),
                 lambda: next(follower),
-                lambda: open_log(server.url),
+                lambda: open_log(own_server.url),
             ):
                 begin = time.monotonic()
                 with pytest.raises(UnavailableError):
                     deed()
                 assert time.monotonic() - begin < 10, "a server that refuses at once was waited for"
-            server.start()
+            own_server.start()
             log.append("run-1", [line(end.__name__)])
             assert text_of(next(follower)) == end.__name__
         assert [text_of(record) for record in log.read().events] == ["a", "kill", "stop"]
 
 
-def test_sessions_that_were_ended_are_not_noticed(served: Postgres) -> None:
+def test_sessions_that_were_ended_are_not_noticed(served: Served) -> None:
     """P1: the server ends every connection of the pool, in use or not; the next calls find new ones."""
     with open_log(served.url) as log, log.follow() as follower, ThreadPoolExecutor(4) as pool:
         position = 0

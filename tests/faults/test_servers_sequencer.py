@@ -10,14 +10,14 @@ import time
 
 import pytest
 from caller import call, told
-from served import PATIENCE_S, SEQUENCING, Postgres
+from served import PATIENCE_S, SEQUENCING, Served
 from story import line, text_of
 from test_servers_holes import begun, sound
 
 from foldlog.engine.log.log import EventLog
 from foldlog.engine.open import open_log
 
-PAUSED_S = 1.0  #: after which the server ends the transaction of a stopped process, in these tests
+PAUSED_S = 1  #: after which the server ends the transaction of a stopped process, in these tests
 
 
 def fill(log: EventLog) -> list[str]:
@@ -32,7 +32,7 @@ def fill(log: EventLog) -> list[str]:
 
 @pytest.mark.parametrize("moment", SEQUENCING)
 @pytest.mark.parametrize("death", ["process", "session"])
-def test_a_sequencer_dies_between_its_lock_and_its_commit(served: Postgres, moment: str, death: str) -> None:
+def test_a_sequencer_dies_between_its_lock_and_its_commit(served: Served, moment: str, death: str) -> None:
     """P5: nothing of its pass is left, nobody who has seen a part of it, and the next one gives the positions."""
     with open_log(served.url) as log, open_log(served.url, read_only=True) as reader:
         texts = fill(log)
@@ -53,7 +53,7 @@ def test_a_sequencer_dies_between_its_lock_and_its_commit(served: Postgres, mome
 
 
 @pytest.mark.parametrize("moment", ["placing", "moving"])
-def test_a_stopped_sequencer_loses_its_office(served: Postgres, moment: str) -> None:
+def test_a_stopped_sequencer_loses_its_office(served: Served, moment: str) -> None:
     """P5: paused inside its pass, it comes back when another has given the positions; its commit does no harm, and
     none of the two has given a position twice. Nobody appends less meanwhile."""
     with open_log(served.url) as log:
@@ -76,7 +76,7 @@ def test_a_stopped_sequencer_loses_its_office(served: Postgres, moment: str) -> 
 
 
 @pytest.mark.long
-def test_a_stopped_sequencer_loses_its_office_by_itself(served: Postgres) -> None:
+def test_a_stopped_sequencer_loses_its_office_by_itself(served: Served) -> None:
     """P5: the same with the limits that the backend sets; whoever waits meanwhile waits long enough."""
     with open_log(served.url) as log:
         texts = fill(log)

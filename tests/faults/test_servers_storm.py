@@ -13,7 +13,7 @@ from threading import Barrier
 import pytest
 from caller import URL, told
 from children import start
-from served import Postgres
+from served import Served
 from story import line, text_of
 from test_servers_holes import sound
 
@@ -38,7 +38,7 @@ def storm(url: str, folder: Path, processes: int) -> list[list[object]]:
     return [answer for child in children for answer in told(child, timeout=100)]
 
 
-def weathered(served: Postgres, folder: Path, processes: int) -> None:
+def weathered(served: Served, folder: Path, processes: int) -> None:
     answers = storm(served.url, folder, processes)
     assert len(answers) == CLIENTS
     assert [answer for answer in answers if answer[0] != "well"] == []
@@ -49,18 +49,18 @@ def weathered(served: Postgres, folder: Path, processes: int) -> None:
         assert len(set(texts)) == len(texts) == 2 * CLIENTS
 
 
-def test_fifty_clients_make_a_log_at_once(served: Postgres, tmp_path: Path) -> None:
+def test_fifty_clients_make_a_log_at_once(served: Served, tmp_path: Path) -> None:
     """P2, P5, P7: five processes of ten."""
     weathered(served, tmp_path, 5)
 
 
 @pytest.mark.long
-def test_fifty_processes_make_a_log_at_once(served: Postgres, tmp_path: Path) -> None:
+def test_fifty_processes_make_a_log_at_once(served: Served, tmp_path: Path) -> None:
     """P2, P5, P7: a process each."""
     weathered(served, tmp_path, CLIENTS)
 
 
-def test_threads_share_a_pool(served: Postgres) -> None:
+def test_threads_share_a_pool(served: Served) -> None:
     """P2, P7: more threads than a log has connections: they take turns, and all come to one."""
     with open_log(served.url) as log:
         gate = Barrier(CLIENTS)

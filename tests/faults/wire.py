@@ -29,6 +29,7 @@ class Wire:
         who = parts.netloc.rpartition("@")[0]
         self.url = parts._replace(netloc=f"{who}@127.0.0.1:{self._listener.getsockname()[1]}").geturl()
         self.turns = 0  #: of all connections so far
+        self.refuses = False  #: new connections
         self._lock = threading.Lock()
         self._cut: tuple[int, Cut] | None = None
         threading.Thread(target=self._accept, daemon=True).start()
@@ -52,6 +53,9 @@ class Wire:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.refuses:
+                    client.close()
+                    continue
                 threading.Thread(target=Talk(self, client).upward, daemon=True).start()
 
     def connect(self) -> socket.socket:

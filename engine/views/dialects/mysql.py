@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
+from operator import eq
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -25,6 +27,7 @@ from .server import Server, chunks, flat
 
 STATEMENT: Final = 1024 * 1024  #: bytes of values in one statement of many rows, at most
 SAFE: Final = 128 * 1024  #: bytes that any server takes, also if each takes two in a statement
+PIECE: Final = 4 * 1024 * 1024  #: bytes of a long value that are sent at once
 SHORT: Final = 16 * 1024  #: bytes of a value that goes with its row in any case
 _SESSION: Final = "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 _TRIES: Final = 5
@@ -32,6 +35,7 @@ _PATIENCE_S: Final = 60  #: how long one waits for another who changes tables
 _TABLES: Final = 50  #: of one SELECT; the server joins at most 61
 _VAR_STRING: Final = 253  #: what pymysql calls a column of VARBINARY or VARCHAR
 _LATER: Final = "foldlog_later"
+_STEERED: Final = "foldlog_steered"
 _PACKET: Final = "foldlog_packet"
 
 _AGAIN: Final = frozenset((1213, 1412, 1146))  #: deadlock; a table that was exchanged or dropped in the same moment
@@ -76,6 +80,14 @@ class MySQL(Server):
     @contextmanager
     def lent(self, connection: sa.Connection) -> Iterator[None]:
         # For statements in the driver's own words as well as for SQLAlchemy's, at the cost of one call a value.
+        if not connection.info.get(_STEERED):
+            # Else EXISTS, which concerns the few rows of a page, is worked out for all rows of the table beforehand.
+            off = "semijoin=off,materialization=off"
+            if is_mariadb(connection.dialect):
+                off += ",exists_to_in=off"
+            connection.exec_driver_sql(f"SET SESSION optimizer_switch = '{off}'")
+            connection.rollback()
+            connection.info[_STEERED] = True
         driver: Any = connection.connection.driver_connection
         before = driver.decoders
         driver.decoders = {**before, _VAR_STRING: _text}
@@ -192,7 +204,9 @@ class MySQL(Server):
         short = tuple(value[:0] if number in long else value for number, value in enumerate(row))
         connection.exec_driver_sql(shape.insert + shape.row, short)
         for number, value in long.items():
-            column, step = shape.columns[number], SAFE if isinstance(value, bytes) else SAFE // 4
+            # The fewer pieces the better: each rewrites what lies there.
+            step = min(PIECE, most // 3) // (1 if isinstance(value, bytes) or value.isascii() else 2)
+            column = shape.columns[number]
             text = f"UPDATE {shape.name} SET {column} = CONCAT({column}, {shape.mark}) WHERE {shape.at}"
             for start in range(0, len(value), step):
                 connection.exec_driver_sql(text, (value[start : start + step], *row[: shape.key]))
@@ -220,14 +234,14 @@ class MySQL(Server):
         place = self._place(connection)
         there = connection.exec_driver_sql(f"SHOW INDEX FROM {place}{table.name}").mappings()
         known = {row["Key_name"] for row in there}
-        missing = [index for index in _indexes(table, late=late) if index.name not in known]
+        missing = [index for index in _indexes(table, late=late) if index_name(index) not in known]
         if missing:
             added = ", ".join(f"ADD {self._index(connection, index)}" for index in missing)
             connection.exec_driver_sql(f"ALTER TABLE {place}{table.name} {added}")
 
     def _index(self, connection: sa.Connection, index: sa.Index) -> str:
         columns = ", ".join(self.quoted(column.name) for column in index.columns)
-        return f"INDEX {index.name} ({columns})"
+        return f"INDEX {index_name(index)} ({columns})"
 
     def _place(self, connection: sa.Connection) -> str:
         names = connection.get_execution_options().get("schema_translate_map") or {}
@@ -303,24 +317,38 @@ class MySQL(Server):
     ) -> sa.ColumnElement[bool]:
         # It compares rows, but not by an index: a page would begin at the start of the order.
         column, value = columns[0], place[0]
-        past = column > value if ascending else column < value
+        past: sa.ColumnElement[bool] = column > value if ascending else column < value
         if len(columns) == 1:
             return past
-        reached = column >= value if ascending else column <= value
-        further: sa.ColumnElement[bool] = sa.or_(past, self.behind(columns[1:], place[1:], ascending=ascending))
-        return sa.and_(reached, further)
+        reached: sa.ColumnElement[bool] = column >= value if ascending else column <= value
+        return sa.and_(reached, sa.or_(past, self.behind(columns[1:], place[1:], ascending=ascending)))
 
     def distinct(
         self, column: sa.ColumnElement[Any], where: Sequence[sa.ColumnElement[bool]], after: str | None, limit: int
     ) -> sa.Select[Any]:
         # It leaps from value to value by itself; a recursion ends after 1000 steps, without a word on MariaDB.
+        # The server leaps only if the columns that lead the index are asked for too.
         start = [column > after] if after is not None else []
-        return sa.select(column).where(*where, *start).distinct().order_by(column).limit(limit)
+        fixed = [one.left for one in where if getattr(one, "operator", None) is eq]
+        every = sa.select(*fixed, column).where(*where, *start).distinct().order_by(*fixed, column).limit(limit)
+        found = every.subquery("found").c[column.name]
+        return sa.select(found).order_by(found)
+
+
+def is_mariadb(dialect: sa.Dialect) -> bool:
+    """Whether the server of a dialect that has been connected is MariaDB."""
+    return bool(getattr(dialect, "is_mariadb", False))
 
 
 def collation(dialect: sa.Dialect) -> str:
     """By code point, and a blank at the end counts. The two servers share no name for it."""
-    return "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+    return "utf8mb4_nopad_bin" if is_mariadb(dialect) else "utf8mb4_0900_bin"
+
+
+def index_name(index: sa.Index) -> str:
+    """An index, which other tables may have by the same name: so it keeps it from generation to generation, and a
+    statement may name it."""
+    return re.sub(r"_g\d+$", "", str(index.name))
 
 
 def _indexes(table: sa.Table, *, late: bool) -> list[sa.Index]:
@@ -351,7 +379,7 @@ def _too_long(shape: Shape, number: int, size: int, most: int) -> UnavailableErr
     error = UnavailableError(
         f"a row of {shape.name} has {size:,} bytes in {shape.columns[number]}, the server takes {most:,} at most"
     )
-    error.remedy = f"Set max_allowed_packet of the server to {2 * size:,} or more; the views go on by themselves then."
+    error.remedy = f"Set max_allowed_packet of the server to {2 * size:,} or more, and start this process again."
     return error
 
 
