@@ -115,7 +115,7 @@ class PostgresDialect:
         self.schema = address.schema
         self.place = f"schema {address.schema}"
         self.durable = address.durability == "full"
-        prefix = f'"{address.schema}".'
+        self._prefix = prefix = f'"{address.schema}".'
 
         @lru_cache(maxsize=512)
         def spell(sql: str) -> str:
@@ -219,8 +219,12 @@ class PostgresDialect:
         return ALONE
 
     def write_alone(self, cursor: Any, written: Sequence[Written]) -> list[int] | None:
-        statement = one_event(written[0], self.durable) if _is_one(written) else some_events(written, self.durable)
-        sql, values = self.spell(statement[0]), statement[1]
+        sql: str
+        if _is_one(written):
+            sql, values = one_event(written[0], self.durable).replace("foldlog.", self._prefix, 1), None
+        else:
+            sql, values = some_events(written, self.durable)
+            sql = self.spell(sql)
         try:
             cursor.execute(sql, values)
         except psycopg2.Error as error:
