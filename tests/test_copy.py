@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -200,6 +203,43 @@ def test_a_fork_lives_its_own_life(source: EventLog) -> None:
         moving.copy_log(source, target, fork=True)
 
 
+def test_a_log_that_cannot_be_written_is_forked(tmp_path: Path) -> None:
+    """P11: as of what has positions; it is left as it is."""
+    old, new = f"sqlite:///{tmp_path}/old", f"sqlite:///{tmp_path}/new"
+    with open_log(old) as log:
+        fill(log, seed=17)
+        before = everything(log)
+        log.append("run-pending", LINE)
+    with open_log(old, read_only=True) as log:
+        assert moving.copy_log(log, new, fork=True).position == before["head"][1]
+    with open_log(new) as log:
+        assert everything(log)["timeline"] == before["timeline"]
+
+
+def test_a_destination_is_read_while_it_is_filled(tmp_path: Path) -> None:
+    """P5, P8: by handles that keep its files open: dense at each moment, and whole at the end without opening anew."""
+    old, new = f"sqlite:///{tmp_path}/old", f"sqlite:///{tmp_path}/new"
+    stop = threading.Event()
+    stop.set()
+    with open_log(old) as log:
+        fill(log, seed=18)
+        moving.copy_log(log, new, follow=True, stop=stop)
+        with open_log(new) as reader, open_log(new, read_only=True) as other:
+            for round_ in range(4):
+                fill(log, seed=round_, steps=15)
+                log.seal(f"run-{round_}")
+                for one in (reader, other):
+                    timeline = one.backend.read(after=0, limit=10_000, types=None)
+                    assert [item.position for item in timeline] == list(range(1, len(timeline) + 1))
+                assert moving.copy_log(log, new, follow=True, stop=stop).copied
+                assert reader.read(limit=10_000).at_head
+            moving.copy_log(log, new, cut_over=True)
+            for one in (reader, other):
+                assert one.backend.read(after=0, limit=10_000, types=None) == everything(log)["timeline"]
+            reader.append("run-new", LINE, wait="ordered")
+            assert other.head() == reader.head()
+
+
 # -- destinations that are something else -------------------------------------------------------------------------
 
 
@@ -304,6 +344,31 @@ def test_a_move_that_was_interrupted_is_completed(source: EventLog, step: str) -
     assert everything(target) == before
     assert len(target.backend.epochs()) == 2
     target.append("run-more", LINE)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_move_that_was_killed_is_completed(tmp_path: Path, step: str) -> None:
+    """P1, P10: the same with processes that are gone at once, between files."""
+    old, new = f"sqlite:///{tmp_path}/old", f"sqlite:///{tmp_path}/new?layout=consolidated"
+    with open_log(old) as log:
+        fill(log, seed=31)
+        log.append("run-pending", LINE)
+    code = (
+        "import os, sys\nfrom foldlog import moving\nold, new, step = sys.argv[1:]\n"
+        "def told(done):\n"
+        "    if done == step or (done.startswith(step) and step != 'verified'): os.kill(os.getpid(), 9)\n"
+        "moving.copy_log(old, new, cut_over=True, told=told)"
+    )
+    killed = subprocess.run([sys.executable, "-P", "-c", code, old, new, step])
+    assert killed.returncode == -signal.SIGKILL
+    with open_log(old) as log:
+        before = everything(log)
+        assert (gate(log).state is GateState.OPEN) is (step in STEPS[:2])
+    moving.copy_log(old, new, cut_over=True)
+    with open_log(new) as log:
+        assert everything(log) == before
+        log.append("run-more", LINE)
+        assert log.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("step", STEPS[2:-1])
