@@ -96,6 +96,7 @@ class MysqlDialect:
     kind = "mysql"
     error: type[Exception] = pymysql.Error
     elsewhere = "database"
+    limits: Sequence[str] = ()  # the session has them
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -200,7 +201,7 @@ class MysqlDialect:
     def most_alone(self) -> int:
         return EVERYTHING  # in several packets, if it must be
 
-    def write_alone(self, cursor: Any, written: Sequence[Written], *, durable: bool) -> list[int] | None:
+    def write_alone(self, cursor: Any, written: Sequence[Written]) -> list[int] | None:
         connection: LogConnection = cursor.connection
         try:
             if _is_short(written):
