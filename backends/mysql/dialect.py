@@ -96,7 +96,7 @@ class MysqlDialect:
     kind = "mysql"
     error: type[Exception] = pymysql.Error
     elsewhere = "database"
-    limits: Sequence[str] = ()  # the session has them
+    limits: Sequence[str] = ()  # a session has its own
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -261,9 +261,9 @@ class MysqlDialect:
             found += tx.all(sql.replace("{where}", where), {"types": tuple(types or ())})
         return pieces.whole(tx, found)
 
-    def whole(self, tx: Doing, shard_id: int, rows: list[Row]) -> list[Row]:
-        found = pieces.whole(tx, [(shard_id, *row) for row in rows])
-        return [row[1:] for row in found if row[2] != FREED]
+    def events(self, tx: Doing, sql: str, values: Values) -> list[Row]:
+        rows = [(id, seq, type, *numbers, body) for id, seq, *numbers, type, body in tx.all(sql, values)]
+        return [row for row in pieces.whole(tx, rows) if row[2] != FREED]
 
     def settle(self, tx: Doing, news: Sequence[tuple[int, int]]) -> int:
         return tx.execute(SETTLE, {"rows": json.dumps(news)})

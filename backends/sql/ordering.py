@@ -31,6 +31,15 @@ LEFT JOIN foldlog.event e ON n.count IS NULL AND e.shard_id = n.shard_id AND e.s
 ORDER BY n.at_us, s.name, n.first_seq
 """
 
+MANY_NEWS = 1000
+MARK = f"""
+SELECT l.epoch, l.position, coalesce(n.events, 0), coalesce(n.told, 0), coalesce(n.receipts, 0)
+FROM foldlog.log l CROSS JOIN (
+    SELECT sum(w.count) AS events, count(w.count) AS told, count(*) AS receipts
+    FROM (SELECT count FROM foldlog.news LIMIT {MANY_NEWS}) w
+) n
+"""
+
 SHARDS = "SELECT $text(name), shard_id, ordered_seq FROM foldlog.shard WHERE name IN %(names)s"
 KINDS = "SELECT shard_id, first_seq, $text(types) FROM foldlog.news WHERE shard_id IN %(ids)s"
 KINDS_OF = """
@@ -43,8 +52,8 @@ MOVE = """
 UPDATE foldlog.log SET position = %(position)s, chain = %(chain)s WHERE one = 1 AND position = %(after)s
 """
 
-# A receipt that begins before `after` and ends past it comes too. The page is cut before the names are looked up: else a
-# planner may begin with all shards, and go through all of the timeline.
+# A receipt that begins before `after` and ends past it comes too. The page is cut before the names are looked up: else
+# a planner may begin with all shards, and go through all of the timeline.
 PLACED = """
 SELECT t.position, $text(s.name), t.first_seq, t.count, t.$key, t.at_us, t.digest, t.chain, t.crc
 FROM (
@@ -66,6 +75,14 @@ def head(dialect: Dialect, rows: Sequence[Row]) -> Head:
         raise CorruptLogError("the table `log` has lost its one row; restore the database from a backup")
     log_id, epoch, position, chain = rows[0]
     return Head(dialect.uuid(log_id), epoch, position, bytes(chain))
+
+
+def mark_of(epoch: int, position: int, events: int, told: int, receipts: int) -> bytes | None:
+    """How many events there are, with positions or without: another value once an append was acknowledged since. None
+    if there are too many to count, or some of format 1, whose news does not say."""
+    if receipts >= MANY_NEWS or told < receipts:
+        return None
+    return b"%d:%d" % (epoch, position + int(events))
 
 
 def locked_head(tx: Doing, dialect: Dialect) -> Head:
