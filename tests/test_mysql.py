@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import random
+import shutil
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -463,6 +467,43 @@ def test_a_server_without_tls_is_refused_where_it_is_required(mysql_url):
         opened(f"{mysql_url}?ssl_mode=required")
     with contextlib.closing(opened(f"{mysql_url}?ssl_mode=preferred")) as backend:
         put(backend)
+
+
+def test_certificates_are_checked_where_that_is_asked_for(tmp_path, monkeypatch):
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    kind = servers.kind_of("mysql")
+    if kind.missing():
+        pytest.skip(kind.missing())
+    with tempfile.TemporaryDirectory() as folder:  # the server's own user must get there
+        os.chmod(folder, 0o755)
+        key, certificate = f"{folder}/key.pem", f"{folder}/cert.pem"
+        make = (
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        )
+        subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        os.chmod(key, 0o644)
+        monkeypatch.setattr(kind, "SETTINGS", {**kind.SETTINGS, "ssl-cert": certificate, "ssl-key": key})
+        with kind.Server() as server:
+            server.start()
+            sql(server.url, "CREATE DATABASE here")
+            url = urlsplit(server.url)._replace(path="/here").geturl()
+            named = url.replace("127.0.0.1", "localhost")
+            encrypted = [
+                f"{url}?ssl_mode=preferred",
+                f"{url}?ssl_mode=required",
+                f"{url}?ssl_ca={certificate}",
+                f"{named}?ssl_ca={certificate}&ssl_mode=verify_identity",
+            ]
+            for secure in (*encrypted, url):
+                with contextlib.closing(opened(secure)) as backend:
+                    cipher = backend._database.ask("asking", "SHOW STATUS LIKE 'Ssl_cipher'")[0][1]
+                    assert bool(cipher) == (secure != url)
+                    put(backend)
+            wrong = [f"{named}?ssl_mode=verify_identity", f"{url}?ssl_ca={certificate}&ssl_mode=verify_identity"]
+            for refused in wrong:
+                with pytest.raises(UsageError, match="certificate"):
+                    opened(refused)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from ...engine.errors import FoldlogError, UnavailableError
 
-
 NO_CONNECTION = "Check host, port, user and database in the URL, and that the server runs."
 
 
