@@ -29,6 +29,7 @@ from foldlog.backends.mysql.address import parse
 from foldlog.backends.mysql.connection import LogConnection, context_of
 from foldlog.backends.mysql.dialect import ADVANCE, FREE, SETTLE
 from foldlog.backends.mysql.inserting import BODY
+from foldlog.backends.sql import appending, writing
 from foldlog.engine.errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
 from foldlog.engine.log.port import ANY, Append, Gate, GateState, Receipt, Record
 from foldlog.engine.log.sequencer import Sequencer
@@ -700,3 +701,22 @@ def test_too_many_connections_are_told(mysql_server):
             backend._database._at_hand.clear()
             with pytest.raises(UnavailableError, match="error 1226"):
                 put(backend)
+
+
+def test_a_commit_that_comes_late_between_two_looks_is_found(backend, mysql_url, monkeypatch):
+    """The answer was lost; the first look finds nothing, and then the commit comes through."""
+    put(backend)
+    order = appending.Order.of(an_append("run-1", b"late"))
+    order.tried.add(2)
+    end = backend._writer._ends["run-1"]
+    look = writing.look
+
+    def late(ask, dialect, append):
+        monkeypatch.setattr(writing, "look", look)
+        backend._writer._alone("landing", [appending.written(order, end, end.shard_id)])
+        return look(ask, dialect, append)
+
+    monkeypatch.setattr(writing, "look", late)
+    backend._writer._ends.clear()
+    assert backend._writer._append(order).first_seq == 2
+    assert held(backend) == [b"body", b"late"]
