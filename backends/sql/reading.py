@@ -41,7 +41,7 @@ RECEIPTS = """
 SELECT t.position, t.first_seq, t.count, t.shard_id, $text(s.name), s.state
 FROM foldlog.timeline t JOIN foldlog.shard s ON s.shard_id = t.shard_id
 WHERE t.position <= %(until)s AND t.position >= coalesce(
-    (SELECT b.position FROM foldlog.timeline b WHERE b.position <= %(after)s ORDER BY b.position DESC LIMIT 1), 0)
+    (SELECT max(b.position) FROM foldlog.timeline b WHERE b.position <= %(after)s), 0)
 ORDER BY t.position
 """
 

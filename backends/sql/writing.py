@@ -37,7 +37,10 @@ class Writer:
 
     def append(self, append: Append) -> Receipt:
         check_records(append)
-        order = Order.of(append)
+        return self._append(Order.of(append))
+
+    def _append(self, order: Order) -> Receipt:
+        append = order.append
         end_s: float | None = None
         while True:
             end = self._place(order)
@@ -103,10 +106,9 @@ class Writer:
         return [next(receipts) if outcome is None else outcome for outcome in outcomes]
 
     def _outcome(self, order: Order) -> Outcome:
-        if order.tried and (before := landed(self._ask, self._dialect, order)):
-            return before
         try:
-            return self.append(order.append)
+            check_records(order.append)
+            return self._append(order)
         except (ConflictError, UsageError, LogMoved) as refused:
             return refused
 
@@ -119,6 +121,10 @@ class Writer:
         end = ahead or self._ends.get(append.shard)
         if end is None or append.key is not None or order.tried or not (ahead or fits(append, end)):
             found = look(self._ask, self._dialect, append)
+            # A commit of ours may have come through between the two looks; what comes after this one has the seq that
+            # is tried next, and so the primary key refuses one of them.
+            if order.tried and (before := landed(self._ask, self._dialect, order)):
+                return before
             if isinstance(found, Receipt):
                 return found
             end = ahead or found
