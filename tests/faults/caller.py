@@ -4,6 +4,7 @@ caller.py append SHARD TEXT    one append
 caller.py held SHARD TEXT      one append that `Served.hold("append")` holds
 caller.py place                a sequencer: the position it came to
 caller.py write NAME           appends to shards of its own and to one of all until the file NAME.stop appears
+caller.py scribble NAME        the same without keys: what it was not told of may have been recorded, or not
 
 The URL comes in FOLDLOG_CALLER_URL, for a command line can be read by everybody. Says "ready" when the log is open.
 """
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -75,6 +77,19 @@ def write(log: EventLog, name: str) -> None:
             insist(log.catch_up)
 
 
+def scribble(log: EventLog, name: str) -> None:
+    stop = Path(f"{name}.stop")
+    own = Path(name).name
+    for number in count():
+        if stop.exists():
+            break
+        shard = ("run-all", f"run-{own}", f"run-{own}-{number // 10}")[number % 3]
+        texts = [f"{own} {number} {part}" for part in range(1 + number % 3)]
+        with suppress(UnavailableError):
+            receipt = log.append(shard, [line(text) for text in texts])
+            tell([shard, receipt.first_seq, texts])
+
+
 def call(url: str, deed: str, *arguments: object) -> subprocess.Popen[bytes]:
     """Start one, for the tests beside it; it has opened the log when this returns."""
     child = start(deed, *arguments, script=Path(__file__), environment={URL: url})
@@ -91,10 +106,12 @@ def told(child: subprocess.Popen[bytes], timeout: float = 60) -> list[Any]:
 
 
 def main(deed: str, *arguments: str) -> None:
-    with open_log(os.environ[URL]) as log:
+    with insist(lambda: open_log(os.environ[URL])) as log:
         tell("ready")
         try:
-            {"append": append, "held": held, "place": place, "write": write}[deed](log, *arguments)
+            {"append": append, "held": held, "place": place, "write": write, "scribble": scribble}[deed](
+                log, *arguments
+            )
         except FoldlogError as error:
             tell([type(error).__name__, str(error)])
 

@@ -165,3 +165,7 @@ def probe_mysql(url: str) -> dict[tuple[str, int], tuple[int, int]]:
     with closing(mysql.connect(url)) as db, db.cursor() as cursor:
         cursor.execute("SELECT s.name, p.seq, p.begun, p.closing FROM probe p JOIN shard s USING (shard_id)")
         return {(bytes(name).decode(), seq): (begun, ended) for name, seq, begun, ended in cursor.fetchall()}
+
+
+SLOW = {"postgres": slow_postgres, "mysql": slow_mysql}  #: by the kind of server
+PROBE = {"postgres": probe_postgres, "mysql": probe_mysql}

@@ -5,6 +5,8 @@ racer.py any HOME LAYOUT GATE NAME TIMES       appends wherever the shard ends
 racer.py create HOME LAYOUT GATE NAME TIMES    opens a home that is not there yet, and appends once
 racer.py mix HOME LAYOUT GATE NAME TIMES       appends to runs of its own, seals them, sequences, appends late
 racer.py place HOME LAYOUT GATE NAME TIMES     a sequencer that stops itself between looking and placing
+
+Where LAYOUT is `server`, the URL comes in FOLDLOG_CALLER_URL.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from caller import URL
 from story import line, url_of
 
 from foldlog.engine.errors import ConflictError, FoldlogError
@@ -109,4 +112,5 @@ if __name__ == "__main__":
     deed, home, layout, gate, name, times = sys.argv[1:]
     deeds = {"count": count, "any": append_any, "create": create, "mix": mix, "place": place}
     deeds |= {"seal": seal_one, "purge": purge_one}
-    print(json.dumps(deeds[deed](url_of(Path(home), layout), gate, name, int(times))), flush=True)
+    url = os.environ[URL] if layout == "server" else url_of(Path(home), layout)
+    print(json.dumps(deeds[deed](url, gate, name, int(times))), flush=True)

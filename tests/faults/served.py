@@ -111,6 +111,10 @@ class Served:
         """End those of everybody in this database; how many there were."""
         raise NotImplementedError
 
+    def copy_to(self, url: str) -> None:
+        """Make the database at `url`, which may be lived in already, a copy of this one."""
+        raise NotImplementedError
+
     def limit(self, name: str, password: str, way: str) -> None:
         raise NotImplementedError
 
@@ -161,6 +165,12 @@ class Postgres(Served):
     def end_sessions(self) -> int:
         others = "datname = current_database() AND pid <> pg_backend_pid()"
         return len(self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+
+    def copy_to(self, url: str) -> None:
+        self.end_sessions()  # of a database in use no copy is made
+        name = urlsplit(url).path[1:]
+        server = Postgres(self.server_url, self.server_url)
+        server.sql(f"DROP DATABASE {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {self.database}")
 
     def limit(self, name: str, password: str, way: str) -> None:
         self.sql(
@@ -226,6 +236,16 @@ class Mysql(Served):
         for (session,) in found:
             self.end_session(session)
         return len(found)
+
+    def copy_to(self, url: str) -> None:
+        there = Mysql(url, self.server_url)
+        there.sql(f"DROP DATABASE {there.database}", f"CREATE DATABASE {there.database}")
+        for name, kind in self.sql("SHOW FULL TABLES"):
+            if kind == "BASE TABLE":
+                there.sql(
+                    f"CREATE TABLE {there.database}.{name} LIKE {self.database}.{name}",
+                    f"INSERT INTO {there.database}.{name} SELECT * FROM {self.database}.{name}",
+                )
 
     def limit(self, name: str, password: str, way: str) -> None:
         self.sql(

@@ -154,10 +154,6 @@ def overtaken(appends: list[Told]) -> int:
 # -- foldlog -------------------------------------------------------------------------------------------------------
 
 
-SLOW = {"postgres": delays.slow_postgres, "mysql": delays.slow_mysql}
-PROBE = {"postgres": delays.probe_postgres, "mysql": delays.probe_mysql}
-
-
 @pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", *KINDS])
 def test_readers_skip_nothing(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """P5: both see the same, each event once, at dense positions: all that was acknowledged, and nothing else."""
@@ -167,10 +163,10 @@ def test_readers_skip_nothing(store: str, request: pytest.FixtureRequest, tmp_pa
         url = f"sqlite:///{tmp_path}/log" + ("?layout=consolidated" if store == "sqlite-consolidated" else "")
     with foldlog.open_log(url) as log:
         if store in KINDS:
-            SLOW[store](url)
+            delays.SLOW[store](url)
         appends, (first, second) = run(url, end=lambda: say_end(log))
     if store in KINDS:
-        times = PROBE[store](url)
+        times = delays.PROBE[store](url)
         appends = [told._replace(begun=times[told[:2]][0], closing=times[told[:2]][1]) for told in appends]
     assert overtaken(appends) > 2, "the delays did not do what this test is about"
     assert first == second

@@ -19,6 +19,7 @@ from typing import Any
 
 import delays
 import pytest
+from served import KINDS
 
 from foldlog.backends import open_backend
 from foldlog.engine.log.port import Backend
@@ -77,16 +78,16 @@ def sequence(url: str, name: int, gate: Any, done: Any, pipe: Any, hasty: bool =
     pipe.send(passes)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", "postgres"])
+@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", *KINDS])
 def test_order_agrees_with_happened_before(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """P6, P2: over processes, threads and shards; nothing lost, and each shard in seq order."""
-    if store == "postgres":
-        url = request.getfixturevalue("postgres_url")
+    if store in KINDS:
+        url = request.getfixturevalue(f"{store}_url")
     else:
         url = f"sqlite:///{tmp_path}/log" + ("?layout=consolidated" if store == "sqlite-consolidated" else "")
     with closing(open_backend(url)):
-        if store == "postgres":
-            delays.slow_postgres(url, rolled_back=0.0)
+        if store in KINDS:
+            delays.SLOW[store](url, rolled_back=0.0)
         timed = history(url, sequence)
     assert len(timed) > 30
     assert inversion(timed) is None

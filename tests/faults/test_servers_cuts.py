@@ -5,15 +5,20 @@ statement, after it has carried it out and before the answer arrives, or late, w
 from __future__ import annotations
 
 import contextlib
+import random
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from caller import told
 from served import KINDS, Served
 from story import STORY, Known, check, check_end, line, tell, text_of
-from test_servers_holes import sound
-from wire import CUTS, Cut, Wire
+from test_servers_holes import begun, sound
+from test_servers_restart import follow, writing
+from wire import CUTS, LATE_S, Cut, Wire
 
 from foldlog.engine.errors import AppendKeyConflict, ConflictError, UnavailableError
 from foldlog.engine.events.event import Event
@@ -206,6 +211,45 @@ def done_through(wire: Wire, url: str, how: Cut, deed: Deed, *, step: int = 1) -
         records = judge.read(limit=10_000).events
         assert len({(record.shard, record.seq) for record in records}) == len(records)
         assert judge.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
+
+
+# -- a crowd, cut all the time ---------------------------------------------------------------------------------------
+
+
+def haunted(served: Served, folder: Path, seed: int, seconds: float) -> None:
+    """Five writers, with keys and without, and a reader; one in some twenty turns of theirs is cut. What was
+    acknowledged is there, nothing is there twice, and the reader has seen it all, in order."""
+    with contextlib.closing(Wire(served.url)) as wire, open_log(served.url) as judge:
+        wire.haunt(random.Random(seed), 40)
+        reader = begun(follow, wire.url)
+        with writing(wire.url, folder, ["write", "write", "write", "scribble", "scribble"]) as children:
+            answers = [begun(told, child, timeout=120) for child in children]
+            time.sleep(seconds)
+        acknowledged = [answer for future in answers for answer in future.result(120)]
+        time.sleep(3 * LATE_S)  # what was sent late has come
+        wire.rest()
+        judge.append("run-end", [line("end")])
+        seen = reader.result(60)
+        texts = sound(judge)
+        assert [text_of(record) for record in seen] == texts
+        assert len(set(texts)) == len(texts), "something was recorded twice"
+        held = {(record.shard, record.seq): text_of(record) for record in seen}
+        for shard, first_seq, batch in acknowledged:
+            assert [held[shard, first_seq + n] for n in range(len(batch))] == batch
+        assert wire.cuts > 5 * seconds, "it was too quiet"
+        assert len(acknowledged) > wire.cuts
+
+
+def test_a_crowd_whose_wire_is_cut_all_the_time(served: Served, tmp_path: Path) -> None:
+    """P1, P2, P3, P5: for two seconds."""
+    haunted(served, tmp_path, 1, 2)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_a_crowd_whose_wire_is_cut_for_long(served: Served, tmp_path: Path, seed: int) -> None:
+    """P1, P2, P3, P5: for a quarter of a minute each."""
+    haunted(served, tmp_path, seed, 15)
 
 
 # -- a whole life, cut everywhere ------------------------------------------------------------------------------------

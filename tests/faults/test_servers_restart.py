@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,15 +24,14 @@ from foldlog.engine.errors import UnavailableError
 from foldlog.engine.log.log import EventLog, EventRecord
 from foldlog.engine.open import open_log
 
-WRITERS = 3
 END = "end"
 
 
 @contextmanager
-def writing(url: str, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+def writing(url: str, folder: Path, deeds: Sequence[str] = ("write",) * 3) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes that append until the block ends; what they say goes on being read."""
-    names = [folder / f"w{number}" for number in range(WRITERS)]
-    children = [call(url, "write", name) for name in names]
+    names = [folder / f"w{number}" for number in range(len(deeds))]
+    children = [call(url, deed, name) for deed, name in zip(deeds, names, strict=True)]
     try:
         yield children
     finally:

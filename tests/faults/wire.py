@@ -7,6 +7,7 @@ can cut a talk everywhere, whatever the protocol and whatever a backend sends in
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -29,9 +30,11 @@ class Wire:
         who = parts.netloc.rpartition("@")[0]
         self.url = parts._replace(netloc=f"{who}@127.0.0.1:{self._listener.getsockname()[1]}").geturl()
         self.turns = 0  #: of all connections so far
+        self.cuts = 0  #: made so far
         self.refuses = False  #: new connections
         self._lock = threading.Lock()
         self._cut: tuple[int, Cut] | None = None
+        self._haunt: tuple[random.Random, int] | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self, turn: int, how: Cut) -> None:
@@ -39,6 +42,16 @@ class Wire:
         "after", so that its answer is lost; or "late": the client is cut off, and the server hears it a while later."""
         with self._lock:
             self._cut = (self.turns + turn, how)
+
+    def haunt(self, dice: random.Random, most: int) -> None:
+        """From now on cut again and again, in any way, each time at one of the next `most` turns, whoever's it is."""
+        self._haunt = dice, most
+        self.cut(dice.randint(1, most), dice.choice(CUTS))
+
+    def rest(self) -> None:
+        """No more cuts."""
+        with self._lock:
+            self._haunt = self._cut = None
 
     @property
     def waits(self) -> bool:
@@ -68,6 +81,10 @@ class Wire:
             if self._cut is None or self.turns < self._cut[0]:
                 return None
             how, self._cut = self._cut[1], None
+            self.cuts += 1
+            if self._haunt is not None:
+                dice, most = self._haunt
+                self._cut = self.turns + dice.randint(1, most), dice.choice(CUTS)
             return how
 
 
