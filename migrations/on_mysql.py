@@ -60,8 +60,9 @@ class MysqlPlace(ServerPlace):
 
     def unsummed(self, work: Work, after: int, limit: int) -> list[Row]:
         sql = (
-            "SELECT t.position, s.name, t.first_seq, t.count, t.at_us, t.`key`, t.digest, t.chain FROM timeline t "
-            "JOIN shard s ON s.shard_id = t.shard_id "
+            "SELECT t.position, s.name, t.first_seq, t.count, t.at_us, t.`key`, t.digest, t.chain "
+            # By the key: else it may begin with the shards, and sort the whole timeline for every page.
+            "FROM timeline t FORCE INDEX (PRIMARY) STRAIGHT_JOIN shard s ON s.shard_id = t.shard_id "
             "WHERE t.crc IS NULL AND t.position > :after ORDER BY t.position LIMIT :limit"
         )
         return [
