@@ -103,12 +103,10 @@ def views_place(url: str) -> Path | Address | Server | None:
 def _in_mysql(url: str) -> Server:
     import sqlalchemy as sa
 
-    try:
-        given = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        raise UsageError("views=mysql://…: it cannot be read; write mysql://USER:PASSWORD@HOST:PORT/DATABASE") from None
-    if not given.database:
-        raise UsageError("views=mysql://…: it names no database; write mysql://USER:PASSWORD@HOST:PORT/DATABASE")
-    target = given.set(drivername="mysql+pymysql")
-    shown = target.set(drivername="mysql").render_as_string(hide_password=True)
-    return Server(target, given.database, shown)
+    from ..backends.mysql.address import parse
+
+    address, given = parse(url), sa.make_url(url)
+    if "ssl_mode" in given.query:
+        raise UsageError("views=mysql://…: ssl_mode is for logs alone; give ssl_ca, ssl_cert and ssl_key")
+    target = given.difference_update_query(["durability"]).set(drivername="mysql+pymysql")
+    return Server(target, address.database, address.shown)

@@ -65,8 +65,8 @@ class MysqlPlace(ServerPlace):
             "WHERE t.crc IS NULL AND t.position > :after ORDER BY t.position LIMIT :limit"
         )
         return [
-            Row(position, bytes(shard).decode(), *rest)
-            for position, shard, *rest in work.all(sql, after=after, limit=limit)
+            Row(position, bytes(shard).decode(), first, count, at_us, key, digest, chain)
+            for position, shard, first, count, at_us, key, digest, chain in work.all(sql, after=after, limit=limit)
         ]
 
     def put_sums(self, work: Work, sums: Sequence[tuple[int, int]]) -> None:
@@ -78,5 +78,5 @@ class MysqlPlace(ServerPlace):
         )
 
     def is_busy(self, error: sa.exc.DBAPIError) -> bool:
-        found = getattr(error.orig, "args", ())
+        found: tuple[object, ...] = getattr(error.orig, "args", ())
         return bool(found) and found[0] in BUSY

@@ -17,6 +17,7 @@ from ..engine.log.port import (
     Backend,
     CanMove,
     CanRepair,
+    CanTell,
     Entry,
     Epoch,
     Gate,
@@ -266,6 +267,15 @@ class MovingTests(SuiteBase):
         moving(backend).set_gate(OPEN_GATE, expected=moving(backend).gate())
         generated = next(p.receipt for p in source.placed(after=0, limit=9) if p.receipt.shard == "@queue")
         assert put(backend, "@queue", b"8", key=generated.key).duplicate is False
+
+    def test_a_mark_tells_of_entries(self, source: MemoryBackend, backend: Backend, other: Backend) -> None:
+        """P8: who asks for the mark alone sees that the log has grown."""
+        target = receive(source, backend)
+        if not isinstance(other, CanTell) or other.mark() is None:
+            pytest.skip("this backend has no mark")
+        before = other.mark()
+        assert target.ingest(source.extract(after=0, limit=4, size=10**9), after=backend.head(), states={})
+        assert other.mark() != before
 
     def test_nothing_is_pending_while_a_copy_is_put_in(self, source: MemoryBackend, backend: Backend) -> None:
         """P10: no sequencer gives a position that the source has not given."""

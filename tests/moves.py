@@ -24,7 +24,9 @@ ENDS = {
     "sqlite": "sqlite:///{folder}/log",
     "consolidated": "sqlite:///{folder}/log?layout=consolidated",
     "postgres": "postgres_url",
+    "mysql": "mysql_url",
 }
+SERVED = ("postgres", "mysql")  #: of each there is one empty database a test
 RUNS = [f"run-{number}" for number in range(6)]
 
 
@@ -32,7 +34,7 @@ def end_at(name: str, folder: Path, request: pytest.FixtureRequest) -> str | Eve
     """A place for a log: a URL, or an open log in memory. Skips where the backend cannot move logs."""
     if name == "memory":
         return EventLog(MemoryBackend(), Codec())
-    if name not in ("sqlite", "consolidated"):
+    if name in SERVED:
         url: str = request.getfixturevalue(ENDS[name])
         with open_log(url) as log:
             if not isinstance(log.backend, CanMove):

@@ -55,21 +55,36 @@ def spaces(url):
         return cursor.fetchall()
 
 
-def test_all_workloads_run_on_postgresql(postgres_url):
-    document = json.loads(bench("servers", "flat", "--url", postgres_url, "--rounds", 1, "--json").stdout)
+WORKLOADS = [
+    "one event an append", "1000 events an append", "4 processes, a run each", "read a run of 10,000",
+    "read the timeline of 10,000", "bytes an event", "follow: acknowledged to delivered, median",
+    "copy from SQLite", "copy to SQLite", "loading",
+]  # fmt: skip
+
+
+def all_workloads(url, *more):
+    """The title of the server, after all its workloads were run once."""
+    document = json.loads(bench("servers", *more, "--url", url, "--rounds", 1, "--json").stdout)
     names = [one["workload"].partition(": ")[2] for one in document["workloads"]]
-    assert [name for name in names if "materialization" not in name][:9] == [
-        "one event an append", "1000 events an append", "4 processes, a run each", "read a run of 10,000",
-        "read the timeline of 10,000", "bytes an event", "follow: acknowledged to delivered, median",
-        "copy from SQLite", "copy to SQLite",
-    ]  # fmt: skip
-    assert names.count("latest materialization") == 2  # questions; flat
-    assert names.count("flat: latest materialization") == 1
+    assert names[: len(WORKLOADS)] == WORKLOADS
+    assert names.count("latest materialization") == 1 + len(more)
+    assert names.count("flat: latest materialization") == len(more)
     assert all(one["foldlog"] > 0 for one in document["workloads"])
     (title,) = {one["workload"].partition(": ")[0] for one in document["workloads"]}
+    return title, document["machine"][title]
+
+
+def test_all_workloads_run_on_postgresql(postgres_url):
+    title, settings = all_workloads(postgres_url, "flat")
     assert title.startswith("PostgreSQL ")
-    assert "fsync=on, synchronous_commit=on" in document["machine"][title]
+    assert "fsync=on, synchronous_commit=on" in settings
     assert spaces(postgres_url) == []
+
+
+def test_all_workloads_run_on_mysql(mysql_url):
+    title, settings = all_workloads(mysql_url)
+    assert title.startswith(("MariaDB ", "MySQL "))
+    assert "innodb_flush_log_at_trx_commit=1" in settings
 
 
 def test_a_place_is_dropped_when_the_workload_fails(postgres, postgres_url):

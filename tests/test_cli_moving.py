@@ -84,7 +84,7 @@ def test_following_ends_with_the_interrupt_and_goes_on(old: str, new: str) -> No
                         break
             time.sleep(0.05)
         follower.send_signal(signal.SIGINT)
-        assert "the same command goes on" in follower.communicate(timeout=30)[1]
+        assert "the same command again" in follower.communicate(timeout=30)[1]
         assert follower.returncode == 130
         assert gate(new) is GateState.RECEIVING
         with open_log(old) as log:

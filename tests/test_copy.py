@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from moves import ENDS, at, end_at, everything, fill
+from moves import ENDS, SERVED, at, end_at, everything, fill
 from test_views_histories import apply, built, histories, orchestrations
 
 from foldlog import AssetKey, Event, EventLog, Instance, events, moving, open_log
@@ -44,7 +47,7 @@ def test_a_log_moves_between_every_pair_of_places(
     start: str, to: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """P10, P11: everything is equal, cursors go on, keys answer, and the old place takes nothing any more."""
-    if start == to == "postgres":
+    if start == to and start in SERVED:
         pytest.skip("one empty database a test")
     old, new = end_at(start, tmp_path / "old", request), end_at(to, tmp_path / "new", request)
     key = uuid4()
@@ -73,16 +76,25 @@ def test_a_log_moves_between_every_pair_of_places(
         assert log.head().position == before["head"][1]
 
 
-@pytest.mark.parametrize("to", [name for name in ENDS if name != "memory"])
-def test_a_log_moves_under_its_writers(to: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    ("start", "to"),
+    [
+        ("sqlite", "consolidated"),
+        ("consolidated", "sqlite"),
+        *[("sqlite", name) for name in SERVED],
+        *[(name, "sqlite") for name in SERVED],
+        SERVED,
+    ],
+)
+def test_a_log_moves_under_its_writers(start: str, to: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """P1, P3, P10: while it is followed and then cut over, no acknowledged append is lost, none is accepted after the
     fence, and each that was refused lands at the new place under its key, once."""
-    old, new = f"sqlite:///{tmp_path}/old", end_at(to, tmp_path / "new", request)
+    old, new = end_at(start, tmp_path / "old", request), end_at(to, tmp_path / "new", request)
     acknowledged: list[tuple[str, int]] = []
     refused: list[tuple[str, UUID]] = []
 
     def write(name: str) -> None:
-        with open_log(old) as log:
+        with at(old) as log:
             for number in range(100_000):
                 shard, key = f"{name}-{number // 20}", uuid4()
                 try:
@@ -91,7 +103,7 @@ def test_a_log_moves_under_its_writers(to: str, tmp_path: Path, request: pytest.
                     refused.append((shard, key))
                     return
 
-    with open_log(old) as log:
+    with at(old) as log:
         fill(log, seed=5)
         writers = [threading.Thread(target=write, args=(name,)) for name in ("a", "b", "@c")]
         for writer in writers:
@@ -189,6 +201,43 @@ def test_a_fork_lives_its_own_life(source: EventLog) -> None:
     assert "run-1a is run-1b there" in str(found.first)
     with pytest.raises(ConflictError):
         moving.copy_log(source, target, fork=True)
+
+
+def test_a_log_that_cannot_be_written_is_forked(tmp_path: Path) -> None:
+    """P11: as of what has positions; it is left as it is."""
+    old, new = f"sqlite:///{tmp_path}/old", f"sqlite:///{tmp_path}/new"
+    with open_log(old) as log:
+        fill(log, seed=17)
+        before = everything(log)
+        log.append("run-pending", LINE)
+    with open_log(old, read_only=True) as log:
+        assert moving.copy_log(log, new, fork=True).position == before["head"][1]
+    with open_log(new) as log:
+        assert everything(log)["timeline"] == before["timeline"]
+
+
+def test_a_destination_is_read_while_it_is_filled(tmp_path: Path) -> None:
+    """P5, P8: by handles that keep its files open: dense at each moment, and whole at the end without opening anew."""
+    old, new = f"sqlite:///{tmp_path}/old", f"sqlite:///{tmp_path}/new"
+    stop = threading.Event()
+    stop.set()
+    with open_log(old) as log:
+        fill(log, seed=18)
+        moving.copy_log(log, new, follow=True, stop=stop)
+        with open_log(new) as reader, open_log(new, read_only=True) as other:
+            for round_ in range(4):
+                fill(log, seed=round_, steps=15)
+                log.seal(f"run-{round_}")
+                for one in (reader, other):
+                    timeline = one.backend.read(after=0, limit=10_000, types=None)
+                    assert [item.position for item in timeline] == list(range(1, len(timeline) + 1))
+                assert moving.copy_log(log, new, follow=True, stop=stop).copied
+                assert reader.read(limit=10_000).at_head
+            moving.copy_log(log, new, cut_over=True)
+            for one in (reader, other):
+                assert one.backend.read(after=0, limit=10_000, types=None) == everything(log)["timeline"]
+            reader.append("run-new", LINE, wait="ordered")
+            assert other.head() == reader.head()
 
 
 # -- destinations that are something else -------------------------------------------------------------------------
@@ -295,6 +344,31 @@ def test_a_move_that_was_interrupted_is_completed(source: EventLog, step: str) -
     assert everything(target) == before
     assert len(target.backend.epochs()) == 2
     target.append("run-more", LINE)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_move_that_was_killed_is_completed(tmp_path: Path, step: str) -> None:
+    """P1, P10: the same with processes that are gone at once, between files."""
+    old, new = f"sqlite:///{tmp_path}/old", f"sqlite:///{tmp_path}/new?layout=consolidated"
+    with open_log(old) as log:
+        fill(log, seed=31)
+        log.append("run-pending", LINE)
+    code = (
+        "import os, sys\nfrom foldlog import moving\nold, new, step = sys.argv[1:]\n"
+        "def told(done):\n"
+        "    if done == step or (done.startswith(step) and step != 'verified'): os.kill(os.getpid(), 9)\n"
+        "moving.copy_log(old, new, cut_over=True, told=told)"
+    )
+    killed = subprocess.run([sys.executable, "-P", "-c", code, old, new, step])
+    assert killed.returncode == -signal.SIGKILL
+    with open_log(old) as log:
+        before = everything(log)
+        assert (gate(log).state is GateState.OPEN) is (step in STEPS[:2])
+    moving.copy_log(old, new, cut_over=True)
+    with open_log(new) as log:
+        assert everything(log) == before
+        log.append("run-more", LINE)
+        assert log.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("step", STEPS[2:-1])

@@ -210,7 +210,7 @@ def test_it_tells_where_it_stands(instance: Instance) -> None:
 @pytest.mark.parametrize("views", ["memory://x", "sqlite://", "sqlite:///", "s3://bucket", "views.db"])
 def test_a_place_for_views_that_is_none_is_refused(views: str) -> None:
     with Instance.from_url("memory://", views=views) as instance:
-        with pytest.raises(UsageError, match="write memory://, sqlite:///FILE or postgresql://"):
+        with pytest.raises(UsageError, match="write memory://, sqlite:///FILE, postgresql://"):
             instance.get_run_records()
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import foldlog
+from foldlog import migrations
 from foldlog.engine.definitions import node_config
 from foldlog.engine.definitions.inout import NO_DEFAULT, UNSTATED
 from foldlog.engine.definitions.results import NO_VALUE
@@ -84,10 +85,18 @@ def test_the_guide_to_moving_runs(tmp_path, monkeypatch):
     assert (languages.count("python"), languages.count("sh")) == (3, 4)
 
 
-def test_the_signatures_of_moving_are_those_of_the_code():
-    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
-    for name in foldlog.moving.__all__:
-        value = getattr(foldlog.moving, name)
+def test_the_guide_to_upgrading_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = blocks("docs/upgrading.md", "python")
+    assert len(found) == 1
+    execute("docs/upgrading.md", found)
+
+
+@pytest.mark.parametrize("module", [foldlog.moving, migrations])
+def test_the_signatures_of_a_module_are_those_of_the_code(module):
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8").replace("`migrations.", "`")
+    for name in module.__all__:
+        value = getattr(module, name)
         if inspect.isfunction(value):
             parameters = inspect.signature(value).parameters.values()
             written, star = [], False

@@ -250,6 +250,24 @@ def test_status_needs_no_right_to_write(postgres_url: str) -> None:
             cursor.execute(f"DROP ROLE {name}")
 
 
+def test_status_needs_no_right_to_write_on_mysql(mysql_url: str) -> None:
+    load_mysql(mysql_url)
+    name = f"reader_{random.randrange(10**9)}"
+    with closing(mysql_connection(mysql_url)) as db, db.cursor() as cursor:
+        cursor.execute(f"CREATE USER {name} IDENTIFIED BY 'secret'")
+        try:
+            cursor.execute("SELECT DATABASE()")
+            cursor.execute(f"GRANT SELECT ON `{cursor.fetchone()[0]}`.* TO {name}")  # type: ignore[index]
+            reader = as_role(mysql_url, name)
+            assert migrations.status(reader).pending
+            with pytest.raises(ReadOnlyError):
+                migrations.upgrade(reader)
+            migrations.upgrade(mysql_url)
+            assert migrations.status(reader).up_to_date
+        finally:
+            cursor.execute(f"DROP USER {name}")
+
+
 def as_role(url: str, name: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{name}:secret@{rest.rpartition('@')[2]}"
@@ -416,28 +434,33 @@ def old_programs(golden: Golden, tmp_path: Path) -> list[Callable[[], Any]]:
     return [lambda: SqlitePlacer(order), lambda: SqlitePlacer(order)]
 
 
-def test_a_long_reader_holds_nobody_up(postgres_url: str) -> None:
+@pytest.mark.parametrize("golden", ["postgres", "mysql"], indirect=True)
+def test_a_long_reader_holds_nobody_up(golden: Golden) -> None:
     """A change of a table waits for a reader of it, and everybody else behind that: not for long, therefore."""
-    load_postgres(postgres_url)
-    with closing(psycopg2.connect(postgres_url)) as reader:
+    on_postgres = golden.name == "postgres"
+    program: Any = (PostgresProgram if on_postgres else MysqlProgram)(golden.url)
+    with closing(psycopg2.connect(golden.url) if on_postgres else mysql_connection(golden.url)) as reader:
         with reader.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM foldlog.timeline")  # and the transaction stays open
+            if not on_postgres:
+                cursor.execute("START TRANSACTION READ ONLY")
+            cursor.execute(f"SELECT count(*) FROM {'foldlog.' if on_postgres else ''}timeline")  # and stays open
         told: list[str] = []
-        upgrade = threading.Thread(target=lambda: migrations.upgrade(postgres_url, waiting=told.append))
+        upgrade = threading.Thread(target=lambda: migrations.upgrade(golden.url, waiting=told.append))
         upgrade.start()
-        with closing(PostgresProgram(postgres_url)) as program:
+        with closing(program):
             longest, end = 0.0, time.monotonic() + 3
-            while time.monotonic() < end:
+            while time.monotonic() < end or not told:
+                assert time.monotonic() < end + 30
                 began = time.monotonic()
                 program.turn()
                 longest = max(longest, time.monotonic() - began)
             assert upgrade.is_alive()
             reader.rollback()
-            upgrade.join(30)
-    assert longest < 2.5
+            upgrade.join(60)
+    assert longest < 4, "writers wait behind the upgrade"
     assert len(told) == 1
     assert "others hold the tables" in told[0]
-    assert migrations.status(postgres_url).up_to_date
+    assert migrations.status(golden.url).format == 2
 
 
 def test_what_was_fenced_or_deleted_gets_its_guard(postgres_url: str) -> None:
@@ -503,6 +526,46 @@ def test_a_damaged_receipt_is_found_where_it_is_read(home: str, tmp_path: Path, 
     with foldlog.open_log(home) as log:
         assert isinstance(log.backend, CanRepair)
         assert any(f"position {position}" in fault for fault in log.backend.diagnose(full=True))
+
+
+def test_a_copy_keeps_its_checksums(home: str, tmp_path: Path) -> None:
+    migrations.upgrade(home)
+    with foldlog.open_log(home) as log:
+        log.backup(tmp_path / "copy")
+    copy = f"sqlite:///{tmp_path}/copy"
+    assert migrations.status(copy).up_to_date
+    assert faults(copy) == []
+
+
+def test_an_order_made_anew_has_checksums(home: str, tmp_path: Path) -> None:
+    migrations.upgrade(home)
+    for path in (tmp_path / "home").glob("order.db*"):
+        path.unlink()
+    done = CliRunner().invoke(cli, ["doctor", "--rebuild-order", "--url", home])
+    assert done.exit_code == 0, done.output
+    found = migrations.status(home)
+    assert (found.format, found.recorded, found.unsummed, found.up_to_date) == (2, None, 0, True)
+    assert faults(home) == []
+
+
+def test_an_older_order_is_upgraded_when_it_is_put_back(home: str, tmp_path: Path) -> None:
+    """As from a copy of before the upgrade: nothing that was written since is lost."""
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "home").glob("order.db*") if "shm" not in path.name}
+    migrations.upgrade(home)
+    with foldlog.open_log(home) as log:
+        log.append("run-of-format-2", [Event.now(events.RunCreated(job_name="nightly-load"))], wait="ordered")
+    for path in (tmp_path / "home").glob("order.db*"):
+        path.unlink()
+    for name, content in kept.items():
+        (tmp_path / "home" / name).write_bytes(content)
+    with pytest.raises(UsageError, match="format 1"):
+        foldlog.open_log(home)
+    assert migrations.upgrade(home).summed == RECEIPTS
+    done = CliRunner().invoke(cli, ["doctor", "--adopt", "--url", home])
+    assert done.exit_code == 0, done.output
+    assert faults(home) == []
+    with foldlog.open_log(home) as log:
+        assert log.read_shard("run-of-format-2").records[0].position is not None
 
 
 # -- migrated is as new -----------------------------------------------------------------------------------------------

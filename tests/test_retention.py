@@ -23,7 +23,7 @@ from foldlog.engine.retention.age import last_position_before
 
 DAY_US = 86_400_000_000
 LINES = 200
-STORES = ("memory", "sqlite", "sqlite-consolidated", "postgres")
+STORES = ("memory", "sqlite", "sqlite-consolidated", "postgres", "views-in-mysql")
 
 
 def later(days: float = 0) -> int:
@@ -58,8 +58,9 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instanc
     """Three runs, one of them failed, one still going on, ticks in between."""
     urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/history",
             "sqlite-consolidated": f"sqlite:///{tmp_path}/history?layout=consolidated"}  # fmt: skip
-    url = urls.get(request.param) or request.getfixturevalue("postgres_url")
-    with Instance.from_url(url) as instance:
+    views = request.getfixturevalue("mysql_url") if request.param == "views-in-mysql" else None
+    url = "memory://" if views else urls.get(request.param) or request.getfixturevalue("postgres_url")
+    with Instance.from_url(url, views=views) as instance:
         report(instance, "run-a")
         tick(instance, 1)
         report(instance, "run-b", fails=True)

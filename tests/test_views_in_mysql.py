@@ -3,6 +3,7 @@ test_questions.py; that names of tables change safely: faults/test_kill_rebuild.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -15,9 +16,10 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 from servers import mysql
+from test_query_plans import QUESTIONS, fill
 
 from foldlog import AssetKey, Event, Instance, RunsFilter, UnavailableError, events
-from foldlog.engine.views import rebuild
+from foldlog.engine.views import rebuild, run_search
 from foldlog.engine.views.checkpoints import BUILDING, LIVE, PREVIOUS
 from foldlog.engine.views.registry import PROJECTIONS
 from foldlog.engine.views.table import INDEXED_BYTES
@@ -67,8 +69,8 @@ def test_names_that_a_collation_takes_for_one_are_apart(both: tuple[Instance, In
                 events.AssetCheckEvaluation(asset_key=AssetKey((f"k{name}",)), check_name=f"c{name}", passed=True),
                 events.RunSucceeded(),
             )
-        instance.add_dynamic_partitions("d", PARTITIONS)
-        instance.set_values({f"v{name}": name for name in NAMES})
+        tell(instance, "@partitions/d", events.PartitionsAdded(partitions_def="d", keys=tuple(PARTITIONS)))
+        tell(instance, "@instance", events.ValuesSet(values={f"v{name}": name for name in NAMES}))
     there, here = both
     for name in NAMES:
         wanted = [run.run_id for run in here.get_runs(RunsFilter(job_name=name))]
@@ -275,3 +277,61 @@ def test_a_rebuild_of_many_pages(both: tuple[Instance, Instance], monkeypatch: p
         instance.rebuild()
     assert rows(there) == rows(here)
     assert digests(there) == digests(here)
+
+
+# -- the work that a question is ---------------------------------------------------------------------------------------
+
+
+def looked_at(instance: Instance, ask: Any) -> int:
+    """How many entries of tables and indexes the server reads for a question."""
+    engine, counted, before = instance.views.store.database.engine, [0], [0]
+
+    def reads(cursor: Any) -> int:
+        with cursor.connection.cursor() as own:
+            own.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+            return sum(int(value) for _, value in own.fetchall())
+
+    def begins(_: Any, cursor: Any, *__: Any) -> None:
+        before[0] = reads(cursor)
+
+    def ends(_: Any, cursor: Any, *__: Any) -> None:
+        counted[0] += reads(cursor) - before[0]
+
+    listeners = ("before_cursor_execute", begins), ("after_cursor_execute", ends)
+    for name, listener in listeners:
+        sa.event.listen(engine, name, listener)
+    try:
+        ask(instance)
+    finally:
+        for name, listener in listeners:
+            sa.event.remove(engine, name, listener)
+    return counted[0]
+
+
+#: questions that a log of any length answers from one page of an index
+FLAT = re.compile(
+    r"^(run by id|has run|steps|some steps|attempts|stats|asset keys|asset records|some asset records|latest|plan"
+    r"|materializations|data versions|status by partition|tag keys"
+    r"|(runs|ids)( behind)?: (all|ids|job|status|statuses|tag|rare tag|snapshot|no subruns|updated)"
+    r"|runs by \w+: all|fetch( up)?: (all|ids|positions|times|partition|partitions)"
+    r"|events ASSET_(MATERIALIZATION|OBSERVATION) of (one|all): (all|ids|times)"
+    r"|changes( up)?: \w+)$"
+)
+
+
+def test_a_page_is_as_much_work_in_a_log_of_any_length(mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_search, "PROBE", 10)
+    asked = {name: ask for name, ask in QUESTIONS.items() if FLAT.match(name)}
+    assert len(asked) > 60
+    with Instance.from_url("memory://", views=mysql_url) as instance:
+        work: list[dict[str, int]] = []
+        for first, last in ((0, 150), (150, 600)):
+            for number in range(first, last):
+                fill(instance, number)
+            instance.get_run_records(limit=1)
+            with instance.views.store.database.write(changing=True) as connection:  # as the server does by and by
+                for table in instance.views.store.tables:
+                    connection.exec_driver_sql(f"ANALYZE TABLE {table.name}").all()
+            work.append({name: looked_at(instance, ask) for name, ask in asked.items()})
+    grown = {name: (less, work[1][name]) for name, less in work[0].items() if work[1][name] > 1.3 * less + 80}
+    assert not grown, "entries read at 150 and at 600 runs"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -111,3 +112,11 @@ def test_an_installed_foldlog_keeps_a_log(elsewhere, wheel, tmp_path):
 def test_an_installed_foldlog_has_its_command(elsewhere, tmp_path):
     assert "Usage" in run(elsewhere / "bin/foldlog", "--help", cwd=tmp_path)
     assert "Usage" in run(elsewhere / "bin/python", "-m", "foldlog", "--help", cwd=tmp_path)
+
+
+def test_an_installed_foldlog_upgrades_a_log(elsewhere, tmp_path):
+    """alembic finds its environment and the revisions in the package, wherever that is."""
+    with tarfile.open(ROOT / "tests/golden/format1/sharded.tar.gz") as archive:
+        archive.extractall(tmp_path / "history", filter="data")
+    assert "format 1 to 2" in run(elsewhere / "bin/foldlog", "migrate", "upgrade", cwd=tmp_path)
+    assert "nothing to do" in run(elsewhere / "bin/foldlog", "migrate", "status", cwd=tmp_path)

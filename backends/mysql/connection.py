@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pymysql
@@ -49,17 +50,22 @@ _MYSQL = ", information_schema_stats_expiry = 0, range_optimizer_max_mem_size = 
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
 
 
-class LogConnection(Connection):  # type: ignore[type-arg]
+class LogConnection(Connection):
     """A connection of the pool."""
+
+    server_version: str
+    insert_id: Callable[[], int]
+    _result: Any
+    _force_close: Callable[[], None]
 
     def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
         super().__init__(
             host=address.host,
             port=address.port,
             user=address.user,
-            password=address.password.encode(),  # type: ignore[arg-type]  # as text it would be taken for latin1
+            password=address.password.encode(),  # as text it would be taken for latin1
             database=address.database,
-            unix_socket=address.unix_socket,  # type: ignore[arg-type]
+            unix_socket=address.unix_socket,
             charset="utf8mb4",
             client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS,
             connect_timeout=address.connect_timeout,
@@ -81,7 +87,7 @@ class LogConnection(Connection):  # type: ignore[type-arg]
         self._state = self._wanted = ""
         self._asking = False
         self.connect()
-        self.lend_to_log()
+        self.lend_to_others()
 
     @property
     def is_mariadb(self) -> bool:
@@ -155,48 +161,74 @@ class LogConnection(Connection):  # type: ignore[type-arg]
 
     # -- statements ---------------------------------------------------------------------------------------------
 
-    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:  # type: ignore[override]
-        self._check_whole()
-        if self._state != self._wanted:
-            text = sql.encode() if isinstance(sql, str) else sql
-            self._state = ""  # not known, should this be broken off
-            self._asked(lambda: super(LogConnection, self).query(self._wanted.encode() + b";" + text))
-            self._state = self._wanted
-            return self.next_result(unbuffered)
+    def several(self, sql: str, count: int | None = None) -> list[int]:
+        """Run a packet of statements without rows: what the server calls the last inserted id, behind each of them.
+
+        `count`: how many they are, where that is known.
+        """
+        self.query(sql)
+        found = [self.insert_id()]
         self._asking = True
         try:
-            rows = super().query(sql, unbuffered)  # type: ignore[arg-type]
+            while len(found) < count if count is not None else self._result.has_next:
+                super().next_result()
+                found.append(self.insert_id())
         except pymysql.Error:
             self._asking = False  # an error is the end of an answer
             raise
         self._asking = False
-        return rows  # type: ignore[no-any-return]
+        return found
 
-    def next_result(self, unbuffered: bool = False) -> int:
-        return self._asked(lambda: super(LogConnection, self).next_result(unbuffered))  # type: ignore[no-any-return]
-
-    def commit(self) -> None:
-        self._check_whole()
-        self._asked(super().commit)
-
-    def rollback(self) -> None:
-        self._check_whole()
-        self._asked(super().rollback)
-
-    def _asked(self, work: Any) -> Any:
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
+        if self._asking:
+            self._give_up()
         self._asking = True
         try:
-            answer = work()
+            if self._state != self._wanted:
+                self._state = ""  # not known, should this be broken off
+                text = sql.encode() if isinstance(sql, str) else sql
+                super().query(self._wanted.encode() + b";" + text)
+                self._state = self._wanted
+                rows = super().next_result(unbuffered)
+            else:
+                rows = super().query(sql, unbuffered)
         except pymysql.Error:
             self._asking = False
             raise
         self._asking = False
-        return answer
+        return rows
 
-    def _check_whole(self) -> None:
+    def next_result(self, unbuffered: bool = False) -> int:
+        self._asking = True
+        try:
+            rows = super().next_result(unbuffered)
+        except pymysql.Error:
+            self._asking = False
+            raise
+        self._asking = False
+        return rows
+
+    def commit(self) -> None:
+        self._end(super().commit)
+
+    def rollback(self) -> None:
+        if self._state == self._wanted:  # else it has just been lent, and nothing has been asked since
+            self._end(super().rollback)
+
+    def _end(self, work: Callable[[], None]) -> None:
         if self._asking:
-            self._force_close()
-            raise pymysql.OperationalError(CR.CR_SERVER_LOST, "the connection was given up: an answer was broken off")
+            self._give_up()
+        self._asking = True
+        try:
+            work()
+        except pymysql.Error:
+            self._asking = False
+            raise
+        self._asking = False
+
+    def _give_up(self) -> None:
+        self._force_close()
+        raise pymysql.OperationalError(CR.CR_SERVER_LOST, "the connection was given up: an answer was broken off")
 
 
 def context_of(address: Address) -> ssl.SSLContext | None:

@@ -96,6 +96,7 @@ class MysqlDialect:
     kind = "mysql"
     error: type[Exception] = pymysql.Error
     elsewhere = "database"
+    limits: Sequence[str] = ()  # a session has its own
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -200,17 +201,14 @@ class MysqlDialect:
     def most_alone(self) -> int:
         return EVERYTHING  # in several packets, if it must be
 
-    def write_alone(self, cursor: Any, written: Sequence[Written], *, durable: bool) -> list[int] | None:
-        if _is_short(written):
-            _, (rows, at_us), *_ = several(cursor, inserting.one_event(self._texts, self._prefix, written[0]))
-            if rows:
-                return [at_us]
-            check_gate(Transaction(cursor, self, None), self.shown)
-            return None
-        room = cursor.connection.room
-        statements = inserting.batch(self._texts, self._prefix, written, room)
+    def write_alone(self, cursor: Any, written: Sequence[Written]) -> list[int] | None:
+        connection: LogConnection = cursor.connection
         try:
-            return self._batch(cursor, chain([inserting.BEGIN], statements, [inserting.COMMIT]), written)
+            if _is_short(written):
+                packet = inserting.one_event(self._texts, self._prefix, written[0])
+                return [connection.several(packet, 4)[1]]
+            statements = inserting.batch(self._texts, self._prefix, written, connection.room)
+            return _batch(connection, chain([inserting.BEGIN], statements, [inserting.COMMIT]), written)
         except pymysql.Error as error:
             if errors.number(error) != errors.NULL_REFUSED:
                 raise
@@ -219,22 +217,14 @@ class MysqlDialect:
             return None
 
     def write(self, tx: Doing, written: Sequence[Written]) -> list[int] | None:
-        cursor = tx.cursor
+        connection: LogConnection = tx.cursor.connection
         try:
-            statements = inserting.batch(self._texts, self._prefix, written, cursor.connection.room)
-            return self._batch(cursor, statements, written)
+            return _batch(connection, inserting.batch(self._texts, self._prefix, written, connection.room), written)
         except pymysql.Error as error:
             if errors.number(error) != errors.NULL_REFUSED:
                 raise
             check_gate(tx, self.shown)
             return None
-
-    def _batch(self, cursor: Any, statements: Iterable[str], written: Sequence[Written]) -> list[int]:
-        now = 0
-        for packet in inserting.packets(statements, cursor.connection.room):
-            for _, id in several(cursor, packet):
-                now = now or id
-        return inserting.times(now, written)
 
     def load_events(self, tx: Doing, rows: Sequence[EventRow]) -> None:
         room = tx.cursor.connection.room
@@ -249,8 +239,9 @@ class MysqlDialect:
         self._load(tx, inserting.some_rows(head, rows, room))
 
     def _load(self, tx: Doing, statements: Iterable[str]) -> None:
-        for packet in inserting.packets(statements, tx.cursor.connection.room):
-            several(tx.cursor, packet)
+        connection: LogConnection = tx.cursor.connection
+        for packet in inserting.packets(statements, connection.room):
+            connection.several(packet)
 
     def create_shard(self, tx: Doing, name: str) -> int:
         try:
@@ -270,9 +261,9 @@ class MysqlDialect:
             found += tx.all(sql.replace("{where}", where), {"types": tuple(types or ())})
         return pieces.whole(tx, found)
 
-    def whole(self, tx: Doing, shard_id: int, rows: list[Row]) -> list[Row]:
-        found = pieces.whole(tx, [(shard_id, *row) for row in rows])
-        return [row[1:] for row in found if row[2] != FREED]
+    def events(self, tx: Doing, sql: str, values: Values) -> list[Row]:
+        rows = [(id, seq, type, *numbers, body) for id, seq, *numbers, type, body in tx.all(sql, values)]
+        return [row for row in pieces.whole(tx, rows) if row[2] != FREED]
 
     def settle(self, tx: Doing, news: Sequence[tuple[int, int]]) -> int:
         return tx.execute(SETTLE, {"rows": json.dumps(news)})
@@ -308,13 +299,12 @@ class MysqlDialect:
         """Nothing that fits an append is too much for a row here."""
 
 
-def several(cursor: Any, sql: str) -> list[tuple[int, int]]:
-    """Of each statement of a packet: the rows it touched, and what it calls the last inserted id."""
-    cursor.execute(sql)
-    answers = [(cursor.rowcount, cursor.lastrowid)]
-    while cursor.nextset():
-        answers.append((cursor.rowcount, cursor.lastrowid))
-    return answers
+def _batch(connection: LogConnection, statements: Iterable[str], written: Sequence[Written]) -> list[int]:
+    now = 0
+    for packet in inserting.packets(statements, connection.room):
+        answers = connection.several(packet)
+        now = now or next(filter(None, answers), 0)
+    return inserting.times(now, written)
 
 
 def _is_short(written: Sequence[Written]) -> bool:

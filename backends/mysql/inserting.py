@@ -4,8 +4,11 @@ Hexadecimal is exactly twice as long as what it stands for, whatever that is, so
 and no byte of a fact can end a string, whatever the session's rules for quotes.
 
 An append begins with the gate's row, locked in share mode until its commit: who closes the gate waits for it, and it
-finds the gate as it is. The statement that does it also looks whether the shard ends with the receipt that the writer
-thinks is its last: after a backup was restored under a living process, a remembered end would leave a hole.
+finds the gate as it is. The same look finds whether the shard ends with the receipt that the writer thinks is its last:
+after a backup was restored under a living process, a remembered end would leave a hole. Where either is not so, the
+time of the receipt is NULL, which its column refuses; with the error the server leaves out the rest of the packet.
+The time comes back with the answer to the INSERT that made it, as what the server calls the last inserted id: a SELECT
+would be one more answer to read.
 """
 
 from __future__ import annotations
@@ -42,39 +45,28 @@ class Texts(NamedTuple):
 
 def texts(prefix: str) -> Texts:
     """The statements for the tables named with a prefix."""
-    prefix = prefix.replace("%", "%%")
-    # The receipt's time comes back with the answer to the first INSERT, as what it calls the last inserted id.
+    into, prefix = f"INSERT INTO {prefix}", prefix.replace("%", "%%")
     one = (
-        f"{BEGIN};INSERT INTO {prefix}news ({_NEWS}) "
-        f"SELECT %d,%d,LAST_INSERT_ID(GREATEST({CLOCK},%d)),1,X'%s',X'%s',X'%s' "
-        f"FROM {prefix}gate g WHERE g.one=1 AND g.state=0 AND %s LOCK IN SHARE MODE;"
+        f"{BEGIN};INSERT INTO {prefix}news ({_NEWS}) VALUES (%d,%d,(SELECT LAST_INSERT_ID(GREATEST({CLOCK},%d)) "
+        f"FROM {prefix}gate g %s WHERE g.one=1 AND g.state=0 LOCK IN SHARE MODE),1,X'%s',X'%s',X'%s');"
         f"INSERT INTO {prefix}event ({_EVENT}) "
-        f"SELECT %d,%d,%d,%d,%d,LAST_INSERT_ID(),1,X'%s',%d,%s,X'%s',X'%s',X'%s' FROM DUAL WHERE ROW_COUNT()=1;{COMMIT}"
+        f"VALUES (%d,%d,%d,%d,%d,LAST_INSERT_ID(),1,X'%s',%d,%s,X'%s',X'%s',X'%s');{COMMIT}"
     )
     now = f"SET @foldlog_now=(SELECT {CLOCK} FROM {prefix}gate g WHERE g.one=1 AND g.state=0 AND %s LOCK IN SHARE MODE)"
-    return Texts(
-        one,
-        now,
-        f"INSERT INTO {prefix}news ({_NEWS}) VALUES ",
-        f"INSERT INTO {prefix}event ({_EVENT}) VALUES ",
-        f"INSERT INTO {prefix}piece ({_PIECE}) VALUES ",
-    )
+    news, event = f"{into}news ({_NEWS}) VALUES ", f"{into}event ({_EVENT}) VALUES "
+    return Texts(one, now, news, event, f"{into}piece ({_PIECE}) VALUES ")
 
 
 def one_event(texts: Texts, prefix: str, one: Written) -> str:
-    """The packet that appends one short record, and commits."""
+    """The packet that appends one short record, and commits: four statements. The time is the second one's."""
     append, behind, shard_id, seq = one.order.append, one.behind, one.shard_id, one.first_seq
     type, ts_us, topics, body = append.records[0]
     key, digest, name = one.order.key.hex, append.digest.hex(), type.encode().hex()
-    sure = _ends_with(prefix, shard_id, behind) if behind.sure and behind.first_seq else "TRUE"
-    news = (shard_id, seq, behind.at_us + 1, key, digest, name, sure)
+    sure = f"JOIN {prefix}event e ON {_is(shard_id, behind)}" if behind.sure and behind.first_seq else ""
+    news = (shard_id, seq, behind.at_us + 1, sure, key, digest, name)
     keyed = append.key is not None
     given = f"X'{key}'" if keyed else "NULL"
     return texts.one % (*news, shard_id, seq, ts_us, topics, one.crcs[0], key, keyed, given, name, digest, body.hex())
-
-
-def _ends_with(prefix: str, shard_id: int, end: End) -> str:
-    return f"EXISTS (SELECT 1 FROM {prefix}event e WHERE {_is(shard_id, end)})"
 
 
 def _is(shard_id: int, end: End) -> str:
@@ -82,11 +74,7 @@ def _is(shard_id: int, end: End) -> str:
 
 
 def batch(texts: Texts, prefix: str, written: Sequence[Written], room: int) -> Iterator[str]:
-    """The statements of any number of appends, without begin and commit.
-
-    The first row fails on NULL where the gate is closed, or a shard does not end where its writer thinks. The time
-    comes back with the answer to the second statement.
-    """
+    """The statements of any number of appends, without begin and commit. The time comes back with the second one's."""
     sure = [(one.shard_id, one.behind) for one in written if one.behind.sure and one.behind.first_seq]
     ends = " OR ".join([f"({_is(*end)})" for end in sure])
     yield texts.now % (f"(SELECT COUNT(*) FROM {prefix}event e WHERE {ends})={len(sure)}" if sure else "TRUE")

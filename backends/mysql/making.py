@@ -115,7 +115,7 @@ def _turn(tx: Doing, dialect: MysqlDialect) -> Iterator[None]:
 @cache
 def statements() -> tuple[str, ...]:
     """The statements that make the tables, that of `log` last."""
-    dialect = mysql.dialect()  # type: ignore[no-untyped-call]
+    dialect = mysql.dialect()
     tables = sorted(METADATA.sorted_tables, key=lambda table: table.name == "log")
     made = []
     for table in tables:

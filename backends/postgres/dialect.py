@@ -30,6 +30,7 @@ from . import errors
 from .address import Address
 from .functions import CLOCK, FUNCTIONS
 from .inserting import copy_appends, copy_events, copy_rows, one_event, some_events
+from .reading import copy_out
 from .tables import METADATA
 
 POOL = 10  #: connections of one process at most
@@ -73,7 +74,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(sch
 """
 
 RECORDS = """
-SELECT e.shard_id, e.seq, e.type, e.ts_us, e.topics, e.crc, e.body
+SELECT e.shard_id, e.seq, e.ts_us, e.topics, e.crc, e.type, e.body
 FROM unnest(%(ids)s::bigint[], %(firsts)s::bigint[], %(lasts)s::bigint[]) w (id, first, last)
 CROSS JOIN LATERAL (
     SELECT * FROM foldlog.{table} WHERE shard_id = w.id AND seq BETWEEN w.first AND w.last {types}
@@ -114,7 +115,7 @@ class PostgresDialect:
         self.schema = address.schema
         self.place = f"schema {address.schema}"
         self.durable = address.durability == "full"
-        prefix = f'"{address.schema}".'
+        self._prefix = prefix = f'"{address.schema}".'
 
         @lru_cache(maxsize=512)
         def spell(sql: str) -> str:
@@ -218,8 +219,12 @@ class PostgresDialect:
         return ALONE
 
     def write_alone(self, cursor: Any, written: Sequence[Written]) -> list[int] | None:
-        statement = one_event(written[0], self.durable) if _is_one(written) else some_events(written, self.durable)
-        sql, values = self.spell(statement[0]), statement[1]
+        sql: str
+        if _is_one(written):
+            sql, values = one_event(written[0], self.durable).replace("foldlog.", self._prefix, 1), None
+        else:
+            sql, values = some_events(written, self.durable)
+            sql = self.spell(sql)
         try:
             cursor.execute(sql, values)
         except psycopg2.Error as error:
@@ -259,13 +264,13 @@ class PostgresDialect:
         assert row is not None, "READ COMMITTED sees what it has waited for"
         return int(row[0])
 
+    def events(self, tx: Doing, sql: str, values: Values) -> list[Row]:
+        return copy_out(tx.cursor, f"{_MINUTE}; ", self.spell(sql), values)
+
     def records(self, tx: Doing, table: str, spans: Sequence[Span], types: Sequence[str] | None) -> list[Row]:
         sql = RECORDS.replace("{table}", table).replace("{types}", "" if types is None else "AND type = ANY(%(types)s)")
         ids, firsts, lasts = zip(*spans, strict=True)
-        return tx.all(sql, {"ids": list(ids), "firsts": list(firsts), "lasts": list(lasts), "types": types})
-
-    def whole(self, tx: Doing, shard_id: int, rows: list[Row]) -> list[Row]:
-        return rows
+        return self.events(tx, sql, {"ids": list(ids), "firsts": list(firsts), "lasts": list(lasts), "types": types})
 
     def settle(self, tx: Doing, news: Sequence[tuple[int, int]]) -> int:
         ids, firsts = zip(*news, strict=True)

@@ -23,13 +23,13 @@ _BEGIN = """
     END IF;
     IF p_durable THEN
         IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
-            PERFORM set_config('synchronous_commit', 'on', true);
+            v_note := set_config('synchronous_commit', 'on', true);
         END IF;
     ELSIF current_setting('synchronous_commit') <> 'off' THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
+        v_note := set_config('synchronous_commit', 'off', true);
     END IF;
     IF current_setting('lock_timeout') = '0' THEN
-        PERFORM set_config('lock_timeout', '20s', true);
+        v_note := set_config('lock_timeout', '20s', true);
     END IF;
 """
 

@@ -15,8 +15,6 @@ from ..sql.dialect import Doing, EventRow, Values
 from ..sql.ordering import insert
 from ..sql.rows import Row
 
-CALL_ONE = f"SELECT foldlog.append_one_2({', '.join(['%s'] * 14)})"
-
 _LISTS = ["bigint", "bigint", "bigint", "bigint", "bigint", "bigint", "uuid", "boolean", "bytea", "text"]
 _RECORD = ["bigint", "bigint", "bigint", "bigint", "bigint", "text", "bytea"]
 CALL = f"SELECT foldlog.append_2(%s, {', '.join(f'%s::{kind}[]' for kind in _LISTS + _RECORD)})"
@@ -46,14 +44,20 @@ _LENGTH = struct.Struct(">i").pack
 Statement = tuple[str, Values]
 
 
-def one_event(one: Written, durable: bool) -> Statement:
-    """The call that appends one event."""
+def one_event(one: Written, durable: bool) -> str:
+    """The call that appends one event, put together here: handed to the driver, each value costs as much as all do so.
+
+    Text is in the form E'...', which means the same whatever `standard_conforming_strings` says.
+    """
     append, behind = one.order.append, one.behind
-    record = append.records[0]
-    last = (behind.first_seq, behind.length, behind.at_us) if behind.sure else (0, 0, behind.at_us)
-    whose = (one.order.key.hex, append.key is not None, append.digest)
-    what = (record.ts_us, record.topics, one.crcs[0], record.type, record.body)
-    return CALL_ONE, (durable, one.shard_id, one.first_seq, *last, *whose, *what)
+    type, ts_us, topics, body = append.records[0]
+    first, length, at_us = (behind.first_seq, behind.length, behind.at_us) if behind.sure else (0, 0, behind.at_us)
+    type = type.replace("\\", "\\\\").replace("'", "''")
+    return (
+        f"SELECT foldlog.append_one_2({durable},{one.shard_id},{one.first_seq},{first},{length},{at_us},"
+        f"'{one.order.key.hex}',{append.key is not None},E'\\\\x{append.digest.hex()}',{ts_us},{topics},{one.crcs[0]},"
+        f"E'{type}',E'\\\\x{body.hex()}')"
+    )
 
 
 def some_events(written: Sequence[Written], durable: bool) -> Statement:

@@ -63,7 +63,7 @@ LIMIT %(few)s
 INDEX = "SELECT $text(type), position FROM foldlog.timeline_type WHERE position IN %(positions)s"
 
 RECORDS = """
-SELECT seq, $text(type), ts_us, topics, crc, body FROM foldlog.{table}
+SELECT shard_id, seq, ts_us, topics, crc, $text(type), body FROM foldlog.{table}
 WHERE shard_id = %(id)s AND seq > %(after)s AND (%(fence)s = 0 OR seq < %(fence)s) ORDER BY seq LIMIT %(page)s
 """
 FENCES = "SELECT fence_seq FROM foldlog.shard WHERE shard_id = %(id)s"
@@ -177,15 +177,15 @@ def _bodies(tx: Doing, dialect: Dialect, id: int, name: str) -> Iterator[str]:
     for table, end in (("event", fence), ("kept", 0)):
         where = {"id": id, "after": 0, "fence": end, "page": PAGE}
         while True:
-            rows = dialect.whole(tx, id, tx.all(RECORDS.replace("{table}", table), where))
-            for seq, *rest in rows:
+            rows = dialect.events(tx, RECORDS.replace("{table}", table), where)
+            for _, seq, *rest in rows:
                 try:
                     stored((name, seq, None, *rest))
                 except CorruptLogError as error:
                     yield f"{error}; {RESTORE}"
             if not rows:
                 break
-            where["after"] = rows[-1][0]
+            where["after"] = rows[-1][1]
 
 
 def _index(tx: Doing, id: int) -> Iterator[str]:

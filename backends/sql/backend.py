@@ -158,6 +158,10 @@ class SqlBackend:
         rows = self._database.ask("looking for news", ordering.PENDING, {"limit": limit})
         return ordering.receipts(self._dialect, rows)
 
+    def mark(self) -> bytes | None:
+        row = self._database.ask("looking for news", ordering.MARK)[0]
+        return ordering.mark_of(*row)
+
     def head(self) -> Head:
         return ordering.head(self._dialect, self._database.ask("reading the head", ordering.HEAD))
 

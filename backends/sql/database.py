@@ -21,7 +21,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from ...engine.errors import UnavailableError, UsageError
 from .dialect import Dialect, Mode, Values
-from .errors import AgainError, ConnectionLostError, OutcomeUnknownError, translated
+from .errors import NO_CONNECTION, AgainError, ConnectionLostError, OutcomeUnknownError, translated
 from .rows import Row
 
 T = TypeVar("T")
@@ -195,9 +195,9 @@ class Database:
 
     def _check_out(self, deed: str) -> _Held:
         pool = self.engine.pool
+        pooled = self._connect(deed)
+        raw = pooled.driver_connection
         with self.translated(deed):
-            pooled = self.engine.raw_connection()
-            raw = pooled.driver_connection
             try:
                 self.dialect.ready(raw)
                 return _Held(raw, pooled, pool, raw.cursor())  # type: ignore[union-attr]
@@ -205,6 +205,15 @@ class Database:
                 pooled.invalidate()
                 pooled.close()
                 raise
+
+    def _connect(self, deed: str) -> PoolProxiedConnection:
+        try:
+            with self.translated(deed):
+                return self.engine.raw_connection()
+        except UnavailableError as error:
+            if not error.has_own_remedy:
+                error.remedy = NO_CONNECTION
+            raise
 
     def _put_back(self, held: _Held) -> None:
         if len(self._at_hand) < AT_HAND and held.pool is self.engine.pool and not self._closed:

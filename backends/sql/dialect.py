@@ -179,11 +179,12 @@ class Dialect(Protocol):
     def create_shard(self, tx: Doing, name: str) -> int:
         """The number of a shard that is made unless it is there. Waits for another who is making it."""
 
+    def events(self, tx: Doing, sql: str, values: Values) -> list[Row]:
+        """Rows (shard_id, seq, type, ts_us, topics, crc, body), bodies whole, of a query that has the columns shard_id,
+        seq, ts_us, topics, crc, type, body in this order."""
+
     def records(self, tx: Doing, table: str, spans: Sequence[Span], types: Sequence[str] | None) -> list[Row]:
         """Rows (shard_id, seq, type, ts_us, topics, crc, body) of `event` or `kept` in some spans, in any order."""
-
-    def whole(self, tx: Doing, shard_id: int, rows: list[Row]) -> list[Row]:
-        """Rows (seq, type, ts_us, topics, crc, body) of one shard with what their bodies go on with elsewhere."""
 
     def settle(self, tx: Doing, news: Sequence[tuple[int, int]]) -> int:
         """Delete rows of `news` by (shard_id, first_seq), waiting for no append; how many there were."""

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from ...engine.errors import FoldlogError, UnavailableError
 
+NO_CONNECTION = "Check host, port, user and database in the URL, and that the server runs."
+
 
 class OutcomeUnknownError(UnavailableError):
     """The connection was lost while a commit was under way. Its next move is the backend's: look whether it landed."""
@@ -39,7 +41,7 @@ def translated(
     except sa.exc.DBAPIError as error:
         if isinstance(error.orig, driver) and (known := translate(deed, error.orig)):
             if isinstance(known, UnavailableError):
-                known.remedy = "Check host, port, user and database in the URL, and that the server runs."
+                known.remedy = NO_CONNECTION
             raise known from error
         raise
     except driver as error:

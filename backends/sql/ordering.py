@@ -31,8 +31,18 @@ LEFT JOIN foldlog.event e ON n.count IS NULL AND e.shard_id = n.shard_id AND e.s
 ORDER BY n.at_us, s.name, n.first_seq
 """
 
+MANY_NEWS = 1000
+MARK = f"""
+SELECT l.epoch, l.position, coalesce(n.events, 0), coalesce(n.told, 0), coalesce(n.receipts, 0)
+FROM foldlog.log l CROSS JOIN (
+    SELECT sum(w.count) AS events, count(w.count) AS told, count(*) AS receipts
+    FROM (SELECT count FROM foldlog.news LIMIT {MANY_NEWS}) w
+) n
+"""
+
 SHARDS = "SELECT $text(name), shard_id, ordered_seq FROM foldlog.shard WHERE name IN %(names)s"
-KINDS = "SELECT shard_id, first_seq, $text(types) FROM foldlog.news WHERE shard_id IN %(ids)s"
+KINDS = "SELECT shard_id, first_seq, $text(types) FROM foldlog.news WHERE {where}"
+SOME_SHARDS = 100  #: in one statement of KINDS
 KINDS_OF = """
 SELECT $text(d.type) FROM (
     SELECT DISTINCT type FROM foldlog.event WHERE shard_id = %(id)s AND seq BETWEEN %(first)s AND %(last)s
@@ -66,6 +76,14 @@ def head(dialect: Dialect, rows: Sequence[Row]) -> Head:
     return Head(dialect.uuid(log_id), epoch, position, bytes(chain))
 
 
+def mark_of(epoch: int, position: int, events: int, told: int, receipts: int) -> bytes | None:
+    """How many events there are, with positions or without: another value once an append was acknowledged since. None
+    if there are too many to count, or some of format 1, whose news does not say."""
+    if receipts >= MANY_NEWS or told < receipts:
+        return None
+    return b"%d:%d" % (epoch, position + int(events))
+
+
 def locked_head(tx: Doing, dialect: Dialect) -> Head:
     """The head, which nobody else moves before this transaction ends.
 
@@ -97,7 +115,7 @@ def place(tx: Doing, dialect: Dialect, placed: Sequence[Placed], after: Head) ->
         raise CorruptLogError(f"receipts are to be placed of shards that are not there: {_some(placed)}")
     moves = _moves(placed, found)
     ids = {name: shard_id for name, (shard_id, _) in found.items()}
-    kinds = _kinds(tx, placed, ids)
+    kinds = _kinds(tx, placed, ids, moves)
     try:
         insert(tx, "timeline", TIMELINE, timeline_rows(dialect, placed, ids))
     except dialect.error as error:
@@ -168,19 +186,25 @@ def _moves(placed: Sequence[Placed], found: dict[str, tuple[int, int]]) -> list[
     return [Moved(*found[shard], seq) for shard, seq in sorted(after.items(), key=lambda item: found[item[0]][0])]
 
 
-def _kinds(tx: Doing, placed: Sequence[Placed], ids: dict[str, int]) -> list[Row]:
+def _kinds(tx: Doing, placed: Sequence[Placed], ids: dict[str, int], moves: Sequence[Moved]) -> list[Row]:
     """Which types occur at which positions."""
-    told = {(id, first): types for id, first, types in tx.all(KINDS, {"ids": tuple(ids.values())})}
-    rows: list[Row] = []
+    told: dict[tuple[int, int], str | None] = {}
+    for start in range(0, len(moves), SOME_SHARDS):
+        # Each shard up to where it is placed now: there may be a hundred times as much behind that.
+        some = moves[start : start + SOME_SHARDS]
+        where = " OR ".join(["(shard_id = %s AND first_seq > %s AND first_seq <= %s)"] * len(some))
+        rows = tx.all(KINDS.replace("{where}", where), [number for move in some for number in move])
+        told.update(((id, first), types) for id, first, types in rows)
+    kinds: list[Row] = []
     for entry in placed:
         id, first = ids[entry.receipt.shard], entry.receipt.first_seq
         types = told.get((id, first))
         if types is None:  # a program of format 1 wrote it
             values = {"id": id, "first": first, "last": entry.receipt.last_seq}
-            rows += [(type, entry.position) for (type,) in tx.all(KINDS_OF, values)]
+            kinds += [(type, entry.position) for (type,) in tx.all(KINDS_OF, values)]
         else:
-            rows += [(type, entry.position) for type in types.split(SEPARATOR)]
-    return rows
+            kinds += [(type, entry.position) for type in types.split(SEPARATOR)]
+    return kinds
 
 
 def _names(placed: Sequence[Placed]) -> tuple[str, ...]:

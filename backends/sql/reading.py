@@ -9,22 +9,22 @@ Not here: the timeline by type (typed.py).
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from ...engine.errors import CorruptLogError
 from ...engine.log.port import Shard, ShardState, Stored
 from .database import Database, Transaction
-from .dialect import Span
-from .rows import BIGGEST, FREED, OPEN, PURGED, SEALED, STATES, Row, stored
+from .dialect import Span, Values
+from .rows import BIGGEST, FREED, OPEN, PURGED, SEALED, STATES, Row, page_of, stored
 
 NUMBER = "SELECT shard_id FROM foldlog.shard WHERE name = %(shard)s"
 
 # `kept` has the rows of purged shards, `event` those of all others; a row without a type was freed by a trim, or is the
 # guard of a fenced shard.
 SHARD = """
-SELECT e.seq, $text(e.type), e.ts_us, e.topics, e.crc, e.body FROM foldlog.{table} e
+SELECT e.shard_id, e.seq, e.ts_us, e.topics, e.crc, $text(e.type), e.body FROM foldlog.{table} e
 WHERE e.shard_id = %(id)s AND e.type <> '' AND {where} ORDER BY e.seq {way} LIMIT %(limit)s
 """
 
@@ -93,32 +93,34 @@ def read_shard(
         "types": tuple(sorted(types)) if types else ("",),
     }
     sql = SHARD.replace("{where}", where).replace("{way}", "DESC" if newest_first else "ASC")
-    rows = db.ask(deed, sql.replace("{table}", "event"), values)
+    rows = _events(db, deed, sql.replace("{table}", "event"), values)
     if len(rows) < limit:
         # A purge in between gives the same record twice.
-        kept = {row[0]: row for row in db.ask(deed, sql.replace("{table}", "kept"), values)}
+        kept = {row[1]: row for row in _events(db, deed, sql.replace("{table}", "kept"), values)}
         if kept:
-            kept.update((row[0], row) for row in rows)
-            rows = sorted(kept.values(), reverse=newest_first)[:limit]
-    rows = db.ask_in(deed, lambda tx: db.dialect.whole(tx, number[0][0], rows))
-    return _with_positions(db, deed, shard, values["id"], rows)
+            kept.update((row[1], row) for row in rows)
+            rows = sorted(kept.values(), key=itemgetter(1), reverse=newest_first)[:limit]
+    return page_of(shard, rows, _positions(db, deed, values["id"], [row[1] for row in rows]))
 
 
-def _with_positions(db: Database, deed: str, shard: str, id: object, rows: Sequence[Row]) -> list[Stored]:
-    if not rows:
+def _events(db: Database, deed: str, sql: str, values: Values) -> list[Row]:
+    return db.ask_in(deed, lambda tx: db.dialect.events(tx, sql, values))
+
+
+def _positions(db: Database, deed: str, id: object, seqs: Sequence[int]) -> list[int | None]:
+    """The positions of records of one shard, in order; None where they have none yet."""
+    if not seqs:
         return []
-    first, last = sorted((rows[0][0], rows[-1][0]))
+    first, last = sorted((seqs[0], seqs[-1]))
     places = db.ask(deed, PLACES, {"id": id, "first": first, "last": last})
-    firsts = [place[0] for place in places]
-    found = []
-    for seq, *rest in rows:
-        at = bisect_right(firsts, seq) - 1
-        position = None
-        if at >= 0:
-            begin, start, count = places[at]
-            position = start + seq - begin if seq < begin + count else None
-        found.append(stored((shard, seq, position, *rest)))
-    return found
+    # By slices: nearly always there is no seq between first and last that was not asked for.
+    every: list[int | None] = [None] * (last - first + 1)
+    for first_seq, position, count in places:
+        begin, end = max(first_seq, first), min(first_seq + count, last + 1)
+        every[begin - first : end - first] = range(position + begin - first_seq, position + end - first_seq)
+    if len(every) > len(seqs):
+        return [every[seq - first] for seq in seqs]
+    return every if seqs[0] == first else every[::-1]
 
 
 def read(db: Database, after: int, limit: int) -> list[Stored]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from ...engine.errors import CorruptLogError
@@ -37,7 +38,19 @@ def receipt_checksum(placed: Placed) -> int:
 def stored(row: Row) -> Stored:
     """The record of a row (shard, seq, position, type, ts_us, topics, crc, body), checked."""
     shard, seq, position, type, ts_us, topics, crc, body = row
-    record = Record(type, ts_us, topics, bytes(body))
-    if checksum(shard, seq, record) != crc:
-        raise CorruptLogError(f"shard {shard}: seq {seq} does not match its checksum; its row was altered or damaged")
-    return Stored(shard, seq, position, record)
+    return page_of(shard, [(0, seq, type, ts_us, topics, crc, body)], [position])[0]
+
+
+def page_of(shard: str, rows: Sequence[Row], positions: Sequence[int | None]) -> list[Stored]:
+    """The records of rows (shard_id, seq, type, ts_us, topics, crc, body) of one shard, checked."""
+    page: list[Stored] = []
+    add, new, crc32 = page.append, tuple.__new__, zlib.crc32  # once a record: half the cost of a call by name
+    start = crc32(f"{shard}\0".encode())
+    for (_, seq, type, ts_us, topics, crc, body), position in zip(rows, positions, strict=True):
+        body = bytes(body)
+        if crc32(body, crc32(f"{seq}\0{type}\0{ts_us}\0{topics}".encode(), start)) != crc:
+            raise CorruptLogError(
+                f"shard {shard}: seq {seq} does not match its checksum; its row was altered or damaged"
+            )
+        add(new(Stored, (shard, seq, position, new(Record, (type, ts_us, topics, body)))))
+    return page

@@ -204,8 +204,10 @@ class SqliteBackend:
         return extractor.extract(after=after, limit=limit, size=size)
 
     def ingest(self, entries: Sequence[Entry], *, after: Head, states: Mapping[str, ShardState]) -> bool:
-        self._writing()
-        return self._ingest().ingest(entries, after=after, states=states)
+        bell = self._writing().bell
+        done = self._ingest().ingest(entries, after=after, states=states)
+        bell.ring(0)  # whatever slot: who goes by `mark` must see that there is more
+        return done
 
     def _ingest(self) -> Ingest:
         from .ingest import Ingest

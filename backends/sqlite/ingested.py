@@ -15,9 +15,9 @@ from typing import NamedTuple, Self
 from uuid import UUID
 from zlib import crc32
 
-from ...engine.errors import CorruptLogError
+from ...engine.errors import CorruptLogError, UnavailableError
 from ...engine.log.port import Entry, Record
-from .connect import connect, sync_log, transaction, translated
+from .connect import connect, remedy_for, sync_log, transaction, translated
 from .files import FileCache
 from .home import FileKind, Home
 from .schema import SEQ_BITS, SHARD_TABLES, create_file, image, sync_folder
@@ -133,6 +133,17 @@ def _make(path: Path, content: bytes) -> None:
             raise CorruptLogError(f"{path} is there, and the log knows nothing of it: move it away")
 
 
+def _compact(path: Path, db: sqlite3.Connection) -> None:
+    """Let a sealed run be one file; not while somebody reads it: then it stays as it is, which costs a little at each
+    opening and nothing else."""
+    db.execute("PRAGMA busy_timeout=0")
+    try:
+        db.execute("PRAGMA journal_mode=DELETE").fetchall()
+    except sqlite3.Error as error:
+        if not isinstance(remedy_for(error, f"compacting {path}"), UnavailableError):
+            raise
+
+
 def _extend(path: Path, batches: Sequence[Batch], *, compact: bool) -> None:
     """One transaction in one file, durable by its end: the last to close the file syncs it, else its WAL is synced."""
     with translated(f"writing {path}"):
@@ -142,6 +153,6 @@ def _extend(path: Path, batches: Sequence[Batch], *, compact: bool) -> None:
                 for batch in batches:
                     insert(db, batch.number, batch.shard, batch.entries, sealed=batch.sealed)
             if compact:
-                db.execute("PRAGMA journal_mode=DELETE").fetchall()
+                _compact(path, db)
         if path.with_name(path.name + "-wal").exists():
             sync_log(path)

@@ -70,7 +70,7 @@ def command(
                 source, destination, cut_over=cut_over, follow=follow, fork=fork, progress=report, told=told
             )
     except KeyboardInterrupt:
-        say("interrupted: the same command goes on from here; nothing was lost", err=True)
+        say("interrupted: run the same command again, and it goes on from here; nothing was lost", err=True)
         return INTERRUPTED
     if as_json:
         form = jsonable(done)

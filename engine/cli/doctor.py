@@ -13,6 +13,7 @@ from .opening import existing_log
 from .options import Target, examples, json_option, log_option
 from .progress import progress
 from .show import Cell, clean, print_json, say, size, table
+from .status import gate_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +97,9 @@ def _notes(log: EventLog) -> list[str]:
     from ..log.port import CanRepair, HasHome
 
     notes = []
+    gate = gate_of(log)
+    if gate is not None and gate["note"]:
+        notes.append(f"takes no appends: {gate['note']}")
     if not isinstance(log.backend, CanRepair):
         notes.append("this backend cannot look for damage itself")
     if isinstance(log.backend, HasHome):

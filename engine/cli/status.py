@@ -14,6 +14,7 @@ from .show import Cell, Styled, clean, print_json, say, table
 
 if TYPE_CHECKING:
     from ..instance import Instance
+    from ..log.log import EventLog
 
 
 @click.command(
@@ -26,17 +27,30 @@ def command(target: Target, as_json: bool) -> None:
     """Show what a log holds and how far its views are."""
     with existing_instance(target) as instance:
         runs = _runs_by_status(instance)
-        found = {**instance.status(), "log_id": instance.log.head().log_id, "runs": runs}
+        gate = gate_of(instance.log)
+        found = {**instance.status(), "log_id": instance.log.head().log_id, "gate": gate, "runs": runs}
     if as_json:
         print_json(jsonable(found))
         return
     say(clean(f"log {target.shown}"), "bold")
+    if gate is not None and gate["note"]:
+        say(clean(f"takes no appends: {gate['note']}"), "yellow")
     table(("of the log", "value"), [["id", str(found["log_id"])], *_counts(found["log"])])
     say()
     table(("view", "version#", "position#", "behind#", "rows#", "state"), [_view(view) for view in found["views"]])
     if runs:
         say()
         table(("runs", "number#"), [[name, number] for name, number in runs.items()])
+
+
+def gate_of(log: EventLog) -> dict[str, str] | None:
+    """Whether the log takes appends, and why not; None of a backend that moves no logs."""
+    from ..log.port import CanMove
+
+    if not isinstance(log.backend, CanMove):
+        return None
+    gate = log.backend.gate()
+    return {"state": gate.state.name.lower(), "note": gate.note}
 
 
 def _runs_by_status(instance: Instance) -> dict[str, int] | None:

@@ -341,8 +341,8 @@ class CanTell(Protocol):
     """Optional: tell, in microseconds, that nothing has happened. Of other backends the head is asked for."""
 
     def mark(self) -> bytes | None:
-        """A value that is another one as soon as an append has been acknowledged since, in whatever process; None if
-        that cannot be told."""
+        """A value that is another one as soon as an append has been acknowledged since, in whatever process, or entries
+        were put in (`CanMove.ingest`); None if that cannot be told."""
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ Not here: whether either of them is sound by itself (`foldlog doctor`), and view
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -98,30 +99,33 @@ def _compare_entries(
     tally: _Tally,
     progress: Progress,
 ) -> None:
-    mine, theirs = _entries(here, after), _entries(there, after)
-    seen = 0
-    progress("positions", after, through)
-    while after < through:
-        one, other = next(mine, None), next(theirs, None)
-        if one is None or other is None:
-            tally.add(f"position {after + 1}: it is missing in {(here if one is None else there).url}")
-            return
-        if one != other:
-            found = _difference(one, other, freeing, tally) or _key_difference(here, there, one, other)
-            if found is not None:
-                tally.add(found)
-            if one.placed != other.placed and one.placed.receipt[:3] != other.placed.receipt[:3]:
-                return  # two histories from here on: every place behind differs
-        after = one.placed.last_position
-        seen += 1
-        if seen % 1000 == 0 or after >= through:
-            progress("positions", min(after, through), through)
+    with ThreadPoolExecutor(2, thread_name_prefix="foldlog-compare") as pool:
+        mine, theirs = _entries(here, after, pool), _entries(there, after, pool)
+        seen = 0
+        progress("positions", after, through)
+        while after < through:
+            one, other = next(mine, None), next(theirs, None)
+            if one is None or other is None:
+                tally.add(f"position {after + 1}: it is missing in {(here if one is None else there).url}")
+                return
+            if one != other:
+                found = _difference(one, other, freeing, tally) or _key_difference(here, there, one, other)
+                if found is not None:
+                    tally.add(found)
+                if one.placed.receipt[:3] != other.placed.receipt[:3]:
+                    return  # two histories from here on: every place behind differs
+            after = one.placed.last_position
+            seen += 1
+            if seen % 1000 == 0 or after >= through:
+                progress("positions", min(after, through), through)
 
 
-def _entries(backend: MovingBackend, after: int) -> Iterator[Entry]:
-    while page := backend.extract(after=after, limit=EVENTS, size=BYTES):
-        yield from page
-        after = page[-1].placed.last_position
+def _entries(backend: MovingBackend, after: int, pool: ThreadPoolExecutor) -> Iterator[Entry]:
+    """What a log holds past a position, one page read ahead."""
+    page = pool.submit(backend.extract, after=after, limit=EVENTS, size=BYTES)
+    while entries := page.result():
+        page = pool.submit(backend.extract, after=entries[-1].placed.last_position, limit=EVENTS, size=BYTES)
+        yield from entries
 
 
 def _difference(one: Entry, other: Entry, freeing: bool, tally: _Tally) -> str | None:

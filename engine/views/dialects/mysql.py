@@ -163,12 +163,11 @@ class MySQL(Server):
         if got != 1:
             raise UnavailableError(f"another process has been changing the tables of views for {_PATIENCE_S} seconds")
         try:
-            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {_PATIENCE_S // 2}")  # else a day or a year
-            yield
+            with _waiting(connection, _PATIENCE_S // 2):  # else a day or a year
+                yield
         finally:
             if not connection.invalidated:
                 with suppress(sa.exc.DBAPIError):  # it is gone with the connection, and what went wrong is raised
-                    connection.exec_driver_sql("SET SESSION lock_wait_timeout = DEFAULT")
                     connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (lock,))
                     connection.rollback()
 
@@ -271,14 +270,10 @@ class MySQL(Server):
         pairs = [(a, b) for one in names for a, b in ((one.live, one.aside), (one.ready, one.live))]
         text = ", ".join(f"{prefix}{old} TO {prefix}{new}" for old, new in pairs)
         with beside as other:
-            other.exec_driver_sql("SET SESSION lock_wait_timeout = 1")
-            try:
+            with _waiting(other, 1):
                 # While nobody else writes: if that is no longer so, this fails.
                 connection.exec_driver_sql("SELECT 1")
                 other.exec_driver_sql(f"RENAME TABLE {text}")
-            finally:
-                if not other.invalidated:
-                    other.exec_driver_sql("SET SESSION lock_wait_timeout = DEFAULT")
 
     # -- SQL views ----------------------------------------------------------------------------------------------------
 
@@ -333,6 +328,19 @@ class MySQL(Server):
         every = sa.select(*fixed, column).where(*where, *start).distinct().order_by(*fixed, column).limit(limit)
         found = every.subquery("found").c[column.name]
         return sa.select(found).order_by(found)
+
+
+@contextmanager
+def _waiting(connection: sa.Connection, seconds: int) -> Iterator[None]:
+    """How long a statement waits for a table; afterwards as before, for the connection may be another's."""
+    before = connection.exec_driver_sql("SELECT @@lock_wait_timeout").scalar_one()
+    connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {seconds}")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            with suppress(sa.exc.DBAPIError):  # it is gone with the connection
+                connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {before}")
 
 
 def is_mariadb(dialect: sa.Dialect) -> bool:
