@@ -314,4 +314,4 @@ class OwnServer:
         return self.kind.replicated(self._process, self.url)
 
 
-KINDS: dict[str, type[Served]] = {"postgres": Postgres}
+KINDS: dict[str, type[Served]] = {"postgres": Postgres, "mysql": Mysql}
