@@ -123,12 +123,12 @@ class Writer:
         end = ahead or self._ends.get(append.shard)
         if end is None or append.key is not None or order.tried or not (ahead or fits(append, end)):
             found = look(self._ask, self._dialect, append)
-            if isinstance(found, Receipt):
-                return found
             # Once more, behind the look: what landed between the two questions would be taken for another's, and the
             # append recorded again behind it. tests/faults/test_servers_cuts.py::..._lands_while_it_is_looked_for
             if order.tried and (before := landed(self._ask, self._dialect, order)):
                 return before
+            if isinstance(found, Receipt):
+                return found
             end = ahead or found
         check_fits(append, end)
         return end
