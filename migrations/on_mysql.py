@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ..backends.mysql.address import parse
 from ..backends.mysql.dialect import MysqlDialect
+from ..backends.sql.rows import signed
 from . import Waiting
 from .on_server import ServerPlace
 from .place import Place, Row
@@ -75,7 +76,7 @@ class MysqlPlace(ServerPlace):
         work.execute(
             "UPDATE JSON_TABLE(:sums, '$[*]' COLUMNS (position BIGINT PATH '$[0]', crc BIGINT PATH '$[1]')) v "
             "STRAIGHT_JOIN timeline t ON t.position = v.position SET t.crc = v.crc WHERE t.crc IS NULL",
-            sums=json.dumps(sums),
+            sums=json.dumps([(position, signed(crc)) for position, crc in sums]),
         )
 
     def is_busy(self, error: sa.exc.DBAPIError) -> bool:
