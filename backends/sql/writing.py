@@ -18,6 +18,7 @@ from .appending import End, Order, Written, check_fits, check_records, end_of, f
 from .database import Database, Transaction
 from .dialect import Mode, Values
 from .errors import OutcomeUnknownError, RacedError
+from .forked import begin_anew_in_children
 from .rows import Row
 
 ENDS = 10_000  #: shards whose end a process remembers
@@ -33,6 +34,10 @@ class Writer:
         self._dialect = database.dialect
         self._ends: dict[str, End] = {}
         self._most_alone = database.dialect.most_alone()
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
         self._lock = threading.Lock()
 
     def append(self, append: Append) -> Receipt:
