@@ -41,8 +41,11 @@ class Writer:
         self._lock = threading.Lock()
 
     def append(self, append: Append) -> Receipt:
+        return self._append(Order.of(append))
+
+    def _append(self, order: Order) -> Receipt:
+        append, lost = order.append, 0
         check_records(append)
-        order = Order.of(append)
         end_s: float | None = None
         while True:
             end = self._place(order)
@@ -59,7 +62,8 @@ class Writer:
                     ) from None
             except OutcomeUnknownError:
                 self._forget(append.shard)
-                if len(order.tried) >= TRIES:
+                lost += 1
+                if lost == TRIES:
                     raise
 
     def append_group(self, appends: Sequence[Append]) -> list[Outcome]:
@@ -108,27 +112,33 @@ class Writer:
         return [next(receipts) if outcome is None else outcome for outcome in outcomes]
 
     def _outcome(self, order: Order) -> Outcome:
-        if order.tried and (before := landed(self._ask, self._dialect, order)):
-            return before
+        """One of a group by itself; what was tried together may still land."""
         try:
-            return self.append(order.append)
+            return self._append(order)
         except (ConflictError, UsageError, LogMoved) as refused:
             return refused
 
     def _place(self, order: Order, group: dict[str, End] | None = None) -> End | Receipt:
         """Where the append goes, or the receipt it has already. `group`: ends of the shards that its group goes to."""
         append = order.append
-        if order.tried and (before := landed(self._ask, self._dialect, order)):
+        if before := self._landed(order):
             return before
         ahead = group.get(append.shard) if group else None
         end = ahead or self._ends.get(append.shard)
         if end is None or append.key is not None or order.tried or not (ahead or fits(append, end)):
             found = look(self._ask, self._dialect, append)
+            # Once more: what lands behind the look takes the next seq, and this append is refused; what landed just
+            # before it would be taken for another's, and recorded twice.
+            if before := self._landed(order):
+                return before
             if isinstance(found, Receipt):
                 return found
             end = ahead or found
         check_fits(append, end)
         return end
+
+    def _landed(self, order: Order) -> Receipt | None:
+        return landed(self._ask, self._dialect, order) if order.tried else None
 
     def _ask(self, sql: str, values: Values) -> list[Row]:
         return self._database.ask("looking where a shard ends", sql, values)
