@@ -9,7 +9,7 @@ Not here: the timeline by type (typed.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -153,16 +153,15 @@ class Records:
         self._purged |= {place.shard_id for place, _ in wanted if place.state == PURGED}
         self._load("event", [span for place, span in wanted if place.state != PURGED], types)
         self._load("kept", [span for place, span in wanted if place.state == PURGED], types)
-        if types is not None:
-            return
-        lost = [span for place, span in wanted if place.state != PURGED and not self._is_whole(span)]
+        found = all if types is None else any
+        lost = [span for place, span in wanted if place.state != PURGED and not found(self._have(span))]
         if lost:  # purged since its receipt was read, or damaged
             ids = {"ids": tuple({span.shard_id for span in lost})}
             self._purged |= {id for (id,) in self._db.ask(self._deed, STATES_NOW, ids)}
-            self._load("kept", [span for span in lost if span.shard_id in self._purged], None)
+            self._load("kept", [span for span in lost if span.shard_id in self._purged], types)
 
-    def _is_whole(self, span: Span) -> bool:
-        return all((span.shard_id, seq) in self._rows for seq in range(span.first, span.last + 1))
+    def _have(self, span: Span) -> Iterator[bool]:
+        return ((span.shard_id, seq) in self._rows for seq in range(span.first, span.last + 1))
 
     def _load(self, table: str, spans: Sequence[Span], types: Collection[str] | None) -> None:
         if not spans:
