@@ -10,9 +10,10 @@ import pytest
 from foldlog.backends import open_backend
 from foldlog.backends.sql import writing
 from foldlog.backends.sql.backend import SqlBackend
+from foldlog.backends.sql.database import Database
 from foldlog.backends.sql.errors import OutcomeUnknownError
 from foldlog.engine.errors import UnavailableError
-from foldlog.engine.log.port import ANY, Append, Receipt, Record
+from foldlog.engine.log.port import ANY, OPEN_GATE, Append, Gate, GateState, Receipt, Record
 
 
 @pytest.fixture(params=["postgres", "mysql"])
@@ -110,3 +111,22 @@ def test_who_loses_every_answer_is_told(backend, monkeypatch):
     Late(backend, monkeypatch, lost=20)
     with pytest.raises(UnavailableError):
         backend.append(an_append(b"x"))
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_gate_is_set_whether_its_answer_was_lost(backend, monkeypatch, landed):
+    once, lost = Database._once, 1
+
+    def lose(self, deed, work, mode):
+        nonlocal lost
+        answer = once(self, deed, work, mode) if landed or not lost else None
+        if lost:
+            lost -= 1
+            raise OutcomeUnknownError(deed)
+        return answer
+
+    monkeypatch.setattr(Database, "_once", lose)
+    moved = Gate(GateState.MOVED, "to another place")
+    assert backend.set_gate(moved, expected=OPEN_GATE)
+    assert backend.gate() == moved
+    assert not backend.set_gate(Gate(GateState.MOVED, "elsewhere"), expected=OPEN_GATE)
