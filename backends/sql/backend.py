@@ -115,10 +115,9 @@ class SqlBackend:
     def _trim_one(self, id: int, name: str, retention: int, through: int) -> Weight:
         freed, done = Weight(), None
         while done is None or done.more:
-            after = done.seq if done else 0
             done = self._change(
                 "trimming",
-                lambda tx, after=after: trim.free(tx, self._dialect, (id, name), retention, through, after),  # type: ignore[misc]
+                lambda tx, done=done: trim.free(tx, self._dialect, (id, name), retention, through, done),  # type: ignore[misc]
                 mode=Mode.BULK,
             )
             freed = freed.plus(done.weight)

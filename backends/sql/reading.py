@@ -36,19 +36,24 @@ ORDER BY first_seq
 """
 
 # Positions are dense, so a page is a range of them, and every position of the range must have an answer. The receipt in
-# which the page begins may have begun before.
+# which the page begins may have begun before. A server cannot see how short the range is: without a LIMIT it would go
+# through all shards for each page.
 RECEIPTS = """
 SELECT t.position, t.first_seq, t.count, t.shard_id, $text(s.name), s.state
-FROM foldlog.timeline t JOIN foldlog.shard s ON s.shard_id = t.shard_id
-WHERE t.position <= %(until)s AND t.position >= coalesce(
-    (SELECT b.position FROM foldlog.timeline b WHERE b.position <= %(after)s ORDER BY b.position DESC LIMIT 1), 0)
-ORDER BY t.position
+FROM (
+    SELECT p.position, p.first_seq, p.count, p.shard_id FROM foldlog.timeline p
+    WHERE p.position <= %(until)s AND p.position >= coalesce(
+        (SELECT b.position FROM foldlog.timeline b WHERE b.position <= %(after)s ORDER BY b.position DESC LIMIT 1), 0)
+    ORDER BY p.position LIMIT %(most)s
+) t
+JOIN foldlog.shard s ON s.shard_id = t.shard_id ORDER BY t.position
 """
 
-# A sealed shard with news is open again, and the sequencer has not been there yet.
+# A sealed shard with news is open again, and the sequencer has not been there yet. The least one, because it is at hand
+# in the index: for any one, a server that takes most news for those of this shard goes through all of them.
 DESCRIBE = """
 SELECT $text(s.name), s.state, s.ordered_seq,
-    CASE WHEN s.state = 1 THEN EXISTS (SELECT 1 FROM foldlog.news n WHERE n.shard_id = s.shard_id) END
+    CASE WHEN s.state = 1 THEN (SELECT min(n.first_seq) FROM foldlog.news n WHERE n.shard_id = s.shard_id) END
 FROM foldlog.shard s WHERE {where} ORDER BY s.name LIMIT %(limit)s
 """
 
@@ -127,7 +132,7 @@ def read(db: Database, after: int, limit: int) -> list[Stored]:
     deed = "reading the timeline"
     after = min(after, BIGGEST - limit)
     until = after + limit
-    rows = db.ask(deed, RECEIPTS, {"after": after, "until": until})
+    rows = db.ask(deed, RECEIPTS, {"after": after, "until": until, "most": limit + 1})
     places = [place for place in map(Place._make, rows) if place.last > after]
     found = Records(db, deed)
     found.fetch([(place, place.part(after, until)) for place in places])
