@@ -123,7 +123,8 @@ class Instance(
     ) -> Self:
         """The instance whose log is at `url`; see `open_log` for what it may be.
 
-        `views`: where else than beside the log the views are kept: `memory://`, `sqlite:///FILE` or `postgresql://…`.
+        `views`: where else than beside the log the views are kept: `memory://`, `sqlite:///FILE`, `postgresql://…` or
+            `mysql://…`.
         `read_only`: nothing is written; answers are as of what others have projected, unless `views` is given, which
             is then this reader's own to fill.
         `root`: the folder for local files; by default the one that the folder of a SQLite log lies in.

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def open_log(url: str, *, read_only: bool = False) -> EventLog:
     """The log at a URL, created on first use.
 
-    `memory://` · `sqlite:///DIR` (`?layout=consolidated`, `?durability=process`) · `postgresql://…`.
+    `memory://` · `sqlite:///DIR` (`?layout=consolidated`, `?durability=process`) · `postgresql://…` ·
+    `mysql://…`.
     `read_only`: answers as of what others have sequenced, and needs no right to write.
 
     Raises UsageError for a URL no backend knows, CorruptLogError for a store that is damaged or of another program,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from ..backends.postgres.address import parse
 from ..backends.postgres.dialect import PostgresDialect
+from ..backends.sql.rows import signed
 from . import Waiting
 from .on_server import ServerPlace
 from .place import Place, Row
@@ -90,7 +91,7 @@ class PostgresPlace(ServerPlace):
             "UPDATE foldlog.timeline t SET crc = v.crc FROM unnest(CAST(:positions AS bigint[]), "
             "CAST(:sums AS bigint[])) v (position, crc) WHERE t.position = v.position AND t.crc IS NULL",
             positions=[position for position, _ in sums],
-            sums=[crc for _, crc in sums],
+            sums=[signed(crc) for _, crc in sums],
         )
 
     def is_busy(self, error: sa.exc.DBAPIError) -> bool:

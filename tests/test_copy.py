@@ -404,6 +404,58 @@ def test_a_release_stops_a_move_that_is_under_way(source: EventLog) -> None:
     assert gate(target).state is GateState.RECEIVING
 
 
+@pytest.mark.parametrize("late", ["copied the tail", "mirrored", "verified", "started"])
+def test_the_slower_of_two_cut_overs_takes_nothing_away(source: EventLog, late: str) -> None:
+    """P10, P11: whatever it was at, the other's epoch stays, and the log is opened once."""
+    target = memory()
+    outcomes: list[str] = []
+
+    def told(step: str) -> None:
+        if not outcomes and (step == late or (step.startswith(late) and late != "verified")):
+            outcomes.append(moving.copy_log(source, target, cut_over=True).state)
+            target.append("run-more", LINE, wait="ordered")
+
+    outcomes.append(moving.copy_log(source, target, cut_over=True, told=told).state)
+    assert outcomes == ["moved", "moved before"]
+    assert [epoch.number for epoch in target.backend.epochs()] == [1, 2]
+    assert "moved from" in target.backend.epochs()[-1].reason
+    assert gate(target) == OPEN_GATE
+
+
+def test_cut_overs_at_once(tmp_path: Path) -> None:
+    """P10: one of them moves the log; the others see that it has moved, or are told that they were not alone."""
+    old, new = f"sqlite:///{tmp_path}/old", f"sqlite:///{tmp_path}/new"
+    with open_log(old) as log:
+        fill(log, seed=41)
+        before = everything(log)
+    states: list[str] = []
+
+    def cut_over() -> None:
+        try:
+            states.append(moving.copy_log(old, new, cut_over=True).state)
+        except ConflictError:
+            states.append("told so")
+
+    copies = [threading.Thread(target=cut_over) for _ in range(3)]
+    moving.copy_log(old, new, follow=True, stop=_stopped())
+    for copy in copies:
+        copy.start()
+    for copy in copies:
+        copy.join()
+    assert len(states) == 3
+    assert states.count("moved") == 1, states
+    assert moving.copy_log(old, new, cut_over=True).state == "moved before"
+    with open_log(new) as log:
+        assert everything(log) == before
+        assert len(log.backend.epochs()) == 2
+
+
+def _stopped() -> threading.Event:
+    stop = threading.Event()
+    stop.set()
+    return stop
+
+
 def test_a_destination_that_was_opened_is_not_overruled(source: EventLog) -> None:
     """P11: neither is one of another copy taken for it."""
     target = memory()

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from foldlog.engine.errors import (
 )
 from foldlog.engine.events import Opaque
 from foldlog.engine.log.port import CanMove, CanRepair, GateState, ShardState
+from foldlog.migrations.moving import comparing, transfer
 from foldlog.migrations.moving.portable import HEAD_BYTES, MAGIC, BlockReader, BlockWriter, Kind
 from foldlog.serdes import Codec
 
@@ -156,6 +158,32 @@ def test_an_import_that_was_interrupted_goes_on(log: EventLog, tmp_path: Path) -
         assert target.backend.gate().state is GateState.RECEIVING  # type: ignore[attr-defined]
         moving.import_log(io.BytesIO(data), target)
         assert everything(target) == everything(log)
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 MiB of bodies go through a copy, an export and an import in pages of 2 MiB; a tenth of that at once is plenty
+    for two pages a side and what is made of them."""
+    for module, name in ((transfer, "BYTES"), (comparing, "BYTES")):
+        monkeypatch.setattr(module, name, 2 * 1024 * 1024)
+    url = f"sqlite:///{tmp_path}/old"
+    with open_log(url) as log:
+        for number in range(128):
+            log.append(f"run-{number % 7}", [Event.now(events.LogMessage(text="x" * 524_288))])
+        log.catch_up()
+    tracemalloc.start()
+    try:
+        for deed in (
+            lambda: moving.copy_log(url, f"sqlite:///{tmp_path}/new?layout=consolidated", fork=True),
+            lambda: moving.export_log(url, tmp_path / "file", compression="none"),
+            lambda: moving.import_log(tmp_path / "file", f"sqlite:///{tmp_path}/back"),
+            lambda: moving.export_table(url, tmp_path / "rows", "jsonl"),
+        ):
+            tracemalloc.reset_peak()
+            deed()
+            peak = tracemalloc.get_traced_memory()[1]
+            assert peak < 24 * 1024 * 1024, f"{peak:,}"
+    finally:
+        tracemalloc.stop()
 
 
 # -- damage ---------------------------------------------------------------------------------------------------------

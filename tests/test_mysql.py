@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import random
+import shutil
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +29,7 @@ from foldlog.backends.mysql.address import parse
 from foldlog.backends.mysql.connection import LogConnection, context_of
 from foldlog.backends.mysql.dialect import ADVANCE, FREE, SETTLE
 from foldlog.backends.mysql.inserting import BODY
+from foldlog.backends.sql import appending, writing
 from foldlog.engine.errors import CorruptLogError, FoldlogError, ReadOnlyError, UnavailableError, UsageError
 from foldlog.engine.log.port import ANY, Append, Gate, GateState, Receipt, Record
 from foldlog.engine.log.sequencer import Sequencer
@@ -465,6 +470,43 @@ def test_a_server_without_tls_is_refused_where_it_is_required(mysql_url):
         put(backend)
 
 
+def test_certificates_are_checked_where_that_is_asked_for(tmp_path, monkeypatch):
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    kind = servers.kind_of("mysql")
+    if kind.missing():
+        pytest.skip(kind.missing())
+    with tempfile.TemporaryDirectory() as folder:  # the server's own user must get there
+        os.chmod(folder, 0o755)
+        key, certificate = f"{folder}/key.pem", f"{folder}/cert.pem"
+        make = (
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        )
+        subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        os.chmod(key, 0o644)
+        monkeypatch.setattr(kind, "SETTINGS", {**kind.SETTINGS, "ssl-cert": certificate, "ssl-key": key})
+        with kind.Server() as server:
+            server.start()
+            sql(server.url, "CREATE DATABASE here")
+            url = urlsplit(server.url)._replace(path="/here").geturl()
+            named = url.replace("127.0.0.1", "localhost")
+            encrypted = [
+                f"{url}?ssl_mode=preferred",
+                f"{url}?ssl_mode=required",
+                f"{url}?ssl_ca={certificate}",
+                f"{named}?ssl_ca={certificate}&ssl_mode=verify_identity",
+            ]
+            for secure in (*encrypted, url):
+                with contextlib.closing(opened(secure)) as backend:
+                    cipher = backend._database.ask("asking", "SHOW STATUS LIKE 'Ssl_cipher'")[0][1]
+                    assert bool(cipher) == (secure != url)
+                    put(backend)
+            wrong = [f"{named}?ssl_mode=verify_identity", f"{url}?ssl_ca={certificate}&ssl_mode=verify_identity"]
+            for refused in wrong:
+                with pytest.raises(UsageError, match="certificate"):
+                    opened(refused)
+
+
 @pytest.fixture
 def limited_url(mysql_url: str, mysql_server_url: str) -> Iterator[str]:
     """The URL of a user without rights on the database yet."""
@@ -659,3 +701,22 @@ def test_too_many_connections_are_told(mysql_server):
             backend._database._at_hand.clear()
             with pytest.raises(UnavailableError, match="error 1226"):
                 put(backend)
+
+
+def test_a_commit_that_comes_late_between_two_looks_is_found(backend, mysql_url, monkeypatch):
+    """The answer was lost; the first look finds nothing, and then the commit comes through."""
+    put(backend)
+    order = appending.Order.of(an_append("run-1", b"late"))
+    order.tried.add(2)
+    end = backend._writer._ends["run-1"]
+    look = writing.look
+
+    def late(ask, dialect, append):
+        monkeypatch.setattr(writing, "look", look)
+        backend._writer._alone("landing", [appending.written(order, end, end.shard_id)])
+        return look(ask, dialect, append)
+
+    monkeypatch.setattr(writing, "look", late)
+    backend._writer._ends.clear()
+    assert backend._writer._append(order).first_seq == 2
+    assert held(backend) == [b"body", b"late"]

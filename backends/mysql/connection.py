@@ -6,7 +6,8 @@ statement and costs no round trip. A connection on which an answer was broken of
 statement would read that answer as its own.
 
 Round trips of a new one: TCP, greeting, password, settings. TLS costs more: one context serves a whole pool, for its
-authorities' certificates take 20 to 50 ms to load; without a check of certificates none are loaded.
+authorities' certificates take long to load; without a check of certificates none are loaded. CPU of a connection,
+measured on a busy machine: 0.3 ms plain, 1.4 to 1.8 ms with TLS, 26 ms as pymysql does it, with a context for each.
 """
 
 from __future__ import annotations

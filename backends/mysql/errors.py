@@ -6,6 +6,7 @@ writing.py for races).
 
 from __future__ import annotations
 
+import ssl
 from contextlib import AbstractContextManager
 
 import pymysql
@@ -82,6 +83,10 @@ REMEDIES = {
 def translate(deed: str, error: pymysql.Error, *, writing: bool = True) -> FoldlogError | None:
     """The foldlog error a driver error stands for; None for what must look like a bug of ours."""
     code = number(error)
+    if isinstance(getattr(error, "original_exception", None), ssl.SSLError):
+        refused = UsageError(f"{deed}: {sentence(error)}")
+        refused.remedy = "Check ssl_mode and ssl_ca in the URL, and the certificate of the server."
+        return refused
     kind = REMEDY.get(code) if code is not None else None
     if kind is None:
         return None

@@ -41,10 +41,12 @@ EPOCHS = ["number", "after_position", "chain", "started_us", "reason"]
 # The receipt whose first row is gone is of a purged shard, where nobody may retry.
 ENTRIES = """
 SELECT t.position, $text(s.name), t.first_seq, t.count, t.$key, t.at_us, t.digest, t.chain, t.crc,
-    t.shard_id, s.state, e.keyed
-FROM foldlog.timeline t JOIN foldlog.shard s ON s.shard_id = t.shard_id
-LEFT JOIN foldlog.event e ON e.shard_id = t.shard_id AND e.seq = t.first_seq
-WHERE t.position > %(after)s ORDER BY t.position LIMIT %(limit)s
+    t.shard_id, s.state, (SELECT e.keyed FROM foldlog.event e WHERE e.shard_id = t.shard_id AND e.seq = t.first_seq)
+FROM (
+    SELECT position, shard_id, first_seq, count, $key, at_us, digest, chain, crc FROM foldlog.timeline
+    WHERE position > %(after)s ORDER BY position LIMIT %(limit)s
+) t JOIN foldlog.shard s ON s.shard_id = t.shard_id
+ORDER BY t.position
 """
 FEW = 8  #: receipts whose bodies are fetched at first; their sizes tell how many more
 

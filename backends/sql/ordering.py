@@ -53,14 +53,16 @@ MOVE = """
 UPDATE foldlog.log SET position = %(position)s, chain = %(chain)s WHERE one = 1 AND position = %(after)s
 """
 
-# A receipt that begins before `after` and ends past it comes too.
+# A receipt that begins before `after` and ends past it comes too. The page is cut before the names are looked up: else
+# a planner may begin with all shards, and go through all of the timeline.
 PLACED = """
 SELECT t.position, $text(s.name), t.first_seq, t.count, t.$key, t.at_us, t.digest, t.chain, t.crc
-FROM foldlog.timeline t JOIN foldlog.shard s ON s.shard_id = t.shard_id
-WHERE t.position >= coalesce(
-    (SELECT b.position FROM foldlog.timeline b WHERE b.position <= %(after)s ORDER BY b.position DESC LIMIT 1), 0)
-AND t.position + t.count - 1 > %(after)s
-ORDER BY t.position LIMIT %(limit)s
+FROM (
+    SELECT position, shard_id, first_seq, count, $key, at_us, digest, chain, crc FROM foldlog.timeline
+    WHERE position >= coalesce(
+        (SELECT max(b.position) FROM foldlog.timeline b WHERE b.position <= %(after)s), 0)
+    AND position + count - 1 > %(after)s ORDER BY position LIMIT %(limit)s
+) t JOIN foldlog.shard s ON s.shard_id = t.shard_id ORDER BY t.position
 """
 
 CHUNK = 100_000  #: characters of the values of one statement

@@ -43,7 +43,7 @@ SELECT t.position, t.first_seq, t.count, t.shard_id, $text(s.name), s.state
 FROM (
     SELECT p.position, p.first_seq, p.count, p.shard_id FROM foldlog.timeline p
     WHERE p.position <= %(until)s AND p.position >= coalesce(
-        (SELECT b.position FROM foldlog.timeline b WHERE b.position <= %(after)s ORDER BY b.position DESC LIMIT 1), 0)
+        (SELECT max(b.position) FROM foldlog.timeline b WHERE b.position <= %(after)s), 0)
     ORDER BY p.position LIMIT %(most)s
 ) t
 JOIN foldlog.shard s ON s.shard_id = t.shard_id ORDER BY t.position

@@ -126,7 +126,7 @@ def declare(types: Types) -> sa.MetaData:
         needed("key", types.uuid),
         needed("digest", types.hash),
         needed("chain", types.hash),
-        number("crc", nullable=True),
+        sa.Column("crc", sa.Integer, nullable=True),
         sa.UniqueConstraint("shard_id", "first_seq", name="timeline_shard_id_first_seq_key"),
         sa.CheckConstraint("count > 0", name="timeline_count_check"),
     )

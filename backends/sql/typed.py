@@ -20,8 +20,7 @@ MOST = 200_000
 
 #: the receipt in which the edge lies may have events past it
 FORWARD = """
-position >= coalesce((SELECT b.position FROM foldlog.timeline b WHERE b.position <= %(edge)s
-    ORDER BY b.position DESC LIMIT 1), 0)
+position >= coalesce((SELECT max(b.position) FROM foldlog.timeline b WHERE b.position <= %(edge)s), 0)
 """
 BACK = "position < %(edge)s"
 

@@ -57,6 +57,7 @@ For example:
   sqlite:///./history             a folder, relative
   sqlite:////var/lib/app/history  a folder, absolute (four slashes)
   postgresql://user@host/name     a database
+  mysql://user@host/name          the same on MySQL or MariaDB
 
 \b
 Exit codes: 0 done, 1 failed (the message says what to do),

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from ..errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
+from .asking import Asking
 from .dialects import of
 from .sqlite_file import File, connect_to, file_at, open_for_reading, open_for_writing, tidy
 
@@ -56,6 +57,7 @@ class Database:
         self._own = True
         self._connect = connect or (lambda: connect_to(":memory:"))
         self._idle: deque[sqlite3.Connection] = deque()  #: for `fetch`
+        self._asking = Asking(engine, self.dialect)
         self._closed = False
         self._pid = os.getpid()
         self._file: File | None = None  #: which file the connections are of
@@ -138,9 +140,10 @@ class Database:
             with self._kept() as db:
                 return self.answer(db, text, values)
         for _ in range(_TRIES):
-            with self._translated(), self._connection() as connection:
+            with self._translated():
+                self._check_open()
                 try:
-                    return list(self.dialect.single(connection).exec_driver_sql(text, values))
+                    return self._asking.ask(text, values)
                 except sa.exc.DBAPIError as error:
                     if error.orig is None or not self.dialect.is_again(error.orig):
                         raise
@@ -196,7 +199,7 @@ class Database:
     def _drop(self) -> None:
         """Let go of all connections; those in use are closed when they come back."""
         if os.getpid() != self._pid:  # they are the parent's, who goes on using them
-            _of_parents.append((self._idle, self.engine.pool))
+            _of_parents.append((self._idle, self._asking, self.engine.pool))
             self._idle = deque()
             if self._own:
                 self.engine.dispose(close=False)
@@ -204,6 +207,8 @@ class Database:
         # Another deque, so that who comes back finds that it is not the one he took his from.
         idle, self._idle = self._idle, deque()
         self._close_all(idle)
+        if self._closed:
+            self._asking.close()
         if self._own:
             self.engine.dispose()
 

@@ -121,9 +121,14 @@ class _Copy:
         if not self._fork and self._is_done():
             return self._moved("moved before", 0.0)
         self._begin()
-        if mode == "follow":
-            return self._follow(stop)
-        return self._make_fork() if mode == "fork" else self._cut_over()
+        try:
+            if mode == "follow":
+                return self._follow(stop)
+            return self._make_fork() if mode == "fork" else self._cut_over()
+        except (ConflictError, CorruptLogError, UsageError):
+            if not self._fork and self._is_done():  # another call was faster, and the log goes on there
+                return self._moved("moved before", 0.0)
+            raise
 
     # -- the beginning ------------------------------------------------------------------------------------------
 
@@ -155,7 +160,7 @@ class _Copy:
                 raise advised(error, "Name a destination that is empty or not there yet.") from None
             self._told(f"began a copy at {self._target.url}")
         self._gate = target.gate()
-        self._check_pair(notes.token_in(self._gate.note))
+        self._check_pair(notes.pair_in(self._gate.note))
         held = target.head().log_id
         if notes.is_fork(self._gate.note) is not self._fork or held != self._log_id:
             what = "a fork" if notes.is_fork(self._gate.note) else f"a copy of log {held}"
@@ -163,10 +168,10 @@ class _Copy:
         check_prefix(self._source.backend, target)
         self._first = target.head().position
 
-    def _check_pair(self, token: str | None) -> None:
+    def _check_pair(self, pair: str | None) -> None:
         """Raise UsageError if the source was fenced for another destination than this one."""
         gate = self._source.backend.gate()
-        if gate.state is GateState.MOVED and not self._fork and (token is None or notes.token_in(gate.note) != token):
+        if gate.state is GateState.MOVED and not self._fork and (pair is None or notes.pair_in(gate.note) != pair):
             raise fault(
                 f"{self._source.url} takes no appends any more: {gate.note}",
                 f"Copy to that place, or give the source back first: `foldlog copy {self._source.url} DST --release`.",
@@ -191,10 +196,19 @@ class _Copy:
         return [epoch for epoch in self._source.backend.epochs() if epoch.after_position <= head.position]
 
     def _receive(self, epochs: list[Epoch]) -> None:
-        self._target.backend.receive(self._log_id, epochs, note=self._gate.note)
+        try:
+            self._target.backend.receive(self._log_id, epochs, note=self._gate.note)
+        except ConflictError as error:
+            raise _overtaken(self._target) from error
 
     def _start_epoch(self, reason: str) -> None:
-        """Not the backend's own: with the note, which another may have changed to stop this copy."""
+        """In this call's turn: another one that is at work here, or is taken for dead, must not take it away again.
+
+        Not the backend's own, which knows nothing of turns."""
+        turn = notes.renewed(self._gate)
+        if not self._target.backend.set_gate(turn, expected=self._gate):
+            raise _overtaken(self._target)
+        self._gate = turn
         head = self._target.backend.head()
         epochs = self._epochs(head)
         now_us = time.time_ns() // 1000
@@ -225,7 +239,7 @@ class _Copy:
             fenced = self._source.backend.gate().state is GateState.MOVED
             try:
                 copied = self._pass()
-            except ConflictError:
+            except (ConflictError, UsageError):
                 if self._target.backend.gate() == self._gate:
                     raise
                 return self._moved("cut over elsewhere", 0.0)
@@ -252,7 +266,7 @@ class _Copy:
         self._told("mirrored deletions and trims")
         self._verify(verified)
         self._told("verified")
-        self._start_epoch(f"moved from {self._source.url} (copy {notes.token_in(self._gate.note)})")
+        self._start_epoch(f"moved from {self._source.url} (copy {notes.pair_in(self._gate.note)})")
         self._told("started an epoch")
         self._open()
         held_s = time.monotonic() - began if began else 0.0
@@ -278,9 +292,13 @@ class _Copy:
         return 0 if found.freed else found.positions
 
     def _fence(self) -> None:
-        token = notes.token_in(self._gate.note)
-        if token is None or not self._source.backend.set_gate(notes.moved(self._target.url, token), expected=OPEN_GATE):
-            raise _overtaken(self._source)
+        source, pair = self._source.backend, notes.pair_in(self._gate.note)
+        if pair is None:
+            raise _overtaken(self._target)
+        if not source.set_gate(notes.moved(self._target.url, pair), expected=OPEN_GATE):
+            gate = source.gate()
+            if gate.state is not GateState.MOVED or notes.pair_in(gate.note) != pair:  # else another call did it
+                raise _overtaken(self._source)
         self._told(f"fenced {self._source.url}")
 
     def _verify(self, after: int) -> None:

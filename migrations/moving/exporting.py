@@ -69,7 +69,7 @@ def _export(place: Place, writer: BlockWriter, cursor: str | None, progress: Pro
     backend = place.backend
     head = place.log.catch_up()
     after = accept(backend, cursor, head) if cursor is not None else 0
-    after = _whole(place, after)
+    after = whole(place, after)
     writer.block(
         Kind.HEADER,
         {
@@ -100,7 +100,7 @@ def _export(place: Place, writer: BlockWriter, cursor: str | None, progress: Pro
     return Exported(head.log_id, after, position, place.log.cursor(position), events, writer.written)
 
 
-def _whole(place: Place, after: int) -> int:
+def whole(place: Place, after: int) -> int:
     """The end of the last receipt that lies before a position altogether: receipts are exported whole."""
     if after == 0:
         return 0

@@ -60,8 +60,7 @@ def _stop(source: Place, target: Place, gate: Gate) -> None:
         error = ConflictError(f"{target.url} was opened: the log has moved there, and may have been written to since")
         error.remedy = "Use it there. To go back, move it back: copy that log to a new place with --cut-over."
         raise error
-    if gate.state is GateState.MOVED and not notes.names(held.note, notes.token_in(gate.note)):
+    if gate.state is GateState.MOVED and notes.pair_in(held.note) != notes.pair_in(gate.note):
         raise UsageError(f"{source.url} was fenced for another destination: {gate.note}")
-    renewed = Gate(GateState.RECEIVING, notes.renewed(held.note))
-    if not target.backend.set_gate(renewed, expected=held):
+    if not target.backend.set_gate(notes.renewed(held), expected=held):
         raise ConflictError(f"the gate of {target.url} was changed in this moment: {target.backend.gate()}")

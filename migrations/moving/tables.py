@@ -19,11 +19,12 @@ from ...engine.errors import CorruptLogError, UsageError, fault
 from ...engine.log.cursor import accept
 from ...engine.log.log import EventLog
 from ...engine.log.names import is_system_shard
-from ...engine.log.port import Stored
-from .exporting import writing
+from ...engine.log.port import Entry, Record
+from .exporting import whole, writing
 from .place import Place, Progress, existing, quiet
 
 PAGE = 10_000
+PAGE_BYTES = 4 * 1024 * 1024  #: of bodies, about; decoded they take some times that
 FORMS = ("jsonl", "parquet")
 #: column -> its type in Parquet
 COLUMNS = {
@@ -86,18 +87,25 @@ def export_table(
 
 
 def _pages(place: Place, after: int, through: int) -> Iterator[tuple[int, list[Row]]]:
-    while after < through:
-        stored = place.backend.read(after=after, limit=min(PAGE, through - after), types=None)
-        if not stored or stored[-1].position is None:
-            raise CorruptLogError(f"{place.url}: the timeline ends at {after}, and not at {through}")
-        after = stored[-1].position
-        yield after, [_row(one) for one in stored if one.record is not None]
+    """Rows past one position and up to another, in pages that are bounded in bytes, too."""
+    at = whole(place, after)
+    while at < through:
+        entries = place.backend.extract(after=at, limit=PAGE, size=PAGE_BYTES)
+        if not entries:
+            raise CorruptLogError(f"{place.url}: the timeline ends at {at}, and not at {through}")
+        at = entries[-1].placed.last_position
+        rows = [row for entry in entries for row in _rows(entry) if after < row["position"] <= through]
+        yield min(at, through), rows
 
 
-def _row(stored: Stored) -> Row:
-    shard, seq, position, record = stored
-    if record is None:
-        raise CorruptLogError(f"position {position} has no body")
+def _rows(entry: Entry) -> Iterator[Row]:
+    position, receipt, _ = entry.placed
+    for number, record in enumerate(entry.records):
+        if record is not None:
+            yield _row(receipt.shard, receipt.first_seq + number, position + number, record)
+
+
+def _row(shard: str, seq: int, position: int, record: Record) -> Row:
     fact, step_key, job_name, level, message, version = _envelope(record.type, record.body)
     asset = fact.get("asset_key") if isinstance(fact, Mapping) else None
     partition = fact.get("partition") if isinstance(fact, Mapping) else None

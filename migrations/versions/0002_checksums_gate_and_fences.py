@@ -104,7 +104,7 @@ POSTGRESQL_BEFORE: dict[str, Step] = {
     "what news tell": lambda work: work.add_columns(
         "news", {"count": "bigint", "key": "uuid", "digest": "bytea", "types": "text"}
     ),
-    "room for checksums": lambda work: work.add_columns("timeline", {"crc": "bigint"}),
+    "room for checksums": lambda work: work.add_columns("timeline", {"crc": "integer"}),
     "room for fences": lambda work: work.add_columns("shard", {"fence_seq": "bigint"}),
 }
 POSTGRESQL_BEHIND: dict[str, Step] = {
@@ -151,7 +151,7 @@ MYSQL_BEFORE: dict[str, Step] = {
     "what news tell": lambda work: work.add_columns(
         "news", {"count": "BIGINT", "`key`": "BINARY(16)", "digest": "BINARY(16)", "types": "LONGBLOB"}
     ),
-    "room for checksums": lambda work: work.add_columns("timeline", {"crc": "BIGINT"}),
+    "room for checksums": lambda work: work.add_columns("timeline", {"crc": "INTEGER"}),
     "room for fences": lambda work: work.add_columns("shard", {"fence_seq": "BIGINT"}),
 }
 MYSQL_BEHIND: dict[str, Step] = {

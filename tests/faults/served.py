@@ -66,12 +66,13 @@ class Served:
             return list(cursor.fetchall()) if cursor.description else []
 
     @contextlib.contextmanager
-    def hold(self, moment: str, *, idle_s: int = 0) -> Iterator[Hold]:
-        """From now on transactions stop at a moment, until released.
+    def hold(self, moment: str, *, idle_s: int = 0, anew: bool = False) -> Iterator[Hold]:
+        """From now on transactions stop at a moment, until released; `anew`: they have been held there before.
 
         `idle_s`: a stopped client's transaction is ended after this long, if the backend has set a limit at all.
         """
-        self.stop_at(moment, *MOMENTS[moment], idle_s)
+        if not anew:
+            self.stop_at(moment, *MOMENTS[moment], idle_s)
         hold = Hold(self)
         try:
             yield hold
@@ -313,4 +314,4 @@ class OwnServer:
         return self.kind.replicated(self._process, self.url)
 
 
-KINDS: dict[str, type[Served]] = {"postgres": Postgres}
+KINDS: dict[str, type[Served]] = {"postgres": Postgres, "mysql": Mysql}

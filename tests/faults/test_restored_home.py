@@ -323,6 +323,8 @@ def test_the_whole_story_has_no_faults(tmp_path: Path, layout: str) -> None:
         assert faults(log) == []
         backend = log.backend
         backend.order.db.execute("UPDATE timeline SET digest = zeroblob(16) WHERE position = 1")  # type: ignore[attr-defined]
+        assert any("receipt at position 1 is not what was written" in fault for fault in faults(log))
+        backend.order.db.execute("DELETE FROM timeline_crc WHERE position = 1")  # type: ignore[attr-defined]
         found = faults(log)
         assert any("hash chain breaks at position 1" in fault for fault in found), found
     with open_log(url_of(tmp_path / "home", layout), read_only=True) as log:

@@ -11,6 +11,7 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ class Wire:
         self.refuses = False  #: new connections
         self._lock = threading.Lock()
         self._cut: tuple[int, Cut] | None = None
+        self._deed: tuple[int, Callable[[], object]] | None = None
+        self._talks: list[Talk] = []
         self._haunt: tuple[random.Random, int] | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -43,15 +46,27 @@ class Wire:
         with self._lock:
             self._cut = (self.turns + turn, how)
 
+    def sever(self) -> None:
+        """Cut off every client; the server is not told, and goes on with what it has heard."""
+        with self._lock:
+            talks, self._talks = self._talks, []
+        for talk in talks:
+            talk.sever()
+
+    def at(self, turn: int, deed: Callable[[], object]) -> None:
+        """Do something at a turn counted from now on, before the server hears it."""
+        with self._lock:
+            self._deed = (self.turns + turn, deed)
+
     def haunt(self, dice: random.Random, most: int) -> None:
         """From now on cut again and again, in any way, each time at one of the next `most` turns, whoever's it is."""
         self._haunt = dice, most
         self.cut(dice.randint(1, most), dice.choice(CUTS))
 
     def rest(self) -> None:
-        """No more cuts."""
+        """No more cuts and deeds."""
         with self._lock:
-            self._haunt = self._cut = None
+            self._haunt = self._cut = self._deed = None
 
     @property
     def waits(self) -> bool:
@@ -69,23 +84,30 @@ class Wire:
                 if self.refuses:
                     client.close()
                     continue
-                threading.Thread(target=Talk(self, client).upward, daemon=True).start()
+                talk = Talk(self, client)
+                self._talks.append(talk)
+                threading.Thread(target=talk.upward, daemon=True).start()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self._server)
 
     def turn(self) -> Cut | None:
         """One more turn; what befalls it."""
+        deed = None
         with self._lock:
             self.turns += 1
-            if self._cut is None or self.turns < self._cut[0]:
-                return None
-            how, self._cut = self._cut[1], None
-            self.cuts += 1
-            if self._haunt is not None:
+            if self._deed is not None and self.turns >= self._deed[0]:
+                deed, self._deed = self._deed[1], None
+            how = self._cut[1] if self._cut is not None and self.turns >= self._cut[0] else None
+            if how is not None:
+                self._cut = None
+                self.cuts += 1
+            if how is not None and self._haunt is not None:
                 dice, most = self._haunt
                 self._cut = self.turns + dice.randint(1, most), dice.choice(CUTS)
-            return how
+        if deed is not None:
+            deed()
+        return how
 
 
 class Talk:
@@ -97,10 +119,15 @@ class Talk:
         self._server = wire.connect()
         self._answered = True  #: the server has said something since the client has
         self._deaf = False  #: the client will not hear the next answer
+        self._severed = False  #: the client is gone, and the server has not been told
         threading.Thread(target=self._downward, daemon=True).start()
 
+    def sever(self) -> None:
+        self._severed = True
+        self._end()
+
     def upward(self) -> None:
-        with contextlib.suppress(OSError), self._client, self._server:
+        with contextlib.suppress(OSError), self._client:
             while data := self._client.recv(1 << 16):
                 how = self._wire.turn() if self._answered else None
                 self._answered = False
@@ -129,6 +156,6 @@ class Talk:
 
     def _end(self) -> None:
         """Both sides learn of it; closing alone would say nothing while the other thread still receives."""
-        for side in (self._client, self._server):
+        for side in (self._client,) if self._severed else (self._client, self._server):
             with contextlib.suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
