@@ -14,6 +14,7 @@ from zlib import crc32
 
 import psycopg2
 import psycopg2.errors
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import QueuePool
@@ -148,7 +149,11 @@ class PostgresDialect:
         raw.autocommit = True  # BEGIN is ours: with its limits and the first statement it is one round trip
 
     def give_back(self, raw: Any) -> None:
-        raw.autocommit = False  # as SQLAlchemy, which shares the pool, expects it
+        if raw.autocommit and not raw.closed:
+            if raw.info.transaction_status != TRANSACTION_STATUS_IDLE:  # the driver's rollback() knows of none
+                with raw.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+            raw.autocommit = False  # as SQLAlchemy, which shares the pool, expects it
 
     def is_closed(self, raw: Any) -> bool:
         return bool(raw.closed)

@@ -102,7 +102,7 @@ class Dialect(Protocol):
         """Make a connection from the pool fit for `execute`: each statement by itself, unless a transaction begins."""
 
     def give_back(self, raw: Any) -> None:
-        """Make it fit for others who share the pool."""
+        """Make it fit for others who share the pool, whatever an interrupt has left of a transaction. Theirs stay."""
 
     def is_closed(self, raw: Any) -> bool: ...
 
