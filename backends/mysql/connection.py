@@ -55,6 +55,7 @@ class LogConnection(Connection):
     """A connection of the pool."""
 
     server_version: str
+    server_status: int
     insert_id: Callable[[], int]
     _result: Any
     _force_close: Callable[[], None]
