@@ -231,6 +231,8 @@ class Database:
                 held.cursor.close()
         except self.dialect.error:  # it died while it lay there
             held.pooled.invalidate()
+        if held.pool is not self.engine.pool:  # closed meanwhile; in the old pool it would stay open until collected
+            held.pooled.invalidate()
         held.pooled.close()
 
     def _clear(self, held: _Held) -> bool:
