@@ -15,14 +15,15 @@ from zlib import crc32
 import psycopg2
 import psycopg2.errors
 import sqlalchemy as sa
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...engine.errors import FoldlogError, UsageError
-from ...engine.log.port import Record
 from ..sql.appending import Written
 from ..sql.dialect import Doing, EventRow, Mode, Moved, Span, Values
+from ..sql.errors import RacedError
 from ..sql.moving import check_gate, closed
 from ..sql.ordering import insert
 from ..sql.rows import Row
@@ -148,7 +149,11 @@ class PostgresDialect:
         raw.autocommit = True  # BEGIN is ours: with its limits and the first statement it is one round trip
 
     def give_back(self, raw: Any) -> None:
-        raw.autocommit = False  # as SQLAlchemy, which shares the pool, expects it
+        if raw.autocommit and not raw.closed:
+            if raw.info.transaction_status != TRANSACTION_STATUS_IDLE:  # the driver's rollback() knows of none
+                with raw.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+            raw.autocommit = False  # as SQLAlchemy, which shares the pool, expects it
 
     def is_closed(self, raw: Any) -> bool:
         return bool(raw.closed)
@@ -258,11 +263,9 @@ class PostgresDialect:
             insert(tx, table, columns, rows)
 
     def create_shard(self, tx: Doing, name: str) -> int:
-        # Another process may be doing the same: this waits for it.
-        values = {"name": name}
-        row = tx.one(MAKE_SHARD, values)
-        row = row or tx.one("SELECT shard_id FROM foldlog.shard WHERE name = %(name)s", values)
-        assert row is not None, "READ COMMITTED sees what it has waited for"
+        row = tx.one(MAKE_SHARD, {"name": name})
+        if row is None:  # another was faster, and this has waited for its commit; by now it may even be purged again
+            raise RacedError
         return int(row[0])
 
     def events(self, tx: Doing, sql: str, values: Values) -> list[Row]:
@@ -309,9 +312,6 @@ class PostgresDialect:
             for table in tables:
                 cursor.execute(f'VACUUM "{self.schema}".{table}')
 
-    def check_record(self, shard: str, record: Record) -> None:
-        """Nothing that fits an append is too much for a row here."""
-
 
 _GIVEN = "known.keyed AND known.key = %(key)s"
 
@@ -332,4 +332,4 @@ def _tables(schema: str) -> tuple[str, ...]:
         moved = table.to_metadata(sa.MetaData(), schema=schema)
         made.append(str(CreateTable(moved).compile(dialect=dialect)))
         made += [str(CreateIndex(index).compile(dialect=dialect)) for index in moved.indexes]
-    return tuple(text.replace("%", "%%") for text in made)
+    return tuple(made)
