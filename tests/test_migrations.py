@@ -598,8 +598,7 @@ def test_the_chain_makes_the_tables_of_sqlite_from_nothing(tmp_path: Path) -> No
 
 
 def sqlite_shape(path: Path) -> Any:
-    # Not auto_vacuum: files of format 1 lack it, and are vacuumed as a whole.
-    pragmas = ("application_id", "user_version", "journal_mode", "encoding", "page_size")
+    pragmas = ("application_id", "user_version", "auto_vacuum", "journal_mode", "encoding", "page_size")
     with closing(sqlite3.connect(path)) as db:
         tables = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
         kept = [row for row in tables if "alembic_version" not in (row[1], row[2])]

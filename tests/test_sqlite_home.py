@@ -448,12 +448,3 @@ def test_after_a_reboot_all_open_shards_are_looked_into(opened: Opener, tmp_path
     data[64:] = bytes(len(data) - 64)  # what was rung last never reached the disk
     bell.write_bytes(data)
     assert sequence(opened()) == 6
-
-
-def test_files_that_outlive_a_purge_give_back_some_pages_at_a_time(tmp_path: Path) -> None:
-    """SQLite ignores the setting once anything else was written."""
-    with closing(open_url(f"sqlite:///{tmp_path}/log")) as backend:
-        put(backend, "@queue", b"x")
-    for name in ("order.db", "system.db"):
-        with closing(sqlite3.connect(tmp_path / "log" / name)) as db:
-            assert db.execute("PRAGMA auto_vacuum").fetchone() == (2,), name

@@ -346,6 +346,8 @@ class OrderFile:
                 "ORDER BY first_seq",
                 (shard_id, last_seq, shard_id, first_seq),
             ).fetchall()
+        if any(None in row for row in rows):  # an index that is damaged alone leads to rows it does not belong to
+            raise CorruptLogError(f"{self.path} is damaged: a receipt of shard number {shard_id} lacks a number")
         return [Span(*row) for row in rows]
 
     def placed(self, *, after: int, limit: int) -> list[Placed]:

@@ -92,8 +92,6 @@ def image(
 def _tables(tables: str, log_id: UUID, kind: str) -> bytes:
     """A database file with no row but those of `meta`; remembered, for a copy makes thousands."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        if kind != "run":  # files that live on after a purge give their pages back; behind anything else it is ignored
-            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={FORMATS[kind]}")
         db.execute("BEGIN")
