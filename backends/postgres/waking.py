@@ -8,7 +8,6 @@ a table that a killed process would leave a row in, that it is worth their while
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
@@ -18,6 +17,7 @@ from zlib import crc32
 import psycopg2
 
 from ..sql.database import Database
+from ..sql.forked import begin_anew_in_children
 from .dialect import PostgresDialect
 
 SPACE = 0x666F6C66  #: with the hash of a schema, the advisory lock of its listeners; any constant would do
@@ -33,14 +33,18 @@ class Waker:
         self._secrets = dialect.address.secrets
         self._channel = dialect.channel
         self._number = _number(dialect.schema)
-        self._reading = threading.Lock()
-        self._news = threading.Condition()
         self._heard = 0  #: notices so far
         self._mine = threading.local()  #: of them, how many this thread has been told of
+        self._closed = False
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Forked: the connection is the parent's, and the driver does not close it here."""
+        self._reading = threading.Lock()
+        self._news = threading.Condition()
         self._raw: Any = None
         self._not_before = 0.0
-        self._pid = os.getpid()
-        self._closed = False
 
     def wait(self, timeout_us: int) -> None:
         """Sleep until the sequencer has told of news since this thread was here last, or for `timeout_us`."""
@@ -79,8 +83,6 @@ class Waker:
             self._drop()
 
     def _connection(self) -> Any:
-        if self._pid != os.getpid():  # forked: it is the parent's
-            self._pid, self._raw = os.getpid(), None
         if self._raw is None and time.monotonic() >= self._not_before:
             self._not_before = time.monotonic() + AGAIN_S
             self._raw = self._connect()
@@ -127,8 +129,7 @@ class Waker:
         with self._news:
             self._news.notify_all()
         with self._reading:  # at most until the pause of who reads ends
-            if self._pid == os.getpid():
-                self._drop()
+            self._drop()
 
 
 def _number(schema: str) -> int:

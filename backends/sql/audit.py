@@ -60,7 +60,11 @@ WHERE e.count IS NOT NULL AND e.seq > s.ordered_seq
 LIMIT %(few)s
 """
 
-INDEX = "SELECT $text(type), position FROM foldlog.timeline_type WHERE position IN %(positions)s"
+# By type and position: by position alone, a server would go through the whole index for each shard.
+INDEX = """
+SELECT $text(type), position FROM foldlog.timeline_type WHERE type IN %(types)s AND position IN %(positions)s
+"""
+NEXT_TYPE = "SELECT $text(type) FROM foldlog.timeline_type WHERE type > %(after)s ORDER BY type LIMIT 1"
 
 RECORDS = """
 SELECT shard_id, seq, ts_us, topics, crc, $text(type), body FROM foldlog.{table}
@@ -162,10 +166,10 @@ def _records(tx: Doing, dialect: Dialect) -> Iterator[str]:
     for table in ("event", "kept"):
         for (id,) in tx.all(ORPHANS.replace("{table}", table), {"few": FEW}):
             yield f"table {table} holds records of shard number {id}, which is not there; {RESTORE}"
-    bad, after = 0, 0
+    bad, after, types = 0, 0, _types(tx)
     while page := some_shards(tx, after, None):
         for id, name in page:
-            for finding in (*_bodies(tx, dialect, id, name), *_index(tx, id)):
+            for finding in (*_bodies(tx, dialect, id, name), *_index(tx, id, types)):
                 yield finding
                 if (bad := bad + 1) == FEW:
                     return
@@ -188,14 +192,22 @@ def _bodies(tx: Doing, dialect: Dialect, id: int, name: str) -> Iterator[str]:
             where["after"] = rows[-1][1]
 
 
-def _index(tx: Doing, id: int) -> Iterator[str]:
+def _types(tx: Doing) -> tuple[str, ...]:
+    """All types in the index."""
+    types = [""]
+    while row := tx.one(NEXT_TYPE, {"after": types[-1]}):
+        types.append(row[0])
+    return tuple(types)
+
+
+def _index(tx: Doing, id: int, types: tuple[str, ...]) -> Iterator[str]:
     receipts = kinds_of_receipts(tx, id)
     while True:
         some = list(islice(receipts, PAGE))
         if not some:
             return
-        wanted = {(type, position) for position, types in some for type in types if type != FREED}
-        there = set(tx.all(INDEX, {"positions": tuple(position for position, _ in some)}))
+        wanted = {(type, position) for position, held in some for type in held if type != FREED}
+        there = set(tx.all(INDEX, {"types": types, "positions": tuple(position for position, _ in some)}))
         for type, position in sorted(wanted - there)[:FEW]:
             yield f"type {type} is missing in the index at position {position}: reads by type skip it; {RESTORE}"
         for type, position in sorted(there - wanted)[:FEW]:

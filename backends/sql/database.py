@@ -8,7 +8,6 @@ Not here: what is asked (reading.py, ordering.py, writing.py, life.py, audit.py)
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from ...engine.errors import UnavailableError, UsageError
 from .dialect import Dialect, Mode, Values
 from .errors import NO_CONNECTION, AgainError, ConnectionLostError, OutcomeUnknownError, translated
+from .forked import begin_anew_in_children
 from .rows import Row
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Database:
         self._lock = threading.Lock()
         self._at_hand: deque[_Held] = deque()  #: ready for the next use; taken and put back at the right end
         self._closed = False
-        self._pid = os.getpid()
+        begin_anew_in_children(self)
 
     def run(
         self, deed: str, work: Callable[[Transaction], T], *, mode: Mode = Mode.READ, repeatable: bool = False
@@ -179,15 +179,15 @@ class Database:
 
     # -- connections --------------------------------------------------------------------------------------------
 
+    def begin_anew(self) -> None:
+        """Forked: the parent goes on using these connections, so they are not ours to close."""
+        self._lock = threading.Lock()
+        _forget(self._at_hand)
+        self.engine.dispose(close=False)
+
     def _take(self, deed: str) -> _Held:
         if self._closed:
             raise UsageError(f"{deed}: the log is closed")
-        if (
-            self._pid != os.getpid()
-        ):  # forked: the parent goes on using these connections, so they are not ours to close
-            self._pid = os.getpid()
-            _forget(self._at_hand)
-            self.engine.dispose(close=False)
         try:
             return self._at_hand.pop()
         except IndexError:

@@ -9,7 +9,7 @@ Not here: the timeline by type (typed.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -36,19 +36,24 @@ ORDER BY first_seq
 """
 
 # Positions are dense, so a page is a range of them, and every position of the range must have an answer. The receipt in
-# which the page begins may have begun before.
+# which the page begins may have begun before. A server cannot see how short the range is: without a LIMIT it would go
+# through all shards for each page.
 RECEIPTS = """
 SELECT t.position, t.first_seq, t.count, t.shard_id, $text(s.name), s.state
-FROM foldlog.timeline t JOIN foldlog.shard s ON s.shard_id = t.shard_id
-WHERE t.position <= %(until)s AND t.position >= coalesce(
-    (SELECT max(b.position) FROM foldlog.timeline b WHERE b.position <= %(after)s), 0)
-ORDER BY t.position
+FROM (
+    SELECT p.position, p.first_seq, p.count, p.shard_id FROM foldlog.timeline p
+    WHERE p.position <= %(until)s AND p.position >= coalesce(
+        (SELECT max(b.position) FROM foldlog.timeline b WHERE b.position <= %(after)s), 0)
+    ORDER BY p.position LIMIT %(most)s
+) t
+JOIN foldlog.shard s ON s.shard_id = t.shard_id ORDER BY t.position
 """
 
-# A sealed shard with news is open again, and the sequencer has not been there yet.
+# A sealed shard with news is open again, and the sequencer has not been there yet. The least one, because it is at hand
+# in the index: for any one, a server that takes most news for those of this shard goes through all of them.
 DESCRIBE = """
 SELECT $text(s.name), s.state, s.ordered_seq,
-    CASE WHEN s.state = 1 THEN EXISTS (SELECT 1 FROM foldlog.news n WHERE n.shard_id = s.shard_id) END
+    CASE WHEN s.state = 1 THEN (SELECT min(n.first_seq) FROM foldlog.news n WHERE n.shard_id = s.shard_id) END
 FROM foldlog.shard s WHERE {where} ORDER BY s.name LIMIT %(limit)s
 """
 
@@ -127,7 +132,7 @@ def read(db: Database, after: int, limit: int) -> list[Stored]:
     deed = "reading the timeline"
     after = min(after, BIGGEST - limit)
     until = after + limit
-    rows = db.ask(deed, RECEIPTS, {"after": after, "until": until})
+    rows = db.ask(deed, RECEIPTS, {"after": after, "until": until, "most": limit + 1})
     places = [place for place in map(Place._make, rows) if place.last > after]
     found = Records(db, deed)
     found.fetch([(place, place.part(after, until)) for place in places])
@@ -153,16 +158,15 @@ class Records:
         self._purged |= {place.shard_id for place, _ in wanted if place.state == PURGED}
         self._load("event", [span for place, span in wanted if place.state != PURGED], types)
         self._load("kept", [span for place, span in wanted if place.state == PURGED], types)
-        if types is not None:
-            return
-        lost = [span for place, span in wanted if place.state != PURGED and not self._is_whole(span)]
+        found = all if types is None else any
+        lost = [span for place, span in wanted if place.state != PURGED and not found(self._have(span))]
         if lost:  # purged since its receipt was read, or damaged
             ids = {"ids": tuple({span.shard_id for span in lost})}
             self._purged |= {id for (id,) in self._db.ask(self._deed, STATES_NOW, ids)}
-            self._load("kept", [span for span in lost if span.shard_id in self._purged], None)
+            self._load("kept", [span for span in lost if span.shard_id in self._purged], types)
 
-    def _is_whole(self, span: Span) -> bool:
-        return all((span.shard_id, seq) in self._rows for seq in range(span.first, span.last + 1))
+    def _have(self, span: Span) -> Iterator[bool]:
+        return ((span.shard_id, seq) in self._rows for seq in range(span.first, span.last + 1))
 
     def _load(self, table: str, spans: Sequence[Span], types: Collection[str] | None) -> None:
         if not spans:

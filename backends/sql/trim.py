@@ -59,6 +59,7 @@ class Freed(NamedTuple):
 
     weight: Weight
     seq: int
+    last: int  #: the seq up to which the shard is trimmed; to find it may take as long as to free a batch
     more: bool
 
 
@@ -102,13 +103,15 @@ def _all_shards(tx: Doing, shard: str | None) -> Iterator[Row]:
         after = page[-1][0]
 
 
-def free(tx: Doing, dialect: Dialect, shard: tuple[int, str], retention: int, through: int, after: int) -> Freed:
-    """Free the next records of a class in a shard past the seq `after`."""
+def free(
+    tx: Doing, dialect: Dialect, shard: tuple[int, str], retention: int, through: int, done: Freed | None
+) -> Freed:
+    """Free the next records of a class in a shard, behind those that are `done`."""
     id, name = shard
     row = tx.one(LOCK, {"id": id})
-    last = last_seq(tx, id, through)
+    after, last = (done.seq, done.last) if done else (0, last_seq(tx, id, through))
     if row is None or row[0] == PURGED or last <= after:
-        return Freed(Weight(), after, False)
+        return Freed(Weight(), after, last, False)
     rows = tx.all(NEXT, {"id": id, "after": after, "last": last})
     going = [row for row in rows if row[4] == retention and row[1] != FREED]
     if going:
@@ -116,7 +119,7 @@ def free(tx: Doing, dialect: Dialect, shard: tuple[int, str], retention: int, th
         dialect.free(tx, id, crcs)
         _unindex(tx, id, going)
     seq = rows[-1][0] if rows else last
-    return Freed(Weight(len(going), sum(int(row[3]) for row in going)), seq, len(rows) == BATCH)
+    return Freed(Weight(len(going), sum(int(row[3]) for row in going)), seq, last, len(rows) == BATCH)
 
 
 def _unindex(tx: Doing, id: int, going: Sequence[Row]) -> None:

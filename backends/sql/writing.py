@@ -18,6 +18,7 @@ from .appending import End, Order, Written, check_fits, check_records, end_of, f
 from .database import Database, Transaction
 from .dialect import Mode, Values
 from .errors import OutcomeUnknownError, RacedError
+from .forked import begin_anew_in_children
 from .rows import Row
 
 ENDS = 10_000  #: shards whose end a process remembers
@@ -33,16 +34,19 @@ class Writer:
         self._dialect = database.dialect
         self._ends: dict[str, End] = {}
         self._most_alone = database.dialect.most_alone()
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
         self._lock = threading.Lock()
 
     def append(self, append: Append) -> Receipt:
-        check_records(append)
-        return self._one(Order.of(append))
+        return self._append(Order.of(append))
 
-    def _one(self, order: Order) -> Receipt:
-        shard = order.append.shard
+    def _append(self, order: Order) -> Receipt:
+        append, lost = order.append, 0
+        check_records(append)
         end_s: float | None = None
-        lost = 0
         while True:
             end = self._place(order)
             if isinstance(end, Receipt):
@@ -50,14 +54,14 @@ class Writer:
             try:
                 return self._commit([(order, end)])[0]
             except RacedError:
-                self._forget(shard)
+                self._forget(append.shard)
                 end_s = end_s or time.monotonic() + PATIENCE_S
                 if time.monotonic() > end_s:
                     raise UnavailableError(
-                        f"appending to shard {shard}: other writers were faster for {PATIENCE_S} s"
+                        f"appending to shard {append.shard}: other writers were faster for {PATIENCE_S} s"
                     ) from None
             except OutcomeUnknownError:
-                self._forget(shard)
+                self._forget(append.shard)
                 lost += 1
                 if lost == TRIES:
                     raise
@@ -108,30 +112,33 @@ class Writer:
         return [next(receipts) if outcome is None else outcome for outcome in outcomes]
 
     def _outcome(self, order: Order) -> Outcome:
+        """One of a group by itself; what was tried together may still land."""
         try:
-            check_records(order.append)
-            return self._one(order)  # the same order: what of it may still land is looked for
+            return self._append(order)
         except (ConflictError, UsageError, LogMoved) as refused:
             return refused
 
     def _place(self, order: Order, group: dict[str, End] | None = None) -> End | Receipt:
         """Where the append goes, or the receipt it has already. `group`: ends of the shards that its group goes to."""
         append = order.append
-        if order.tried and (before := landed(self._ask, self._dialect, order)):
+        if before := self._landed(order):
             return before
         ahead = group.get(append.shard) if group else None
         end = ahead or self._ends.get(append.shard)
         if end is None or append.key is not None or order.tried or not (ahead or fits(append, end)):
             found = look(self._ask, self._dialect, append)
-            # Once more, behind the look: what landed between the two questions would be taken for another's, and the
-            # append recorded again behind it. tests/faults/test_servers_cuts.py::..._lands_while_it_is_looked_for
-            if order.tried and (before := landed(self._ask, self._dialect, order)):
+            # Once more: what lands behind the look takes the next seq, and this append is refused; what landed just
+            # before it would be taken for another's, and recorded twice.
+            if before := self._landed(order):
                 return before
             if isinstance(found, Receipt):
                 return found
             end = ahead or found
         check_fits(append, end)
         return end
+
+    def _landed(self, order: Order) -> Receipt | None:
+        return landed(self._ask, self._dialect, order) if order.tried else None
 
     def _ask(self, sql: str, values: Values) -> list[Row]:
         return self._database.ask("looking where a shard ends", sql, values)
