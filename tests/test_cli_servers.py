@@ -163,3 +163,14 @@ def test_tail_tells_the_cursor_when_the_server_goes_away(place, monkeypatch):
     monkeypatch.setattr("foldlog.engine.log.follow.Follower.__next__", away)
     done = call("tail", "-f", "--url", place.url, code=1)
     assert "cursor: v1:" in done.stderr
+
+
+def test_a_bench_without_the_right_to_make_a_place(place):
+    done = call("bench", "append", "--rounds", "1", "--url", place.reader, code=1)
+    assert "what to do: Name a user who may make" in done.stderr
+
+
+def test_an_export_to_a_folder_that_is_not_there(place, tmp_path):
+    done = call("export", str(tmp_path / "no" / "file"), "--url", place.url, code=1)
+    assert "there is no folder" in done.stderr
+    assert ".tmp" not in done.stderr

@@ -18,12 +18,14 @@ import pytest
 
 from foldlog.backends import open_backend
 from foldlog.backends.postgres import PostgresBackend
+from foldlog.backends.sql import writing
 from foldlog.backends.sql.dialect import Mode
 from foldlog.engine.errors import (
     ConflictError,
     CorruptLogError,
     FoldlogError,
     ReadOnlyError,
+    ShardPurged,
     UnavailableError,
     UsageError,
 )
@@ -353,3 +355,23 @@ def test_an_event_that_the_index_promises_is_missed(postgres_url: str, backend: 
         backend.read_back(before=None, limit=9, types=types)
     with pytest.raises(CorruptLogError, match="position 1"):
         backend.read(after=0, limit=9, types=types)
+
+
+def test_a_shard_that_was_made_and_purged_meanwhile_takes_nothing(backend, postgres_url, monkeypatch):
+    """Between the look, which finds no such shard, and the commit it is made, filled, fenced and purged elsewhere."""
+    looked = writing.look
+
+    def look(*arguments):
+        found = looked(*arguments)
+        monkeypatch.setattr(writing, "look", looked)
+        with contextlib.closing(opened(postgres_url)) as other:
+            put(other)
+            Sequencer(other).catch_up()
+            other.fence("run-1")
+            other.purge("run-1", keep=False)
+        return found
+
+    monkeypatch.setattr(writing, "look", look)
+    with pytest.raises(ShardPurged):
+        put(backend)
+    assert backend.diagnose(full=True) == []

@@ -19,7 +19,7 @@ from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
-from pymysql.constants import CLIENT, CR
+from pymysql.constants import CLIENT, CR, SERVER_STATUS
 
 from ...engine.errors import UsageError
 from .address import Address
@@ -55,6 +55,7 @@ class LogConnection(Connection):
     """A connection of the pool."""
 
     server_version: str
+    server_status: int
     insert_id: Callable[[], int]
     _result: Any
     _force_close: Callable[[], None]
@@ -86,6 +87,7 @@ class LogConnection(Connection):
                 self.client_flag |= CLIENT.SSL
         self.room = PACKET - MARGIN  #: bytes of statements that go into one packet
         self._state = self._wanted = ""
+        self._is_of_log = True  #: and not another's who shares the pool
         self._asking = False
         self.connect()
         self.lend_to_others()
@@ -149,14 +151,19 @@ class LogConnection(Connection):
     def lend_to_log(self, *, long: bool = False) -> None:
         """From the next statement on it is the log's; `long`: a statement may take an hour."""
         limit_s = LONG_S if long else STATEMENT_S
+        self._is_of_log = True
         self._wanted = self._of_log(limit_s)
         self._read_timeout = self._write_timeout = limit_s + MORE_S
 
     def lend_to_others(self) -> None:
-        self.autocommit(False)
+        if self._is_of_log:
+            if self.open and (self._asking or self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS):
+                self.query("ROLLBACK")  # what an interrupt has left
+            self.autocommit(False)
 
     def autocommit(self, value: bool | None) -> None:
         """From the next statement on it is another's, as SQLAlchemy asks for it."""
+        self._is_of_log = False
         self._wanted = self._of_others(autocommit=bool(value))
         self._read_timeout = self._write_timeout = LONG_S + MORE_S
 

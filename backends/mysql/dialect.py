@@ -20,7 +20,6 @@ from pymysql.constants import SERVER_STATUS
 from sqlalchemy.pool import QueuePool
 
 from ...engine.errors import FoldlogError
-from ...engine.log.port import Record
 from ..sql.appending import Written
 from ..sql.database import Transaction
 from ..sql.dialect import Doing, EventRow, Mode, Moved, Span, Values
@@ -294,9 +293,6 @@ class MysqlDialect:
 
     def give_back_space(self, raw: Any, tables: Sequence[str]) -> None:
         """Nothing: the server reuses the room of deleted rows by itself."""
-
-    def check_record(self, shard: str, record: Record) -> None:
-        """Nothing that fits an append is too much for a row here."""
 
 
 def _batch(connection: LogConnection, statements: Iterable[str], written: Sequence[Written]) -> list[int]:

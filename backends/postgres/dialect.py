@@ -15,29 +15,24 @@ from zlib import crc32
 import psycopg2
 import psycopg2.errors
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy.pool import QueuePool
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ...engine.errors import FoldlogError, UsageError
-from ...engine.log.port import Record
+from ...engine.errors import FoldlogError
 from ..sql.appending import Written
 from ..sql.dialect import Doing, EventRow, Mode, Moved, Span, Values
+from ..sql.errors import RacedError
 from ..sql.moving import check_gate, closed
 from ..sql.ordering import insert
 from ..sql.rows import Row
-from . import errors
+from . import errors, making
 from .address import Address
-from .functions import CLOCK, FUNCTIONS
+from .functions import CLOCK
 from .inserting import copy_appends, copy_events, copy_rows, one_event, some_events
 from .reading import copy_out
-from .tables import METADATA
 
 POOL = 10  #: connections of one process at most
 POOL_S = 30  #: how long a thread waits for one of them
-
-SERVER = 130_000  #: the oldest server this was made for, as server_version_num
-TURN = 0x666F6C64  #: the advisory lock under which tables are made; any constant would do
 
 # A paused process gives its locks back (idle) before those who wait for them give up (lock).
 _LIMITS = "SET LOCAL idle_in_transaction_session_timeout = '10s'", "SET LOCAL lock_timeout = '20s'"
@@ -58,14 +53,6 @@ BEGIN: Final[dict[Mode, tuple[str, ...]]] = {
 # Where a standby has to confirm, a statement_timeout during COMMIT would end the wait with a warning and a success: an
 # append would be acknowledged that the standby has not got.
 COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
-
-# The catalogs may be read by everyone: a role without rights on the schema learns that it is there, too.
-COLUMNS = """
-SELECT a.attname FROM pg_catalog.pg_attribute a
-JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %(schema)s AND c.relname = 'log' AND a.attnum > 0 AND NOT a.attisdropped
-"""
 
 BYTES = """
 SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c
@@ -148,7 +135,11 @@ class PostgresDialect:
         raw.autocommit = True  # BEGIN is ours: with its limits and the first statement it is one round trip
 
     def give_back(self, raw: Any) -> None:
-        raw.autocommit = False  # as SQLAlchemy, which shares the pool, expects it
+        if raw.autocommit and not raw.closed:
+            if raw.info.transaction_status != TRANSACTION_STATUS_IDLE:  # the driver's rollback() knows of none
+                with raw.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+            raw.autocommit = False  # as SQLAlchemy, which shares the pool, expects it
 
     def is_closed(self, raw: Any) -> bool:
         return bool(raw.closed)
@@ -184,29 +175,16 @@ class PostgresDialect:
     # -- the schema ---------------------------------------------------------------------------------------------
 
     def check_server(self, tx: Doing, *, read_only: bool) -> None:
-        row = tx.one("SELECT current_setting('server_version_num')::int, pg_catalog.getdatabaseencoding()")
-        if row is None or row[0] < SERVER or row[1] != "UTF8":
-            needed = f"PostgreSQL {SERVER // 10_000} or newer and a database in UTF8"
-            raise UsageError(f"{self.place} at {self.shown}: a log needs {needed}")
+        making.check_server(tx, f"{self.place} at {self.shown}")
 
     def columns_of_log(self, tx: Doing) -> set[str]:
-        return {name for (name,) in tx.all(COLUMNS, {"schema": self.schema})}
+        return making.columns_of_log(tx, self.schema)
 
     def is_being_made(self, tx: Doing) -> bool:
         return False  # tables and rows come in one transaction
 
     def create(self, tx: Doing, check: Callable[[Doing], bool], fill: Callable[[Doing], None]) -> None:
-        # IF NOT EXISTS alone races: two processes that both find nothing both create, and one fails on a catalog's
-        # index. The lock is a statement of its own: what the other has made is seen by statements that begin after it.
-        tx.execute("SELECT pg_catalog.pg_advisory_xact_lock(%(turn)s)", {"turn": TURN})
-        if check(tx):
-            return
-        # Asked first, because CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists.
-        if tx.one("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s", {"schema": self.schema}) is None:
-            tx.execute(f'CREATE SCHEMA "{self.schema}"')
-        for statement in (*_tables(self.schema), *FUNCTIONS):
-            tx.execute(statement)
-        fill(tx)
+        making.create(tx, self.schema, check, fill)
 
     # -- statements ---------------------------------------------------------------------------------------------
 
@@ -258,11 +236,9 @@ class PostgresDialect:
             insert(tx, table, columns, rows)
 
     def create_shard(self, tx: Doing, name: str) -> int:
-        # Another process may be doing the same: this waits for it.
-        values = {"name": name}
-        row = tx.one(MAKE_SHARD, values)
-        row = row or tx.one("SELECT shard_id FROM foldlog.shard WHERE name = %(name)s", values)
-        assert row is not None, "READ COMMITTED sees what it has waited for"
+        row = tx.one(MAKE_SHARD, {"name": name})
+        if row is None:  # another was faster, and this has waited for its commit; by now it may even be purged again
+            raise RacedError
         return int(row[0])
 
     def events(self, tx: Doing, sql: str, values: Values) -> list[Row]:
@@ -309,9 +285,6 @@ class PostgresDialect:
             for table in tables:
                 cursor.execute(f'VACUUM "{self.schema}".{table}')
 
-    def check_record(self, shard: str, record: Record) -> None:
-        """Nothing that fits an append is too much for a row here."""
-
 
 _GIVEN = "known.keyed AND known.key = %(key)s"
 
@@ -321,15 +294,3 @@ ALONE = 64 * 1024  #: bytes of bodies up to which a function call is faster than
 
 def _is_one(written: Sequence[Written]) -> bool:
     return len(written) == 1 and len(written[0].order.append.records) == 1
-
-
-@lru_cache(maxsize=8)
-def _tables(schema: str) -> tuple[str, ...]:
-    """The statements that make the tables."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    made = []
-    for table in METADATA.sorted_tables:
-        moved = table.to_metadata(sa.MetaData(), schema=schema)
-        made.append(str(CreateTable(moved).compile(dialect=dialect)))
-        made += [str(CreateIndex(index).compile(dialect=dialect)) for index in moved.indexes]
-    return tuple(text.replace("%", "%%") for text in made)

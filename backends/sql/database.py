@@ -88,6 +88,8 @@ class Database:
         self._lock = threading.Lock()
         self._at_hand: deque[_Held] = deque()  #: ready for the next use; taken and put back at the right end
         self._closed = False
+        # However a connection comes back: where an interrupt had it forgotten, the garbage collector brings it.
+        sa.event.listen(self.engine, "reset", lambda raw, _record, _state: dialect.give_back(raw))
         begin_anew_in_children(self)
 
     def run(
@@ -227,8 +229,9 @@ class Database:
         try:
             if not self.dialect.is_closed(held.raw):
                 held.cursor.close()
-                self.dialect.give_back(held.raw)
         except self.dialect.error:  # it died while it lay there
+            held.pooled.invalidate()
+        if held.pool is not self.engine.pool:  # closed meanwhile; in the old pool it would stay open until collected
             held.pooled.invalidate()
         held.pooled.close()
 

@@ -102,7 +102,7 @@ class Dialect(Protocol):
         """Make a connection from the pool fit for `execute`: each statement by itself, unless a transaction begins."""
 
     def give_back(self, raw: Any) -> None:
-        """Make it fit for others who share the pool."""
+        """Make it fit for others who share the pool, whatever an interrupt has left of a transaction. Theirs stay."""
 
     def is_closed(self, raw: Any) -> bool: ...
 
@@ -177,7 +177,7 @@ class Dialect(Protocol):
         """Insert many rows of another table."""
 
     def create_shard(self, tx: Doing, name: str) -> int:
-        """The number of a shard that is made unless it is there. Waits for another who is making it."""
+        """Make a shard; its number. Raises RacedError where it is there, having waited for who was making it."""
 
     def events(self, tx: Doing, sql: str, values: Values) -> list[Row]:
         """Rows (shard_id, seq, type, ts_us, topics, crc, body), bodies whole, of a query that has the columns shard_id,
@@ -209,6 +209,3 @@ class Dialect(Protocol):
 
     def give_back_space(self, raw: Any, tables: Sequence[str]) -> None:
         """Have the server reuse what deleted rows held."""
-
-    def check_record(self, shard: str, record: Record) -> None:
-        """Raise UsageError for a record that no row can hold."""

@@ -7,6 +7,7 @@ a second. Not here: positions themselves (sequencer.py); a reader that comes giv
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -59,6 +60,9 @@ class Prompter:
             except FoldlogError:
                 # The store is away, or the log was closed. Nothing is lost: whoever reads next sequences.
                 followed = False
+            except Exception:  # unforeseen; ended by it, the thread would leave followers to their polling for good
+                followed = False
+                logging.getLogger("foldlog").warning("could not sequence for those who follow", exc_info=True)
             self._closed.wait(PASS_S if followed else LOOK_S)
 
     def close(self) -> None:

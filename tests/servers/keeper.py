@@ -17,7 +17,6 @@ from pathlib import Path
 
 from . import alive, kind_of, needed
 
-
 ROOM = 6 * 1024**3  #: bytes that must be free there
 
 

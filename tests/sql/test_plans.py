@@ -31,11 +31,11 @@ QUESTIONS = {
     "a page of the timeline": (reading.RECEIPTS, {"after": 500, "until": 520, "most": 21}),
     "a page of shards": (reading.DESCRIBE.replace("{where}", "s.name > %(after)s"), {"after": "run-5", "limit": 100}),
     "a shard": (reading.DESCRIBE.replace("{where}", "s.name = %(name)s"), {"name": "run-5", "limit": 1}),
-    "placed receipts": (ordering.PLACED, {"after": 500, "limit": 100}),
+    "placed receipts": (ordering.PLACED, {"after": 500, "limit": 20}),
     "receipts of a type": (typed.RECEIPTS, {"positions": tuple(range(500, 600, 10))}),
     "what the index holds of a run": (audit.INDEX, {"types": ("T1", "T2", "T3"), "positions": (7, 8, 9)}),
     "the next type": (audit.NEXT_TYPE, {"after": "T1"}),
-    "receipts to copy": (moving.ENTRIES, {"after": 500, "limit": 100}),
+    "receipts to copy": (moving.ENTRIES, {"after": 500, "limit": 20}),
     "a mark": (ordering.MARK, {}),
 }
 
