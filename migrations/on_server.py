@@ -14,8 +14,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from ..backends.sql.errors import NO_CONNECTION
+from ..backends.sql.schema import not_ours
 from ..backends.sql.tables import PROGRAM
-from ..engine.errors import CorruptLogError
+from ..engine.errors import UnavailableError
 from . import Waiting
 from .place import Row
 from .work import Work
@@ -69,6 +71,8 @@ class ServerPlace(ABC):
             known = self.dialect.translate(deed, error.orig) if isinstance(error.orig, self.dialect.error) else None
             if known is None:
                 raise
+            if isinstance(known, UnavailableError):
+                known.remedy = f"{NO_CONNECTION} Then repeat the command: it goes on."
             raise known from error
 
     def taken_in_turn(self, take: Callable[[], bool], waiting: Waiting) -> None:
@@ -86,7 +90,7 @@ class ServerPlace(ABC):
         known = {"program", "format"} <= work.columns("log")
         found = work.all("SELECT program, format FROM foldlog.log") if known else []
         if len(found) != 1 or found[0][0] != PROGRAM:
-            raise CorruptLogError(f"{self.shown}: the table `log` in {self.dialect.place} is not foldlog's")
+            raise not_ours("log", self.dialect)
         return int(found[0][1])
 
     def set_format(self, work: Work, number: int) -> None:

@@ -261,7 +261,7 @@ def test_a_log_that_is_no_folder_says_how(postgres_url: str) -> None:
     assert "no copy of a log in memory" in caught.value.remedy
     with foldlog.open_log(postgres_url) as log, pytest.raises(UsageError) as caught:
         log.backup("copy")
-    assert "pg_dump --schema=foldlog" in caught.value.remedy
+    assert "foldlog export" in caught.value.remedy
     assert not Path("copy").exists()
 
 

@@ -609,7 +609,7 @@ def test_retention_takes_its_numbers_from_the_environment(home, monkeypatch):
         ("storage: postgresql://u@h/d?colour=red", "colour"),
         ("storage: sqlite:///history?colour=red", "unknown option 'colour'"),
         ("storage: memory://somewhere", "no path"),
-        ("storage: {url: memory://, views: mysql://u@h/d}", "views=mysql://"),
+        ("storage: {url: memory://, views: mssql://u@h/d}", "views=mssql://"),
         ("storage: {url: memory://, views: postgresql://u@h:port/d}", "cannot be read"),
         ("storage: {url: memory://, views: 'postgresql://u@h/d?colour=red'}", "colour"),
     ],

@@ -72,8 +72,14 @@ REMEDY: dict[int, type[FoldlogError]] = {
     4031: UnavailableError,  # MySQL: closed for it was idle
 }
 
+_TO_WRITE = "Give the user the right: GRANT ALL ON database.* TO user. Without it, open the log with read_only=True."
 REMEDIES = {
     1044: "Give the user rights on the database: GRANT ALL ON database.* TO user.",
+    1045: "Check user and password in the URL; special characters are percent-encoded, as @ by %40 and / by %2F.",
+    1130: "Let the user connect from this machine: CREATE USER user@host.",
+    1142: _TO_WRITE,
+    1143: _TO_WRITE,
+    2026: "Set up TLS at the server, or choose another ssl_mode in the URL.",
     1049: "Make it first: CREATE DATABASE name.",
     TOO_LONG: "Set max_allowed_packet of the server, and of a proxy before it, to at least 1 MiB.",
     1665: "Set binlog_format of the server to ROW or MIXED.",
@@ -93,7 +99,9 @@ def translate(deed: str, error: pymysql.Error, *, writing: bool = True) -> Foldl
     if kind is ReadOnlyError and not writing:
         kind = UsageError  # a user who may not even read
     known = kind(f"{deed}: {sentence(error)} (error {code})")
-    if code in REMEDIES:
+    if code in (1142, 1143) and not writing:
+        known.remedy = "Give the user the right to read: GRANT SELECT ON database.* TO user."
+    elif code in REMEDIES:
         known.remedy = REMEDIES[code]
     return known
 

@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateTable
 
-from ...engine.errors import CorruptLogError, UnavailableError, UsageError
+from ...engine.errors import UnavailableError, UsageError
 from ..sql.dialect import Doing
+from ..sql.schema import not_ours
 from .connection import version
 from .tables import METADATA
 
@@ -81,10 +82,7 @@ def create(tx: Doing, dialect: MysqlDialect, check: Callable[[Doing], bool], fil
             found = columns(tx, dialect.schema, list(METADATA.tables))
             for name in found:
                 if not _are_ours({name: found[name]}):
-                    where = f"{dialect.place} at {dialect.shown}"
-                    raise CorruptLogError(
-                        f"{where}: the table `{name}` there is not foldlog's; choose another database"
-                    )
+                    raise not_ours(name, dialect)
             for statement in statements():
                 tx.execute(statement)
             tx.execute("START TRANSACTION READ WRITE")

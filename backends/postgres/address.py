@@ -96,7 +96,7 @@ def _split(url: str) -> sa.URL:
             "the PostgreSQL URL cannot be read; write postgresql://user:password@host:port/database, with special "
             "characters in the password percent-encoded (@ as %40, / as %2F)"
         )
-    if given.host is not None and "@" in given.host:
+    if rest.partition("?")[0].count("@") > 1:  # with a / before the second, a part of the password looks like a host
         raise UsageError("the PostgreSQL URL has two @; percent-encode the one in the password as %40")
     return given
 

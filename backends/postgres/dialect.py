@@ -94,7 +94,7 @@ class PostgresDialect:
 
     kind = "postgres"
     error: type[Exception] = psycopg2.Error
-    elsewhere = "with ?schema=NAME"
+    elsewhere = "schema (?schema=NAME) or database"
     limits: Sequence[str] = (_MINUTE,)
 
     def __init__(self, address: Address) -> None:

@@ -17,6 +17,13 @@ from ..sql.errors import AgainError
 GATE_CLOSED = "FL001"  #: errors of our own functions
 OTHER_ISOLATION = "FL002"
 
+NO_RIGHT = "42501"
+TO_READ = "Give the role the right to read: GRANT USAGE ON SCHEMA, and SELECT ON ALL TABLES IN SCHEMA."
+TO_WRITE = (
+    "Give the role the right: CREATE ON DATABASE to make a log; SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "
+    "to write to one. Without it, open the log with read_only=True."
+)
+
 REMEDY: dict[str, type[FoldlogError]] = {
     "08": UnavailableError,  # connection exception
     "22": UsageError,  # data exception: a number or text that no column can hold
@@ -26,7 +33,7 @@ REMEDY: dict[str, type[FoldlogError]] = {
     "3D000": UsageError,  # no such database
     "40": AgainError,  # deadlock, serialization: rolled back
     "40003": UnavailableError,  # statement completion unknown
-    "42501": ReadOnlyError,  # no right to do this
+    NO_RIGHT: ReadOnlyError,  # no right to do this
     "53": UnavailableError,  # disk full, out of memory, too many connections
     "54": UsageError,  # beyond a limit of the server, as an index entry's size
     "55P03": UnavailableError,  # lock_timeout
@@ -45,12 +52,19 @@ def translate(deed: str, error: psycopg2.Error, *, writing: bool = True) -> Fold
         if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
             return UnavailableError(f"{deed}: {sentence(error)}")
         if isinstance(error, psycopg2.ProgrammingError) and "dsn" in str(error):
-            return UsageError(f"{deed}: {sentence(error)}")  # libpq refused an option of the URL
+            refused = UsageError(f"{deed}: {sentence(error)}")  # libpq refused an option of the URL
+            refused.remedy = "Options of the URL are schema and durability, and those of libpq."
+            return refused
         return None
     kind = REMEDY.get(code) or REMEDY.get(code[:2])
     if kind is ReadOnlyError and not writing:
         kind = UsageError  # a role that may not even read
-    return kind(f"{deed}: {sentence(error)} (SQLSTATE {code})") if kind else None
+    if kind is None:
+        return None
+    known = kind(f"{deed}: {sentence(error)} (SQLSTATE {code})")
+    if code == NO_RIGHT:
+        known.remedy = TO_WRITE if writing else TO_READ
+    return known
 
 
 def sentence(error: psycopg2.Error) -> str:

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 from ...engine.errors import FoldlogError, UnavailableError
 
-NO_CONNECTION = "Check host, port, user and database in the URL, and that the server runs."
+NO_CONNECTION = (
+    "Check host, port, user, password and database in the URL, that the server runs, and that the database is there."
+)
 
 
 class OutcomeUnknownError(UnavailableError):

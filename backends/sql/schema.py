@@ -32,8 +32,7 @@ def prepare(database: Database, *, read_only: bool) -> None:
         return
     if read_only:
         raise UsageError(
-            f"there is no log in {dialect.place} at {dialect.shown}, and with read_only=True none is made; open it for "
-            "writing once, or correct the URL"
+            f"there is no log in {dialect.place} at {dialect.shown}; open it for writing once to create it"
         )
     database.run(deed, lambda tx: _create(tx, dialect), mode=Mode.WRITE, repeatable=True)
 
@@ -52,9 +51,16 @@ def check(tx: Doing, dialect: Dialect) -> bool:
     if not rows and dialect.is_being_made(tx):
         return False
     if not rows or rows[0][0] != PROGRAM:
-        raise CorruptLogError(f"{place}: the table `log` there is not foldlog's; choose another {dialect.elsewhere}")
+        raise not_ours("log", dialect)
     check_format(rows[0][1], place)
     return True
+
+
+def not_ours(table: str, dialect: Dialect) -> CorruptLogError:
+    """The error for a table of another program."""
+    error = CorruptLogError(f"{dialect.place} at {dialect.shown}: the table `{table}` there is not foldlog's")
+    error.remedy = f"Choose another {dialect.elsewhere} in the URL; what is there was left as it is."
+    return error
 
 
 def check_format(found: int, place: str) -> None:

@@ -11,10 +11,10 @@ import pymysql
 import sqlalchemy as sa
 
 from ...backends import without_password
-from ...engine.errors import UnavailableError, UsageError
+from ...engine.errors import UsageError
 from .raw_mysql import Raw
 from .raw_views import MySqlRows
-from .server import MYSQL, Place, Weight, new_names
+from .server import MYSQL, Place, Weight, new_names, no_answer, no_right
 
 SETTINGS = (
     "innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "innodb_flush_method", "innodb_doublewrite",
@@ -24,6 +24,7 @@ SIZE = """
 SELECT coalesce(sum(data_length + index_length), 0), coalesce(sum(data_free), 0)
 FROM information_schema.tables WHERE table_schema = %s
 """
+NO_RIGHT = (1044, 1142, 1227)  #: numbers of errors
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'"
 
 
@@ -78,7 +79,12 @@ class MySqlServer:
         try:
             connection = pymysql.connect(**self._arguments, autocommit=True, connect_timeout=10)
         except pymysql.err.OperationalError as error:
-            raise UnavailableError(f"{self._shown} gives no answer: {error.args[-1]}") from error
+            raise no_answer(self._shown, str(error.args[-1])) from error
         with closing(connection), connection.cursor() as cursor:
-            cursor.execute(query, terms)
+            try:
+                cursor.execute(query, terms)
+            except pymysql.err.OperationalError as error:
+                if error.args[0] not in NO_RIGHT:
+                    raise
+                raise no_right(self._shown, str(error.args[-1])) from error
             return list(cursor.fetchall())

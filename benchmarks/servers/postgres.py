@@ -11,10 +11,10 @@ import psycopg2
 import sqlalchemy as sa
 
 from ...backends import without_password
-from ...engine.errors import UnavailableError, UsageError
+from ...engine.errors import UsageError
 from .raw_postgres import Raw
 from .raw_views import PostgresRows
-from .server import POSTGRES, Place, Weight, new_names
+from .server import POSTGRES, Place, Weight, new_names, no_answer, no_right
 
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers", "max_wal_size")
 SIZE = """
@@ -78,7 +78,10 @@ class PostgresServer:
         try:
             connection = psycopg2.connect(self._dsn, connect_timeout=10)
         except psycopg2.OperationalError as error:
-            raise UnavailableError(f"{self._shown} gives no answer: {str(error).strip()}") from error
+            raise no_answer(self._shown, str(error).strip()) from error
         with closing(connection):
             connection.autocommit = True  # VACUUM runs in no transaction
-            yield connection.cursor()
+            try:
+                yield connection.cursor()
+            except psycopg2.errors.InsufficientPrivilege as error:
+                raise no_right(self._shown, str(error).strip()) from error

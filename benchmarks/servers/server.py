@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from ...engine.errors import UsageError
+from ...engine.errors import UnavailableError, UsageError, fault
 
 POSTGRES, MYSQL = "postgresql", "mysql"  #: the kinds of servers
 
@@ -106,6 +106,22 @@ def server_at(url: str) -> Server:
 
         return MySqlServer(url)
     raise UsageError(f"no server to measure: write postgresql://… or mysql://…, not {scheme}://…")
+
+
+def no_answer(shown: str, reason: str) -> UnavailableError:
+    """The error of a server that cannot be measured: it is not there, or lets us not in."""
+    error = UnavailableError(f"{shown} gives no answer: {reason}")
+    error.remedy = "Check host, port, user, password and database in the URL, and that the server runs."
+    return error
+
+
+def no_right(shown: str, reason: str) -> UsageError:
+    """The error of a user who may not make what is measured."""
+    return fault(
+        f"{shown}: {reason}",
+        "Name a user who may make schemas (PostgreSQL: CREATE ON DATABASE) or databases (MySQL: "
+        "ALL ON `foldlog\\_bench\\_%`.*).",
+    )
 
 
 @contextmanager

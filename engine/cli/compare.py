@@ -31,7 +31,7 @@ def compare(target: Target, against: str, *, as_json: bool) -> int:
 def _print(found: Comparison) -> None:
     say(f"compared {found.positions:,} positions and {found.shards:,} shards")
     if found.log_id != found.other_log_id:
-        say(f"the log ids differ, {found.log_id} here and {found.other_log_id} there: one of them is a fork")
+        say(f"the log ids differ, {found.log_id} here and {found.other_log_id} there: a fork, or another log")
     if found.after:
         say(f"this log goes on for {found.after:,} events")
     if found.freed:
@@ -39,8 +39,11 @@ def _print(found: Comparison) -> None:
     if found.lacking:
         say(f"this log lacks the other's last {found.lacking:,} events", "red")
     if found.first is not None:
-        say(clean(f"{found.differences:,} differences, the first: {found.first}"), "red")
+        differences = "1 difference" if found.differences == 1 else f"{found.differences:,} differences, the first"
+        say(clean(f"{differences}: {found.first}"), "red")
     if found.same:
         say("identical: everything of the other log is here, the same", "green")
+    elif found.log_id != found.other_log_id:
+        say("what to do: see that both URLs name the logs that are meant; a fork goes its own way behind the fork")
     else:
         say("what to do: `foldlog doctor --full` on both tells whether one of them is damaged")

@@ -74,7 +74,8 @@ def command(
         return INTERRUPTED
     if as_json:
         form = jsonable(done)
-        print_json({**form, "held_us": int(form.pop("held_s") * 1e6)})
+        form["held_us"] = int(form.pop("held_s") * 1e6)
+        print_json(form)
     else:
         _tell(done)
     return OK
@@ -107,4 +108,6 @@ def _release(source: str, destination: str | None, *, force: bool, as_json: bool
     say(clean(f"{done.source} takes appends again, from position {done.position:,} on"), "green")
     if done.destination is not None:
         say(clean(f"{done.destination} stays closed; the copy can go on later"))
+    elif force:
+        say("at risk: if the destination was opened, the log goes on in two places; nobody asked it")
     return OK

@@ -139,7 +139,7 @@ def _to_do(found: Status) -> Iterator[str]:
 
 def _tell(done: Upgraded) -> None:
     before, after = done.before, done.after
-    if before == after:
+    if before.up_to_date and not done.summed:  # at most alembic's note was added
         say(f"nothing to do: format {after.format}, revision {after.revision}")
     else:
         say(f"format {before.format} to {after.format}, revision {before.revision} to {after.revision}")

@@ -39,6 +39,8 @@ def existing_log(target: Target, *, write: bool = False, look_only: bool = False
         return
     try:
         log = _log(target)
+        if not write:
+            _try_writing(log)
     except (ReadOnlyError, UnavailableError):
         if write:
             raise
@@ -54,6 +56,8 @@ def existing_instance(target: Target, *, write: bool = False) -> Iterator[Instan
     _require(target)
     try:
         instance = _instance(target)
+        if not write:
+            _try_writing(instance)
     except (ReadOnlyError, UnavailableError):
         if write:
             raise
@@ -79,6 +83,28 @@ def log_exists(target: Target) -> bool:
     except UsageError:
         return False
     return True
+
+
+def _try_writing(opened: EventLog | Instance) -> None:
+    """Take in what is new, which the command would do a moment later; what was opened is closed if that fails.
+
+    A folder without the right to write refuses to be opened so. A server says it only when something is written: raises
+    ReadOnlyError then, and nothing where there was nothing to write.
+    """
+    from ..log.log import EventLog
+    from ..log.port import HasDatabase
+
+    log = opened if isinstance(opened, EventLog) else opened.log
+    if not isinstance(log.backend, HasDatabase):
+        return
+    try:
+        log.catch_up()
+        if not isinstance(opened, EventLog):
+            _warn_of_waiting(opened)
+            opened.views.projector.catch_up()
+    except BaseException:
+        opened.close()
+        raise
 
 
 def _warn_of_waiting(instance: Instance) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from ..errors import UnavailableError
 from .forms import gist, record_form
 from .opening import existing_log, find_run
 from .options import Target, examples, json_option, log_option
@@ -103,7 +104,7 @@ def _print(log: EventLog, wanted: Wanted, *, as_json: bool) -> None:
             else:
                 click.echo(_line(record), color=True if in_colour() else None)
             cursor = behind
-    except (KeyboardInterrupt, BrokenPipeError):
+    except (KeyboardInterrupt, BrokenPipeError, UnavailableError):
         _print_cursor(cursor, as_json)
         raise
     _print_cursor(cursor, as_json)

@@ -87,7 +87,9 @@ class Place:
         """The error that something here is wrong."""
         problem = without(problem, self.hidden)
         error = UsageError(": ".join(part for part in (self.where, self.name, problem) if part))
-        error.remedy = without(remedy or self.remedy, self.hidden)
+        said = remedy or self.remedy
+        if said != UsageError.remedy:  # else who catches it may know better
+            error.remedy = without(said, self.hidden)
         return error
 
 

@@ -440,7 +440,7 @@ class EventLog:
             error = UsageError(f"{self.backend.url} is no folder that could be copied")
             error.remedy = "There is no copy of a log in memory; put it in a place, as sqlite:///./history."
             if isinstance(self.backend, HasDatabase):
-                error.remedy = f"Use the server's own means: pg_dump --schema={self.backend.schema}."
+                error.remedy = "`foldlog export FILE` writes it to one file; or use the server's own means, as pg_dump."
             raise error
         self.catch_up()
         return self.backend.backup(Path(folder), beside=tuple(beside), progress=progress)

@@ -29,6 +29,7 @@ from .sqlite_file import File, connect_to, file_at, open_for_reading, open_for_w
 
 _TRIES = 5
 _CHANGING = "foldlog_changing"
+_NO_ANSWER = "Ask again. If it stays so, check host, port, user, password and database, and that the server runs."
 
 
 class Database:
@@ -297,13 +298,23 @@ class Database:
             kind = UnavailableError
         if kind is None:
             return None
-        known = kind(f"the views at {self.shown}: {str(origin).strip()}")
+        known = kind(f"the views at {self.shown}: {_sentence(origin)}")
         if kind is CorruptLogError:
             known.remedy = f"Delete {self.shown}: views hold nothing of their own, and are made again from the log."
+        elif kind is UnavailableError and not self.dialect.in_process:
+            known.remedy = _NO_ANSWER
+        elif kind is UsageError:
+            known.remedy = "Check user, password and database in the URL of the views, and the rights of that user."
         return known
 
 
 _of_parents: list[Any] = []  #: connections that a forked child neither uses nor closes, nor lets the collector close
+
+
+def _sentence(error: BaseException | None) -> str:
+    """What a driver says: pymysql's errors are a number and a sentence."""
+    given = error.args if error is not None else ()
+    return str(given[1] if len(given) == 2 and isinstance(given[0], int) else error).strip()
 
 
 def _replaced(shown: str) -> UnavailableError:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
-from ...engine.errors import UnavailableError
+from ...engine.errors import UnavailableError, fault
 from ...engine.log.cursor import accept, chain_at
 from ...engine.log.log import EventLog
 from ...engine.log.port import Entry, ShardState
@@ -152,6 +152,8 @@ def writing(file: str | Path | BinaryIO) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(file)
+    if not path.parent.is_dir():
+        raise fault(f"there is no folder {path.parent} to write {path.name} in", "Make it first, or name another file.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "xb") as stream:
@@ -160,6 +162,8 @@ def writing(file: str | Path | BinaryIO) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise UnavailableError(f"writing {path}: {error}") from error
+        failed = UnavailableError(f"writing {path}: {error.strerror or error}")
+        failed.remedy = "Make room, or name a file where you may write, and export again; nothing was left behind."
+        raise failed from error
     finally:
         temporary.unlink(missing_ok=True)

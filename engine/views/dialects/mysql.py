@@ -46,6 +46,8 @@ _NUMBERS: Final[dict[int, type[FoldlogError]]] = {
     **dict.fromkeys((1040, 1203, 1226, 1041, 1037, 1038), UnavailableError),  # connections, memory
     **dict.fromkeys((1114, 1021, 1030, 1026, 3), UnavailableError),  # the disk is full
     **dict.fromkeys((1290, 1792, 1836), ReadOnlyError),
+    **dict.fromkeys((1142, 1143, 1227, 1370), ReadOnlyError),  # no right on a table, a column, or to do this
+    **dict.fromkeys((1044, 1045, 1049, 1130, 1698), UsageError),  # user, password, database or host of the URL
     **dict.fromkeys((1034, 1194, 1712, 1877), CorruptLogError),
 }
 

@@ -12,12 +12,17 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from ...errors import FoldlogError, UnavailableError, UsageError
+from ...errors import FoldlogError, ReadOnlyError, UnavailableError, UsageError
 from .dialect import Renamed
 from .server import Server
 from .sqlite import create_indexes, rename_each
 
 _MAKING: Final = 7310859841  #: of the advisory lock
+_STATES: Final[dict[str, type[FoldlogError]]] = {
+    # lost connection, deadlock, time limit, another's commit: what goes away by itself
+    **dict.fromkeys(("08", "40", "53", "55", "57"), UnavailableError),
+    **dict.fromkeys(("25006", "42501"), ReadOnlyError),  # a standby; no right to do this
+}
 
 
 class PostgreSQL(Server):
@@ -63,8 +68,7 @@ class PostgreSQL(Server):
         state = getattr(error, "pgcode", None)
         if state is None:
             return UnavailableError if type(error).__name__ == "OperationalError" else None
-        # lost connection, deadlock, time limit, another's commit: what goes away by itself
-        return UnavailableError if str(state)[:2] in ("08", "40", "53", "55", "57") else None
+        return _STATES.get(str(state)) or _STATES.get(str(state)[:2])
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
