@@ -7,7 +7,7 @@ the server reads none.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 from ..sql.appending import Written
@@ -150,8 +150,12 @@ def _lasts(written: Sequence[Written]) -> tuple[list[int], list[int], list[int]]
     )
 
 
-def _rows(one: Written, at_us: int) -> Iterator[EventRow]:
-    append = one.order.append
+def _rows(one: Written, at_us: int) -> list[EventRow]:
+    append, shard_id, new = one.order.append, one.shard_id, tuple.__new__
     receipt = (at_us, len(append.records), one.order.key, append.key is not None, append.digest)
-    for n, (record, crc) in enumerate(zip(append.records, one.crcs, strict=True)):
-        yield EventRow(one.shard_id, one.first_seq + n, record, crc, None if n else receipt)
+    rows = [
+        new(EventRow, (shard_id, seq, record, crc, None))
+        for seq, (record, crc) in enumerate(zip(append.records, one.crcs, strict=True), one.first_seq)
+    ]
+    rows[0] = rows[0]._replace(receipt=receipt)
+    return rows

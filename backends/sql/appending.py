@@ -19,7 +19,7 @@ from uuid import UUID
 from ...engine.errors import AppendKeyConflict, ConflictError, ShardPurged, UsageError
 from ...engine.log.port import ANY, NEW, Append, Receipt
 from .dialect import Dialect, Values
-from .rows import BIGGEST, SEALED, Row, checksum
+from .rows import BIGGEST, SEALED, Row, checksums
 
 TYPE_BYTES = 1000  #: of a type's name in UTF-8; an index entry of PostgreSQL ends at about 2700, of MySQL at 3072
 SEPARATOR = "\n"  #: between the types of an append in its news
@@ -131,8 +131,7 @@ class Written(NamedTuple):
 def written(order: Order, end: End, shard_id: int) -> Written:
     shard, records = order.append.shard, order.append.records
     first = end.last_seq + 1
-    crcs = [checksum(shard, seq, record) for seq, record in enumerate(records, first)]
-    return Written(order, shard_id, first, end, crcs)
+    return Written(order, shard_id, first, end, checksums(shard, first, records))
 
 
 def look(ask: Ask, dialect: Dialect, append: Append) -> End | Receipt:

@@ -28,6 +28,15 @@ def checksum(shard: str, seq: int, record: Record) -> int:
     return zlib.crc32(record.body, zlib.crc32(where.encode()))
 
 
+def checksums(shard: str, first_seq: int, records: Sequence[Record]) -> list[int]:
+    """`checksum` of records that follow each other."""
+    crc32, start = zlib.crc32, zlib.crc32(f"{shard}\0".encode())
+    return [
+        crc32(body, crc32(f"{seq}\0{type}\0{ts_us}\0{topics}".encode(), start))
+        for seq, (type, ts_us, topics, body) in enumerate(records, first_seq)
+    ]
+
+
 def receipt_checksum(placed: Placed) -> int:
     """The CRC-32 of a row of the timeline, as a number with a sign: four bytes of a row instead of eight."""
     position, (shard, first_seq, _, key, at_us, digest, _), chain = placed
