@@ -2,7 +2,7 @@
 # Everything is installed into .venv here; the database servers for the tests come from the system's packages.
 
 PYTHON ?= python3
-JOBS ?= 4
+JOBS ?= 3
 TESTS ?=
 ARGS ?=
 
@@ -21,7 +21,7 @@ help: ## list these targets
 demo: $(RUN) ## set up foldlog and run its tour on real data
 	$(BIN)/foldlog demo
 
-test: $(DEV) servers ## run the tests; TESTS=path to choose, ARGS= for pytest, JOBS=4 processes
+test: $(DEV) servers ## run the tests; TESTS=path to choose, ARGS= for pytest, JOBS=3 processes
 	$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS) $(TESTS)
 
 test-long: $(DEV) servers ## run all tests, the long ones too

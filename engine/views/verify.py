@@ -28,7 +28,7 @@ from .table import DIGEST_BITS, Key, Row, Table
 from .views import Views
 
 NAMED_AT_MOST = 20  #: altered columns that are named of one table
-_TRIES = 20
+_TRIES = 100  #: each of them a look that somebody else may spoil
 _ROWS = 1000  #: fetched at a time
 
 
