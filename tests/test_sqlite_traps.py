@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -474,6 +475,29 @@ def test_the_doorbell_grows_under_its_readers(tmp_path: Path) -> None:
     assert not failures, failures
     other.close()
     bell.close()
+
+
+def test_threads_that_make_the_doorbell_grow_lose_no_ring(tmp_path: Path) -> None:
+    """P1: a lock of the file keeps no thread out, and a map made from a look at its length may come late."""
+    slots = 20_000
+    old = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for turn in range(5):
+            bell = Doorbell(tmp_path / f"bell-{turn}", last_us=lambda: 0, slots=list)
+
+            def rings(first: int, bell: Doorbell = bell) -> None:
+                for slot in range(first, slots, 4):
+                    bell.ring(slot)
+
+            with ThreadPoolExecutor(5) as threads:
+                reading = [threads.submit(lambda bell=bell: [bell.read() for _ in range(200)])]
+                for each in [*(threads.submit(rings, first) for first in range(4)), *reading]:
+                    each.result()
+            assert all(memoryview(bell.read()).cast("q")[:slots])
+            bell.close()
+    finally:
+        sys.setswitchinterval(old)
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ import mmap
 import os
 import secrets
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,7 @@ class Doorbell:
         all rung at the first opening since the machine's boot, for what the file held then may be lost."""
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._wall = wall
+        self._threads = threading.Lock()
         # 31 random bits and a counter: unique over processes and rings, and never negative as SQLite's integers.
         self._tokens = itertools.count(secrets.randbits(31) << 32)
         self._words = memoryview(b"").cast("q")
@@ -93,14 +95,14 @@ class Doorbell:
         try:
             self._words[HEADER // SLOT + slot] = token
         except IndexError:
-            self._grow(slot)
-            self._words[HEADER // SLOT + slot] = token
+            self._grown(slot)[HEADER // SLOT + slot] = token
 
     def read(self) -> bytes:
         """The tokens of all slots, 8 bytes each."""
-        if os.fstat(self._handle).st_size > len(self._words) * SLOT:  # another process needed more slots
-            self._remap()
-        return bytes(self._words[HEADER // SLOT :])
+        words = self._words
+        if os.fstat(self._handle).st_size > len(words) * SLOT:  # another process needed more slots
+            words = self._remap()
+        return bytes(words[HEADER // SLOT :])
 
     def now_us(self) -> int:
         """The shared clock. The offset is read each time: another process may have moved the clock forward, and what
@@ -113,12 +115,12 @@ class Doorbell:
             os.close(self._handle)
             self._handle = -1
 
-    def _grow(self, slot: int) -> None:
-        """Make room for a slot. The file only ever grows: another process may have it mapped."""
+    def _grown(self, slot: int) -> memoryview:
+        """A map with room for a slot. The file only ever grows: another process may have it mapped."""
         with self._alone():
             size = HEADER + SLOT * (slot + 1)
             self._extend(-(-size // BLOCK) * BLOCK)
-            self._remap()
+            return self._remap()
 
     def _extend(self, size: int) -> None:
         """Written, not only made longer: storing to a mapped hole kills the process when the disk is full."""
@@ -126,17 +128,22 @@ class Doorbell:
         if now < size:
             os.pwrite(self._handle, bytes(size - now), now)
 
-    def _remap(self) -> None:
-        # The old map is left to those who are just using it, and goes with the last of them.
-        self._words = memoryview(mmap.mmap(self._handle, os.fstat(self._handle).st_size // SLOT * SLOT)).cast("q")
+    def _remap(self) -> memoryview:
+        """Map the file as long as it is, and return that map: another thread that looked at its length before may put
+        a shorter one in its place at once. The old map is left to those who are just using it."""
+        words = memoryview(mmap.mmap(self._handle, os.fstat(self._handle).st_size // SLOT * SLOT)).cast("q")
+        self._words = words
+        return words
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._handle, fcntl.LOCK_UN)
+        # The lock of the file keeps processes out, but not threads: one would zero what another has just rung.
+        with self._threads:
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._handle, fcntl.LOCK_UN)
 
     def _start(self, last_us: Callable[[], int], slots: Callable[[], list[int]]) -> None:
         """Map the file and set the clock. The header is written last: killed before, the next process does it all."""
