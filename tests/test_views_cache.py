@@ -5,7 +5,6 @@ Another machine is another FOLDLOG_CACHE; the log, with the files beside it, is 
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -14,10 +13,9 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from keeping import KeepingBackend, keeping
@@ -109,6 +107,7 @@ def with_a_snapshot(place: Path, *, runs_after: int = 1) -> int:
 def test_a_cold_machine_folds_only_what_came_after_the_snapshot(place: Path, machine: Callable[[str], Path]) -> None:
     position = with_a_snapshot(place)
     with keeping(place) as warm:
+        assert warm.get_runs_count() == 4
         machine("cold")
         with keeping(place) as cold:
             assert [one.run.run_id for one in cold.get_run_records()] == [
@@ -420,7 +419,7 @@ def test_where_no_folder_can_be_made_the_views_are_of_this_process_alone(
             monkeypatch.setenv("FOLDLOG_CACHE", str(tmp_path / "file" / "below"))
         case "no home":
             for name in ("FOLDLOG_CACHE", "XDG_CACHE_HOME"):
-                monkeypatch.delenv(name)
+                monkeypatch.delenv(name, raising=False)
             monkeypatch.setenv("HOME", "/dev/null")
         case _:
 
@@ -530,7 +529,7 @@ def test_a_rebuild_replaces_what_was_put_before(place: Path, machine: Callable[[
         assert instance.get_runs_count() == 4
         store = instance.views.store
         with store.database.write() as connection:
-            connection.exec_driver_sql("UPDATE runs_v%d SET job_name = 'altered'" % PROJECTIONS[0].version)
+            connection.exec_driver_sql(f"UPDATE runs_v{PROJECTIONS[0].version} SET job_name = 'altered'")
         instance.put_back_views()
         assert len(snapshots(place)) == 2
         assert not instance.verify().ok
@@ -574,12 +573,21 @@ def test_a_failure_is_logged_and_no_answer_is_the_worse_for_it(
         assert not list(file_of(instance).parent.glob(".put-*"))
 
 
+def test_a_short_process_puts_back_what_it_has_begun_to(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(putting, "EVERY", 30)
+    with keeping(place) as instance:
+        some_runs(instance, 5)
+        assert instance.get_runs_count() == 5
+    assert len(snapshots(place)) == 1
+
+
 def test_an_answer_does_not_wait_and_closing_waits_for_a_while(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(putting, "EVERY", 30)
     monkeypatch.setattr(putting, "CLOSING_S", 0.1)
-    held, keep = threading.Event(), KeepingBackend.keep
+    begun, held, keep = threading.Event(), threading.Event(), KeepingBackend.keep
 
     def slowly(self: KeepingBackend, name: str, data: bytes) -> bool:
+        begun.set()
         assert held.wait(30)
         return keep(self, name, data)
 
@@ -587,6 +595,7 @@ def test_an_answer_does_not_wait_and_closing_waits_for_a_while(place: Path, monk
     with keeping(place) as instance:
         some_runs(instance, 5)
         assert instance.get_runs_count() == 5
+        assert begun.wait(30)
         some_runs(instance, 5)
         assert instance.get_runs_count() == 10
         thread = next(one for one in threading.enumerate() if one.name == "foldlog-put-back")
@@ -619,6 +628,7 @@ def test_put_back_under_writers(place: Path, machine: Callable[[str], Path], mon
         thread.join()
     assert not failures
     assert 1 <= len(snapshots(place)) <= putting.KEPT + 2
+    monkeypatch.undo()
     for number, path in enumerate(reversed(snapshots(place))):
         machine(f"cold-{number}")
         with keeping(place) as cold:

@@ -61,6 +61,7 @@ class Putter:
         self._afresh = False  #: what was put before may hold what a rebuild has mended
         self._not_before = 0.0
         self._closed = False
+        self._given_up = False  #: `close` waits no longer
         self._copying: sqlite3.Connection | None = None
 
     def caught_up(self, position: int) -> None:
@@ -91,6 +92,7 @@ class Putter:
         if thread is None:
             return
         thread.join(CLOSING_S)
+        self._given_up = True
         if thread.is_alive() and (copying := self._copying) is not None:
             copying.interrupt()
 
@@ -116,7 +118,7 @@ class Putter:
             self._not_before = time.monotonic() + AGAIN_S  # another process of this machine is at it
         except Exception as error:
             self._not_before = time.monotonic() + AGAIN_S
-            if not self._closed:
+            if not self._given_up:
                 logger.warning("the views of %s could not be put back: %s", self._log.backend.url, error)
 
     def _position(self) -> int:
@@ -132,8 +134,8 @@ class Putter:
             passed("copied")
             name = self._kept.name(at.position, Cursor(at.cursor).parts.chain)
             data = pack(path, log_id=Cursor(at.cursor).parts.log_id.hex, position=at.position, cursor=at.cursor)
-        if self._closed and due:
-            return 0  # it took longer than `close` waits, and the log may be closed
+        if self._given_up and due:
+            return 0  # the log may be closed
         newest = self._kept.newest() if due and not afresh else 0
         if afresh:
             self._kept.store.drop([name])
