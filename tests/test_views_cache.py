@@ -70,7 +70,12 @@ def file_of(instance: Instance) -> Path:
 
 
 def snapshots(place: Path) -> list[Path]:
-    return sorted(path for path in (place / "kept").rglob("*-*") if path.is_file())
+    """The headings, the oldest first."""
+    return sorted(path for path in (place / "kept").glob("views/*/*/*-*-*") if path.is_file())
+
+
+def parts_of(heading: Path) -> list[Path]:
+    return sorted((heading.parent.with_name(f"{heading.parent.name}.parts") / heading.name).glob("*"))
 
 
 def check_whole(instance: Instance) -> None:
@@ -149,46 +154,90 @@ def test_a_reader_has_a_cache_of_its_own(place: Path, machine: Callable[[str], P
         assert not [asked for asked in backend_of(reader).asked if asked.startswith(("keep ", "drop "))]
 
 
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_views, "PART", 65536)
+    monkeypatch.setattr(snapshot_file, "PART", 65536)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_large_snapshot_is_put_and_fetched_in_parts(place: Path, machine: Callable[[str], Path]) -> None:
+    position = with_a_snapshot(place)
+    (heading,) = snapshots(place)
+    about = snapshot_file.read_heading(heading.read_bytes())
+    assert len(about.parts) == len(parts_of(heading)) > kept_views.ABREAST
+    assert 0 < len(about.parts) * 65536 - about.size < 65536
+    machine("cold")
+    with keeping(place) as cold:
+        assert cold.get_runs_count() == 4
+        assert backend_of(cold).events_read == cold.log.head().position - position
+        check_whole(cold)
+
+
+def damages(whole: bytes) -> list[bytes | None]:
+    """Cut short, altered by a bit, gone."""
+    short = [whole[:size] for size in (0, 5, 20, len(whole) // 2, len(whole) - 1)]
+    altered = [
+        whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in (0, 9, 40, len(whole) // 2, len(whole) - 1)
+    ]
+    return [*short, *altered, None]
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("what", ["heading", "first part", "last part"])
 def test_a_damaged_snapshot_is_passed_over(
-    place: Path, machine: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+    place: Path, machine: Callable[[str], Path], what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = with_a_snapshot(place)
     with keeping(place) as instance:
         assert instance.put_back_views() > first
     older, newer = snapshots(place)
-    whole = newer.read_bytes()
-    damages = [whole[:half] for half in (0, 5, 20, len(whole) // 2, len(whole) - 1)] + [
-        whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in (0, 9, 40, len(whole) // 2, len(whole) - 1)
-    ]
-    for number, damage in enumerate(damages):
-        newer.write_bytes(damage)
+    said = newer.read_bytes()
+    victim = {"heading": newer, "first part": parts_of(newer)[0], "last part": parts_of(newer)[-1]}[what]
+    for number, damage in enumerate(damages(victim.read_bytes())):
+        newer.write_bytes(said)
+        victim.unlink() if damage is None else victim.write_bytes(damage)
         machine(f"cold-{number}")
         caplog.clear()
         with keeping(place, read_only=number % 2 == 1) as cold:
             assert cold.get_runs_count() == 4
             assert backend_of(cold).events_read == cold.log.head().position - first
-        assert "is passed over" in caplog.text
-        assert newer.exists() == (number % 2 == 1)  # whoever may write drops it
+        if victim.exists() or victim != newer:
+            assert "is passed over" in caplog.text
+            assert newer.exists() == (number % 2 == 1)  # whoever may write drops it
     assert older.exists()
 
 
+def forge(heading: Path, content: bytes) -> None:
+    """Let a snapshot hold this file, with all checksums right."""
+    about = snapshot_file.read_heading(heading.read_bytes())
+    (part,) = parts_of(heading)
+    part.write_bytes(zlib.compress(content))
+    digests = [snapshot_file.digest_of(part.read_bytes())]
+    heading.write_bytes(snapshot_file.write_heading(about._replace(size=len(content), parts=digests)))
+
+
 def test_a_snapshot_that_lies_is_passed_over(place: Path, machine: Callable[[str], Path], tmp_path: Path) -> None:
-    """Its checksum is right, and what it holds is not."""
+    """Its checksums are right, and what it holds is not."""
     with_a_snapshot(place)
     (path,) = snapshots(place)
-    about = snapshot_file.heading(path.read_bytes())
-    snapshot_file.unpack(path.read_bytes(), tmp_path / "whole.db")
-    torn = bytearray((tmp_path / "whole.db").read_bytes())
-    torn[4096 * 3 : 4096 * 6] = bytes(4096 * 3)
-    lies = {"torn": bytes(torn), "no-views": b""}
-    with sqlite3.connect(tmp_path / "whole.db") as db:
-        db.execute("UPDATE foldlog_views SET cursor = replace(cursor, 'v1:', 'v1:0') WHERE name = 'runs'")
-    db.close()
-    lies["other-cursor"] = (tmp_path / "whole.db").read_bytes()
+    (part,) = parts_of(path)
+    said, whole, file = path.read_bytes(), zlib.decompress(part.read_bytes()), tmp_path / "whole.db"
+    lies = {"torn": whole[: 4096 * 3] + bytes(4096 * 3) + whole[4096 * 6 :], "no database": b"foldlog" * 1000}
+    for name, statement in {
+        "of another log": "UPDATE foldlog_views SET cursor = replace(cursor, ':1:', ':2:') WHERE name = 'runs'",
+        "no cursor": "UPDATE foldlog_views SET cursor = 'here' WHERE name = 'runs'",
+        "a view less": "DELETE FROM foldlog_views WHERE name = 'runs'",
+        "no views": "DROP TABLE foldlog_views",
+    }.items():
+        file.write_bytes(whole)
+        with sqlite3.connect(file) as db:
+            db.execute(statement)
+        db.close()
+        lies[name] = file.read_bytes()
     for name, content in lies.items():
-        (tmp_path / name).write_bytes(content)
-        terms = {"log_id": about.log_id, "position": about.position, "cursor": about.cursor}
-        path.write_bytes(snapshot_file.pack(tmp_path / name, **terms))
+        path.write_bytes(said)
+        forge(path, content)
         machine(name)
         with keeping(place) as cold:
             assert cold.get_runs_count() == 4
@@ -197,17 +246,18 @@ def test_a_snapshot_that_lies_is_passed_over(place: Path, machine: Callable[[str
         assert not path.exists()
 
 
-def test_bytes_that_expand_without_end_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(bytes(100_000))
-    data = snapshot_file.pack(tmp_path / "file", log_id="0" * 32, position=1, cursor="c")
-    said, much = b'"size": 100000', zlib.compress(bytes(50_000_000))
-    begin, end = data.index(b"{"), data.index(b"}") + 1
-    forged = data[:begin] + data[begin:end] + much
-    assert said in forged
-    forged += snapshot_file.blake2b(forged, digest_size=snapshot_file.DIGEST).digest()
-    with pytest.raises(CorruptLogError, match="100,000"):
-        snapshot_file.unpack(forged, tmp_path / "target")
-    assert (tmp_path / "target").stat().st_size <= 100_000
+def test_bytes_that_expand_without_end_are_refused() -> None:
+    bomb = zlib.compress(bytes(50_000_000))
+    about = snapshot_file.Heading("0" * 32, 1, "c", 1000, 1000, [snapshot_file.digest_of(bomb)])
+    with pytest.raises(CorruptLogError, match="does not hold 1,000"):
+        snapshot_file.expand(about, 0, bomb)
+
+
+def test_a_heading_is_read_as_it_was_written() -> None:
+    about = snapshot_file.Heading("0" * 32, 1, "c", 1000, 600, ["a", "b"])
+    assert snapshot_file.read_heading(snapshot_file.write_heading(about)) == about
+    with pytest.raises(CorruptLogError, match="2 parts"):
+        snapshot_file.read_heading(snapshot_file.write_heading(about._replace(size=1201)))
 
 
 def test_a_snapshot_of_other_versions_is_ignored(
@@ -216,21 +266,23 @@ def test_a_snapshot_of_other_versions_is_ignored(
     with_a_snapshot(place)
     (path,) = snapshots(place)
     newer = [PROJECTIONS[0]._replace(version=PROJECTIONS[0].version + 1), *PROJECTIONS[1:]]
-    assert kept_views._fingerprint(newer) != path.parent.name == kept_views._fingerprint(PROJECTIONS)
-    path.parent.rename(path.parent.with_name(kept_views._fingerprint(newer)))
+    mine, others = path.parent, path.parent.with_name(kept_views.fingerprint(newer))
+    assert mine.name == kept_views.fingerprint(PROJECTIONS) != others.name
+    parts = mine.with_name(f"{mine.name}.parts").rename(others.with_name(f"{others.name}.parts"))
+    mine.rename(others)
     machine("cold")
     with keeping(place) as cold:
         assert cold.get_runs_count() == 4
         assert backend_of(cold).events_read == cold.log.head().position
         cold.put_back_views()
     assert len(snapshots(place)) == 2  # those of other releases are left alone
-    for one in snapshots(place):
-        if one.parent.name == kept_views._fingerprint(newer):
-            os.utime(one, (1_000_000_000, 1_000_000_000))
+    for one in [*others.rglob("*"), *parts.rglob("*")]:
+        os.utime(one, (1_000_000_000, 1_000_000_000))
     with keeping(place) as instance:
         some_runs(instance, 1)
         instance.put_back_views()
-    assert {one.parent.name for one in snapshots(place)} == {kept_views._fingerprint(PROJECTIONS)}
+    assert {one.parent for one in snapshots(place)} == {mine}  # until nobody has used them for a month
+    assert not [one for one in parts.rglob("*") if one.is_file()]
 
 
 @pytest.mark.parametrize("grown", [False, True])
@@ -490,8 +542,8 @@ def test_views_are_put_back_now_and_then(
             put.append(len(snapshots(place)))
         per_run = instance.log.head().position // 30
         assert put[: 30 // per_run] == [0] * (30 // per_run)
-        assert put[-1] == putting.KEPT  # older ones are dropped
-        assert len([asked for asked in backend_of(instance).asked if asked.startswith("keep ")]) > putting.KEPT
+        assert put[-1] == kept_views.KEPT  # older ones are dropped
+        assert len([asked for asked in backend_of(instance).asked if asked.startswith("keep ")]) > kept_views.KEPT
         newest = int(snapshots(place)[-1].name[:20])
         assert due_after(newest) > instance.log.head().position
     machine("cold")
@@ -542,6 +594,22 @@ def test_a_rebuild_replaces_what_was_put_before(place: Path, machine: Callable[[
         assert {one.run.job_name for one in cold.get_run_records()} == {"job-0", "job-1"}
         assert cold.views.store.checkpoints(slot="previous") == {}  # no snapshot carries it
         check_whole(cold)
+
+
+def test_what_was_deleted_goes_with_the_older_snapshots(place: Path) -> None:
+    with keeping(place) as instance:
+        some_runs(instance)
+        with instance.run("job", tags={"mail": "somebody@there"}) as run:
+            pass
+        instance.put_back_views()
+        (part,) = parts_of(snapshots(place)[0])
+        assert b"somebody@there" in zlib.decompress(part.read_bytes())
+        instance.delete_run(run.run_id)
+        instance.put_back_views(drop_older=True)
+    (heading,) = snapshots(place)
+    (part,) = parts_of(heading)
+    assert b"somebody@there" not in zlib.decompress(part.read_bytes())
+    assert len(list((place / "kept").glob("views/1/*.parts/*/*"))) == 1
 
 
 def test_a_rebuild_of_a_log_without_snapshots_puts_none_back(place: Path) -> None:
@@ -627,10 +695,11 @@ def test_put_back_under_writers(place: Path, machine: Callable[[str], Path], mon
     for thread in threads:
         thread.join()
     assert not failures
-    assert 1 <= len(snapshots(place)) <= putting.KEPT + 2
+    assert 1 <= len(snapshots(place)) <= kept_views.KEPT + 2
     monkeypatch.undo()
     for number, path in enumerate(reversed(snapshots(place))):
         machine(f"cold-{number}")
+        assert parts_of(path)
         with keeping(place) as cold:
             assert cold.get_runs_count() == 24
             assert backend_of(cold).events_read == cold.log.head().position - int(path.name[:20])
@@ -664,7 +733,7 @@ def kill(step):
     if step == sys.argv[3]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-cache.passed = putting.passed = kill
+cache.passed = kept_views.passed = putting.passed = kill
 with keeping(Path(sys.argv[2])) as instance:
     exec(sys.argv[4])
 """
@@ -706,10 +775,10 @@ def test_killed_while_it_replaces_one_that_is_behind(place: Path, step: str) -> 
         check_whole(instance)
 
 
-@pytest.mark.parametrize("step", ["copied", "dropped before", "kept", "dropped"])
+@pytest.mark.parametrize("step", ["copied", "part", "kept", "dropped"])
 def test_killed_while_it_puts_back(place: Path, machine: Callable[[str], Path], step: str) -> None:
     with keeping(place) as instance:
-        for _ in range(putting.KEPT + 1):
+        for _ in range(kept_views.KEPT + 1):
             some_runs(instance, 1)
             instance.put_back_views()
         some_runs(instance, 1)
@@ -717,13 +786,22 @@ def test_killed_while_it_puts_back(place: Path, machine: Callable[[str], Path], 
     assert child(place, code, step).wait() == -signal.SIGKILL
     machine("cold")
     with keeping(place) as cold:
-        assert cold.get_runs_count() == putting.KEPT + 2
+        assert cold.get_runs_count() == kept_views.KEPT + 2
         check_whole(cold)
     machine("one")
     with keeping(place) as instance:
         some_runs(instance, 1)
         instance.put_back_views()
-        assert 1 <= len(snapshots(place)) <= putting.KEPT
+        assert 1 <= len(snapshots(place)) <= kept_views.KEPT
+        in_progress = {one.parent.name for one in (place / "kept").glob("views/1/*.parts/*/*")}
+        assert len(in_progress - {one.name for one in snapshots(place)}) == (step == "part")
+        for one in (place / "kept").glob("views/1/*.parts/*/*"):
+            if one.parent.name not in {heading.name for heading in snapshots(place)}:
+                os.utime(one, (1_000_000_000, 1_000_000_000))
+        instance.put_back_views()
+        assert {one.parent.name for one in (place / "kept").glob("views/1/*.parts/*/*")} == {
+            one.name for one in snapshots(place)
+        }
         check_whole(instance)
         assert not list(file_of(instance).parent.glob(".put-*"))
 

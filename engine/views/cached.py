@@ -35,11 +35,11 @@ class CachedViews(Views):
         if not log.read_only:
             self._putter = Putter(log, self.store, cache, kept)
 
-    def put_back(self) -> int:
+    def put_back(self, *, drop_older: bool = False) -> int:
         if self._putter is None:
             raise ReadOnlyError("the instance was opened with read_only=True; it puts no views back")
         self.projector.catch_up()
-        return self._putter.put_back()
+        return self._putter.put_back(drop_older=drop_older)
 
     def _rebuilt(self) -> None:
         if self._putter is not None:
@@ -68,6 +68,7 @@ def open_cached(
     head = log.backend.head()
     cache = Cache(folder_of(head.log_id, log.backend.url), kept.fill, check=check)
     views = CachedViews(log, cache, kept, projections)
-    if head.position - views.position > FAR and kept.newest() - views.position > FAR:
+    reached = max(at.position for at in views.store.checkpoints().values())  # one that has stopped never gets anywhere
+    if head.position - reached > FAR and kept.newest() - reached > FAR:
         cache.replace()
     return views

@@ -14,30 +14,26 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
 from ..errors import UsageError, ViewStopped
-from ..log.cursor import Cursor, accept
+from ..log.cursor import accept
 from ..log.log import EventLog
 from .cache import Cache, passed
 from .checkpoints import LIVE, REGISTRY, Checkpoint
 from .database import Database
-from .kept_views import ALL, KeptViews
+from .kept_views import KeptViews
 from .making import show
-from .snapshot_file import pack
 from .sqlite_file import connect_to, uri_of
 from .store import Store
 
 logger = logging.getLogger("foldlog.views")
 
 EVERY: Final = 20_000  #: events between two snapshots, at least; and a tenth of the log, if that is more
-KEPT: Final = 3  #: snapshots
-OTHERS_US: Final = 30 * 24 * 3600 * 1_000_000  #: how long those of other releases are left alone
-MOST: Final = 1 << 30  #: bytes of a SQLite file that are worth it: a snapshot is held in memory, compressed
 CLOSING_S: Final = 10.0  #: how long `close` waits
 AGAIN_S: Final = 300.0  #: after a failure
 
@@ -58,7 +54,7 @@ class Putter:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._newest: int | None = None  #: position of the newest snapshot, as far as is known
-        self._afresh = False  #: what was put before may hold what a rebuild has mended
+        self._afresh = False  #: what was put before has to go: it may hold what a rebuild has mended
         self._not_before = 0.0
         self._closed = False
         self._given_up = False  #: `close` waits no longer
@@ -78,9 +74,10 @@ class Putter:
         self._afresh = True
         self._begin()
 
-    def put_back(self) -> int:
-        """Put a snapshot back now, unless there is one of where the views stand; its position. Raises ViewStopped if a
-        view has taken in nothing, and whatever the store raises."""
+    def put_back(self, *, drop_older: bool) -> int:
+        """Put a snapshot back now; its position. Raises ViewStopped if a view has taken in nothing, and whatever the
+        store raises."""
+        self._afresh = self._afresh or drop_older
         with self._cache.locked(fcntl.LOCK_EX, "putting"):
             return self._put()
 
@@ -94,7 +91,8 @@ class Putter:
         thread.join(CLOSING_S)
         self._given_up = True
         if thread.is_alive() and (copying := self._copying) is not None:
-            copying.interrupt()
+            with suppress(sqlite3.ProgrammingError):  # it is closed by now
+                copying.interrupt()
 
     # -- in the background ------------------------------------------------------------------------------------------
 
@@ -132,25 +130,20 @@ class Putter:
         with self._copied() as path:
             at = self._prepared(path)
             passed("copied")
-            name = self._kept.name(at.position, Cursor(at.cursor).parts.chain)
-            data = pack(path, log_id=Cursor(at.cursor).parts.log_id.hex, position=at.position, cursor=at.cursor)
-        if self._given_up and due:
-            return 0  # the log may be closed
-        newest = self._kept.newest() if due and not afresh else 0
-        if afresh:
-            self._kept.store.drop([name])
-            passed("dropped before")
-        if afresh or not due or at.position >= due_after(newest):
-            self._kept.store.keep(name, data)  # or there is one of that name, which is as good
-            passed("kept")
-            newest = at.position
-            logger.debug("views put back as %s, %s bytes", name, len(data))
-            self._drop_old(name, others=afresh)
+            newest = self._kept.newest() if due and not afresh else 0
+            if not due or afresh or at.position >= due_after(newest):
+                stem = self._kept.put(path, at, given_up=lambda: due and self._given_up)
+                if stem is None:
+                    return newest
+                passed("kept")
+                self._kept.drop_old(but=stem, others=afresh)
+                passed("dropped")
+                newest = at.position
         if afresh:
             self._afresh = False
         self._newest = newest
         self._cache.remember(newest)
-        return at.position
+        return newest
 
     @contextmanager
     def _copied(self) -> Iterator[Path]:
@@ -163,8 +156,6 @@ class Putter:
                 db = connect_to(uri_of(self._cache.path, "rw"))
                 db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it opens the WAL, too
             with closing(db):
-                if (size := _size(db)) > MOST:
-                    raise UsageError(f"they are {size:,} bytes, more than the {MOST:,} that are put back")
                 self._copying = db
                 try:
                     db.execute("VACUUM INTO ?", (str(path),))
@@ -212,29 +203,3 @@ class Putter:
             if not cursor:
                 raise ViewStopped("a view has taken in nothing yet")
             accept(self._log.backend, cursor, head)
-
-    def _drop_old(self, mine: str, *, others: bool) -> None:
-        """Drop all but the newest snapshots of this history. `others`: all but this one."""
-        listed = self._kept.store.kept(ALL)
-        head = self._log.backend.head()
-        found = self._kept.among(listed)
-        fit = [one.name for one in found if self._kept.fits(one, head)]
-        stay = {mine} if others else {*fit[:KEPT], mine}
-        gone = [one.name for one in found if one.name not in stay]
-        now = max((one.modified_us for one in listed), default=0)
-        gone += [
-            one.name
-            for one in listed
-            if not one.name.startswith(self._kept.prefix) and one.modified_us < now - OTHERS_US
-        ]
-        if gone:
-            self._kept.store.drop(gone)
-            passed("dropped")
-
-
-def _size(db: sqlite3.Connection) -> int:
-    """Bytes of what is in use."""
-    pages, free, size = (
-        db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)

@@ -1,15 +1,15 @@
-"""The bytes of a snapshot of views: a SQLite file of views, compressed, with what it was folded from and a checksum.
+"""The bytes of a snapshot of views: a SQLite file in compressed parts, and a heading that tells what they are of.
 
-    "foldview" | length of the head (4, big-endian) | head: JSON | the file, zlib | BLAKE2b-256 of all before
+    heading   "foldview" | length of the JSON (4, big-endian) | JSON | BLAKE2b-256 of all before
+    part n    zlib of the bytes from n * 16 MiB to (n + 1) * 16 MiB of the file
 
-Promises: a snapshot that was cut short or altered is refused whole. Memory: the compressed bytes, never the file.
+Promises: what was cut short or altered is refused, part by part. Memory: one part, however large the file is.
 Not here: where snapshots are kept (kept_views.py), whether one fits a log (the same).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -20,10 +20,10 @@ from ..errors import CorruptLogError
 
 FORMAT: Final = 1  #: also a part of the names, so that nobody fetches what it cannot read
 MAGIC: Final = b"foldview"
+PART: Final = 16 * 1024 * 1024  #: bytes of the file
 DIGEST: Final = 32  #: bytes
 _LENGTH: Final = 4
-_CHUNK: Final = 1 << 20
-_LEVEL: Final = 3  #: of zlib: the higher ones cost a multiple of the time for a tenth of the bytes
+_LEVEL: Final = 1  #: of zlib: the higher ones cost a multiple of the time for a tenth of the bytes
 
 
 class Heading(NamedTuple):
@@ -33,74 +33,57 @@ class Heading(NamedTuple):
     position: int  #: of the view that has got furthest
     cursor: str  #: there
     size: int  #: bytes of the SQLite file
+    part: int  #: bytes of it that a part holds; the last one may hold less
+    parts: list[str]  #: digest of each, in hex
 
 
-def pack(path: Path, *, log_id: str, position: int, cursor: str) -> bytes:
-    """The snapshot of a SQLite file that nobody has open."""
-    about = Heading(log_id, position, cursor, path.stat().st_size)
-    head = json.dumps({"format": FORMAT, **about._asdict()}).encode()
-    parts = [MAGIC, len(head).to_bytes(_LENGTH, "big"), head, *_compressed(path)]
-    digest = blake2b(digest_size=DIGEST)
-    for part in parts:
-        digest.update(part)
-    return b"".join([*parts, digest.digest()])
-
-
-def heading(data: bytes) -> Heading:
-    """What a snapshot says of itself. Raises CorruptLogError unless every byte is as it was packed."""
-    return _split(data)[0]
-
-
-def unpack(data: bytes, path: Path) -> None:
-    """Write the SQLite file of a snapshot, durably. Raises CorruptLogError for one that is damaged, OSError if the disk
-    does not take it."""
-    about, packed = _split(data)
-    written = 0
-    with path.open("xb") as file:
-        for part in _expanded(packed):
-            written += len(part)
-            if written > about.size:
-                break
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-    if written != about.size:
-        raise CorruptLogError(f"a snapshot of views says that it holds {about.size:,} bytes, and does not")
-
-
-def _split(data: bytes) -> tuple[Heading, memoryview]:
-    """The heading, and the compressed file."""
-    view, begin = memoryview(data), len(MAGIC) + _LENGTH
-    if data[: len(MAGIC)] != MAGIC or len(data) < begin + DIGEST:
-        raise CorruptLogError("this is no snapshot of views, or only a part of one")
-    if blake2b(view[:-DIGEST], digest_size=DIGEST).digest() != data[-DIGEST:]:
-        raise CorruptLogError("the bytes of the snapshot are not those that its checksum was made of")
-    length = int.from_bytes(view[len(MAGIC) : begin], "big")
-    try:
-        said = json.loads(bytes(view[begin : begin + length]))
-        about = Heading(str(said["log_id"]), int(said["position"]), str(said["cursor"]), int(said["size"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptLogError(f"the head of the snapshot cannot be read: {error!r}") from error
-    return about, view[begin + length : -DIGEST]
-
-
-def _compressed(path: Path) -> Iterator[bytes]:
-    packer = zlib.compressobj(_LEVEL)
+def parts_of(path: Path) -> Iterator[bytes]:
+    """The parts of a SQLite file that nobody has open."""
     with path.open("rb") as file:
-        while part := file.read(_CHUNK):
-            yield packer.compress(part)
-    yield packer.flush()
+        while content := file.read(PART):
+            yield zlib.compress(content, _LEVEL)
 
 
-def _expanded(packed: memoryview) -> Iterator[bytes]:
-    """The file again, a bounded part at a time, however much some bytes expand to."""
-    unpacker = zlib.decompressobj()
+def digest_of(part: bytes) -> str:
+    """What a heading says of a part."""
+    return blake2b(part, digest_size=DIGEST).hexdigest()
+
+
+def write_heading(about: Heading) -> bytes:
+    """The bytes of a heading."""
+    said = json.dumps({"format": FORMAT, **about._asdict()}).encode()
+    data = MAGIC + len(said).to_bytes(_LENGTH, "big") + said
+    return data + blake2b(data, digest_size=DIGEST).digest()
+
+
+def read_heading(data: bytes) -> Heading:
+    """What a snapshot says of itself. Raises CorruptLogError unless every byte is as it was written."""
+    begin = len(MAGIC) + _LENGTH
+    if data[: len(MAGIC)] != MAGIC or len(data) < begin + DIGEST:
+        raise CorruptLogError("this is no snapshot of views, or only a piece of one")
+    if blake2b(data[:-DIGEST], digest_size=DIGEST).digest() != data[-DIGEST:]:
+        raise CorruptLogError("the bytes of its heading are not those that the checksum was made of")
     try:
-        for at in range(0, len(packed), _CHUNK):
-            rest: bytes | memoryview = packed[at : at + _CHUNK]
-            while rest:
-                yield unpacker.decompress(rest, _CHUNK)
-                rest = unpacker.unconsumed_tail
-        yield unpacker.flush()
+        said = json.loads(data[begin:-DIGEST])
+        about = Heading(**{name: said[name] for name in Heading._fields})
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptLogError(f"its heading cannot be read: {error!r}") from error
+    if about.part < 1 or len(about.parts) != -(-about.size // about.part):
+        raise CorruptLogError(f"its heading names {len(about.parts)} parts of {about.size:,} bytes")
+    return about
+
+
+def expand(about: Heading, number: int, part: bytes | None) -> bytes:
+    """The bytes of the file that a part holds. Raises CorruptLogError for one that is missing or damaged."""
+    if part is None:
+        raise CorruptLogError(f"its part {number} is missing")
+    if digest_of(part) != about.parts[number]:
+        raise CorruptLogError(f"the bytes of its part {number} are not those that the checksum was made of")
+    size = min(about.part, about.size - number * about.part)
+    try:
+        content = zlib.decompressobj().decompress(part, size + 1)  # never more, however much a few bytes expand to
     except zlib.error as error:
-        raise CorruptLogError(f"the snapshot cannot be expanded: {error}") from error
+        raise CorruptLogError(f"its part {number} cannot be expanded: {error}") from error
+    if len(content) != size:
+        raise CorruptLogError(f"its part {number} does not hold {size:,} bytes")
+    return content

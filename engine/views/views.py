@@ -127,8 +127,9 @@ class Views:
         self._rebuilt()
         return reached
 
-    def put_back(self) -> int:
+    def put_back(self, *, drop_older: bool = False) -> int:
         """Catch up, and keep a snapshot of the views beside the log, for machines that have none; its position.
+        `drop_older`: and no other.
 
         Raises UsageError where the views are not in a cache of this machine, ReadOnlyError for a reader, ViewStopped if
         a view has taken in nothing.
