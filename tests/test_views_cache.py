@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from foldlog.engine.views import cache, cached, kept_views, putting, snapshot_fi
 from foldlog.engine.views.cached import CachedViews
 from foldlog.engine.views.putting import due_after
 from foldlog.engine.views.registry import PROJECTIONS
+from foldlog.testing.keeping import KeepingTests
+from foldlog.testing.store import Store
 
 ROOT = Path(__file__).parent
 
@@ -47,6 +49,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "place"
+
+
+class TestKeeping(KeepingTests):
+    """What the other tests stand on."""
+
+    @pytest.fixture
+    def store(self, place: Path) -> Iterator[Store]:
+        with Store(opener=lambda read_only: KeepingBackend(place, read_only=read_only)) as store:
+            yield store
 
 
 def some_runs(instance: Instance, count: int = 3) -> None:
