@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         (folder / "owner").write_text(str(os.getpid()))
         os.environ[SESSION] = str(folder)
         config.add_cleanup(lambda: _end_session(folder))
+    os.environ["FOLDLOG_CACHE"] = str(Path(os.environ[SESSION]) / "cache")
 
 
 def _end_session(folder: Path) -> None:

@@ -5,7 +5,9 @@ Another machine is another FOLDLOG_CACHE; the log, with the files beside it, is 
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -16,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from keeping import KeepingBackend, keeping
@@ -345,31 +348,30 @@ def test_a_cache_far_behind_is_replaced(
     with keeping(place) as old:
         some_runs(old)
         assert old.get_runs_count() == 3
+        machine("two")
+        with keeping(place) as instance:
+            assert instance.get_runs_count() == 3
         machine("other")
         with keeping(place) as instance:
             some_runs(instance, 4)
             position = instance.put_back_views()
             some_runs(instance, 1)
-        machine("one")
+        machine("two")
         with keeping(place) as near:
             assert near.get_runs_count() == 8
-            assert not [asked for asked in backend_of(near).asked if asked.startswith("fetch ")]
+            assert backend_of(near).asked == []
+        machine("one")
         monkeypatch.setattr(cached, "FAR", 20)
-        for path in file_of(old).parent.glob("views.db*"):
-            path.unlink()
-        with keeping(place, read_only=True) as instance:
-            shutil.move(place / "kept", place / "away")
-            assert instance.get_runs_count() == 8
-            shutil.move(place / "away", place / "kept")
-        with sqlite3.connect(file_of(old)) as db:  # as if it stood at the beginning
-            db.execute("UPDATE foldlog_views SET position = 0, cursor = ''")
-        db.close()
         with keeping(place) as behind:
             assert behind.get_runs_count() == 8
             assert backend_of(behind).events_read == behind.log.head().position - position
-            assert old.get_runs_count() == 8
+            assert old.get_runs_count() == 8  # it has had the other file open
+            assert backend_of(old).events_read < behind.log.head().position
             check_whole(old)
             check_whole(behind)
+        with keeping(place) as near:
+            assert near.get_runs_count() == 8
+            assert backend_of(near).asked == []
 
 
 # -- a cache that is no good ----------------------------------------------------------------------------------------
@@ -467,7 +469,7 @@ def test_a_wal_of_a_file_that_is_gone_is_not_taken_for_another_ones(place: Path)
         check_whole(instance)
 
 
-@pytest.mark.parametrize("problem", ["a file in the way", "a network", "no home"])
+@pytest.mark.parametrize("problem", ["a file in the way", "a network", "no folder for a home", "no home"])
 def test_where_no_folder_can_be_made_the_views_are_of_this_process_alone(
     place: Path,
     tmp_path: Path,
@@ -480,10 +482,12 @@ def test_where_no_folder_can_be_made_the_views_are_of_this_process_alone(
         case "a file in the way":
             (tmp_path / "file").touch()
             monkeypatch.setenv("FOLDLOG_CACHE", str(tmp_path / "file" / "below"))
-        case "no home":
-            for name in ("FOLDLOG_CACHE", "XDG_CACHE_HOME"):
-                monkeypatch.delenv(name, raising=False)
+        case "no folder for a home":
+            monkeypatch.delenv("FOLDLOG_CACHE")
+            monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
             monkeypatch.setenv("HOME", "/dev/null")
+        case "no home":
+            monkeypatch.setenv("FOLDLOG_CACHE", "~nobody-of-this-name/cache")
         case _:
 
             def refuse(folder: Path) -> None:
@@ -498,18 +502,57 @@ def test_where_no_folder_can_be_made_the_views_are_of_this_process_alone(
     assert not folder.exists()
 
 
-def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
-    with keeping(place) as instance:
-        log_id, url = instance.log.head().log_id, instance.log.backend.url
+def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_id = UUID(int=7)
 
-    def folder(**environment: str) -> str:
-        return str(cache.folder_of(log_id, url, environment))
+    def folder(url: str = "s3://b/l", views: str = "abc", **environment: str) -> str:
+        return str(cache.folder_of(log_id, url, views, environment))
 
-    assert folder(FOLDLOG_CACHE="/c", XDG_CACHE_HOME="/x").startswith(f"/c/{log_id.hex}-")
+    assert re.fullmatch(f"/c/{log_id.hex}-[0-9a-f]{{8}}/abc", folder(FOLDLOG_CACHE="/c", XDG_CACHE_HOME="/x"))
+    assert folder(url="s3://b/copy", FOLDLOG_CACHE="/c") != folder(FOLDLOG_CACHE="/c")
     assert folder(XDG_CACHE_HOME="/x").startswith(f"/x/foldlog/{log_id.hex}-")
     monkeypatch.setenv("HOME", "/h")
     for environment in ({}, {"XDG_CACHE_HOME": "relative"}):
         assert folder(**environment).startswith(f"/h/.cache/foldlog/{log_id.hex}-")
+
+
+def test_without_any_folder_the_views_are_in_memory(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_a_snapshot(place)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory")
+
+    monkeypatch.setattr(cache, "TemporaryDirectory", refuse)
+    monkeypatch.setenv("FOLDLOG_CACHE", "/dev/null/below")
+    with keeping(place) as instance:
+        assert instance.get_runs_count() == 4
+        assert "in memory" in caplog.text
+
+
+def test_a_release_with_other_views_has_a_file_of_its_own(place: Path, machine: Callable[[str], Path]) -> None:
+    """And what no release has used for a month goes."""
+    newer = [PROJECTIONS[0]._replace(version=PROJECTIONS[0].version + 1), *PROJECTIONS[1:]]
+    with_a_snapshot(place)
+    with keeping(place) as instance:
+        backend, mine = backend_of(instance), file_of(instance)
+        views = cached.open_cached(instance.log, backend, projections=newer)
+        other = views.store.database.path
+        assert other is not None
+        assert other.parent.parent == mine.parent.parent
+        views.close()
+        for path in mine.parent.glob("views.db*"):
+            path.unlink()
+        assert instance.get_runs_count() == 4
+        assert other.exists()
+        for path in other.parent.glob("views.db*"):
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+        for path in mine.parent.glob("views.db*"):
+            path.unlink()
+        assert instance.get_runs_count() == 4
+        assert not other.parent.exists()
+        check_whole(instance)
 
 
 def test_views_in_a_place_that_somebody_chose_have_no_snapshots(place: Path, tmp_path: Path) -> None:
@@ -716,19 +759,6 @@ def test_put_back_under_writers(place: Path, machine: Callable[[str], Path], mon
             assert backend_of(cold).events_read == cold.log.head().position - int(path.name[:20])
             check_whole(cold)
         path.unlink()
-
-
-def test_an_older_release_leaves_putting_back_to_the_newer(place: Path) -> None:
-    with keeping(place) as instance:
-        some_runs(instance, 1)
-        assert instance.get_runs_count() == 1
-        with instance.views.store.database.write() as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO foldlog_views (name, version, slot, generation, position, cursor, digests) "
-                "VALUES ('runs', 99, 'live', 1, 0, '', '{}')"
-            )
-        with pytest.raises(UsageError, match="newer release"):
-            instance.put_back_views()
 
 
 # -- killed, and several at once ------------------------------------------------------------------------------------

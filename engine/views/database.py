@@ -108,11 +108,14 @@ class Database:
         """A SQLite file that somebody makes and throws away."""
 
         def connect() -> sqlite3.Connection:
-            with keeper.opening() as file:
-                if database._file is None:
-                    database._file = file  # before it is opened: a damaged one may not let itself be
-                db = open_for_writing(path, make=False)
-                database._check_file(db)
+            try:
+                with keeper.opening() as file:
+                    if database._file is None:
+                        database._file = file  # before it is opened: a damaged one may not let itself be
+                    db = open_for_writing(path, make=False)
+                    database._check_file(db)
+            except OSError as error:
+                raise UnavailableError(f"the views at {path} cannot be opened: {error}") from error
             return db
 
         database = cls(_sqlite(connect), shown=str(path), path=path, connect=connect, keeper=keeper)
