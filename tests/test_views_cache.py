@@ -31,6 +31,7 @@ from foldlog.engine.views import cache, cached, kept_views, putting, snapshot_fi
 from foldlog.engine.views.cached import CachedViews
 from foldlog.engine.views.putting import due_after
 from foldlog.engine.views.registry import PROJECTIONS
+from foldlog.engine.views.sqlite_file import file_at
 from foldlog.testing.keeping import KeepingTests
 from foldlog.testing.store import Store
 
@@ -166,6 +167,39 @@ def test_a_reader_has_a_cache_of_its_own(place: Path, machine: Callable[[str], P
         assert reader.get_runs_count() == 5
         check_whole(reader)
         assert not [asked for asked in backend_of(reader).asked if asked.startswith(("keep ", "drop "))]
+
+
+def test_what_is_there_is_not_replaced_by_nothing(place: Path) -> None:
+    with keeping(place) as instance:
+        some_runs(instance)
+        assert instance.get_runs_count() == 3
+        views = instance.views
+        assert isinstance(views, CachedViews)
+        before = file_at(file_of(instance))
+        views._cache.replace()
+        assert file_at(file_of(instance)) == before
+
+
+@pytest.mark.parametrize("call", ["kept", "fetch"])
+def test_a_store_that_gives_no_snapshot_is_no_hindrance(
+    place: Path,
+    machine: Callable[[str], Path],
+    call: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with_a_snapshot(place)
+
+    def refuse(self: KeepingBackend, name: str) -> None:
+        raise UnavailableError("the bucket is on holiday")
+
+    monkeypatch.setattr(KeepingBackend, call, refuse)
+    folder = machine("cold")
+    with keeping(place) as cold:
+        assert cold.get_runs_count() == 4
+        assert "on holiday" in caplog.text
+        check_whole(cold)
+    assert not list(folder.rglob(".fill-*"))
 
 
 @pytest.fixture

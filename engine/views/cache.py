@@ -30,7 +30,7 @@ from typing import Final
 from uuid import UUID
 
 from ..errors import UsageError
-from .sqlite_file import File, file_at
+from .sqlite_file import File, file_at, open_for_writing
 
 logger = logging.getLogger("foldlog.views")
 
@@ -38,7 +38,7 @@ VARIABLE: Final = "FOLDLOG_CACHE"
 UNUSED_S: Final = 30 * 24 * 3600  #: how long the file of another release is left alone
 WITHOUT_LOCKS: Final = (errno.ENOTSUP, errno.ENOSYS)  #: what file systems say that know no flock
 
-Fill = Callable[[Path], bool]  #: makes the file at a path that is free; False, and nothing is there, if it has none
+Fill = Callable[[Path], bool]  #: makes a file of views at a path; False, and nothing is there, if it has none
 
 
 def folder_of(log_id: UUID, url: str, views: str, environment: Mapping[str, str] = os.environ) -> Path:
@@ -109,9 +109,9 @@ class Cache:
             self._remove()
 
     def replace(self) -> None:
-        """Put a newer file in the place of this one, if there is one. Processes that have it open go over to it."""
-        with self.locked(fcntl.LOCK_EX), self._filled() as fresh:
-            if fresh is not None:
+        """Put the newest views there are in the place of this file. Processes that have it open go over to them."""
+        with self.locked(fcntl.LOCK_EX), self._filled() as (fresh, has_views):
+            if has_views:
                 self._remove()
                 os.replace(fresh, self.path)
 
@@ -159,25 +159,24 @@ class Cache:
             if file_at(self.path) is not None:
                 return  # another was faster
             self._remove()  # the WAL of a file that is gone would be taken for the new one's
-            with self._filled() as fresh:
-                if fresh is None:
-                    self.path.touch()  # an empty database
-                else:
-                    os.replace(fresh, self.path)
+            with self._filled() as (fresh, _):
+                os.replace(fresh, self.path)
             passed("made")
         if self._temporary is None:
             _sweep(self.folder)
 
     @contextmanager
-    def _filled(self) -> Iterator[Path | None]:
-        """A file with views, not in its place yet."""
+    def _filled(self) -> Iterator[tuple[Path, bool]]:
+        """A file that is not in its place yet, and whether there are views in it."""
         for left in self.folder.glob(".fill-*"):  # by whom was killed: who is alive has the lock, which is ours now
             left.unlink(missing_ok=True)
         fresh = self.folder / f".fill-{secrets.token_hex(8)}"
         try:
-            filled = self._fill(fresh)
+            has_views = self._fill(fresh)
+            # Now: it needs the file for itself, and fails where several open it at once.
+            open_for_writing(fresh).close()
             passed("filled")
-            yield fresh if filled else None
+            yield fresh, has_views
         finally:
             fresh.unlink(missing_ok=True)
 

@@ -26,7 +26,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from ..errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from .asking import Asking
 from .dialects import of
-from .sqlite_file import File, connect_to, file_at, open_for_reading, open_for_writing, tidy
+from .sqlite_file import File, connect_to, file_at, has_grown, open_for_reading, open_for_writing, tidy
 
 _TRIES = 5
 _CHANGING = "foldlog_changing"
@@ -158,8 +158,9 @@ class Database:
             with self.dialect.writing(connection, alone=alone) as writing:
                 writing.info[_CHANGING] = changing
                 yield writing
-        if self.path is not None:
-            tidy(self.path, only=self._file)
+        if self.path is not None and has_grown(self.path):
+            with self._keeper.opening() if self._keeper else nullcontext():
+                tidy(self.path, only=self._file)
 
     def is_changing(self, connection: sa.Connection) -> bool:
         """Whether a transaction of `write` is one that changes tables."""
