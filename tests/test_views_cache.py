@@ -356,6 +356,9 @@ def test_a_snapshot_of_a_history_that_was_lost_is_refused(
         with keeping(place) as cold:
             assert cold.get_runs_count() == (6 if grown else 2)
             assert backend_of(cold).events_read == cold.log.head().position - old
+            fetched = [asked for asked in backend_of(cold).asked if asked.startswith("fetch ")]
+            assert not [asked for asked in fetched if f"/{lost:020d}-" in asked]  # its name tells
+            assert len(fetched) == 2
             check_whole(cold)
             cold.put_back_views()
         assert not [one for one in snapshots(place) if one.name.startswith(f"{lost:020d}")]
@@ -487,12 +490,18 @@ def test_a_cache_that_was_deleted_while_it_was_open_is_fetched(place: Path) -> N
         check_whole(instance)
 
 
-def test_a_wal_of_a_file_that_is_gone_is_not_taken_for_another_ones(place: Path) -> None:
+def test_a_wal_of_a_file_that_is_gone_is_not_taken_for_another_ones(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with_a_snapshot(place)
     with keeping(place) as instance:
+        assert instance.get_runs_count() == 4
+        path = file_of(instance)
+        with sqlite3.connect(path) as db:  # so that the WAL holds some pages, not all
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
         some_runs(instance, 2)
         assert instance.get_runs_count() == 6
-        path = file_of(instance)
         left = {name: (path.parent / name).read_bytes() for name in ("views.db-wal", "views.db-shm")}
         assert left["views.db-wal"]
     path.unlink()
@@ -500,6 +509,25 @@ def test_a_wal_of_a_file_that_is_gone_is_not_taken_for_another_ones(place: Path)
         (path.parent / name).write_bytes(content)
     with keeping(place) as instance:
         assert instance.get_runs_count() == 6
+        assert caplog.text == ""
+        check_whole(instance)
+
+
+def test_a_file_is_not_replaced_while_it_is_being_opened(place: Path) -> None:
+    """SQLite opens file and WAL one after the other, and must not get them of two files."""
+    with_a_snapshot(place)
+    with keeping(place) as instance:
+        views = instance.views
+        assert isinstance(views, CachedViews)
+        with views._cache.opening() as file:
+            thread = threading.Thread(target=views._cache.replace)
+            thread.start()
+            thread.join(0.5)
+            assert thread.is_alive()
+            assert file_at(file_of(instance)) == file
+        thread.join()
+        assert file_at(file_of(instance)) != file
+        assert instance.get_runs_count() == 4
         check_whole(instance)
 
 
