@@ -10,6 +10,7 @@ LONGEST = 600  #: bytes of a name; with a prefix below the 1024 that every store
 LONGEST_PART = 200  #: bytes; a file system takes 255, and a temporary name is longer than its own
 
 _PART = rf"(?!\.\.?(?:/|\Z))[A-Za-z0-9._=@~-]{{1,{LONGEST_PART}}}"
+_ONE_PART = re.compile(_PART)
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 
 
@@ -35,3 +36,8 @@ def check_object(name: str, data: bytes) -> None:
     check_name(name)
     if not data:  # some stores take an empty object for a folder, and drop the condition of its creation
         raise UsageError(f"the object {name} would be empty")
+
+
+def is_part(text: str) -> bool:
+    """Whether it may be a part of a name, that between two `/`."""
+    return _ONE_PART.fullmatch(text) is not None
