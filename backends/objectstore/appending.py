@@ -13,11 +13,11 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from uuid import uuid4
 
-from ...engine.errors import AppendKeyConflict, ConflictError, FoldlogError, LogMoved, UnavailableError
+from ...engine.errors import AppendKeyConflict, ConflictError, FoldlogError, UnavailableError
 from ...engine.log.port import ANY, NEW, Append, GateState, Outcome, Receipt, refusal
 from . import names, segment
 from .clock import now_us
@@ -212,7 +212,9 @@ class Appender:
                 self._tails.forget(plan.tail.shard)
         return None if isinstance(announced, Exception) else kept
 
-    def _again(self, plans: Sequence[_Plan], entries: Sequence[tuple[str, int]]) -> tuple[bool | Exception, Lane | None]:
+    def _again(
+        self, plans: Sequence[_Plan], entries: Sequence[tuple[str, int]]
+    ) -> tuple[bool | Exception, Lane | None]:
         """A guard stood in the marker's place: the gate was shut, or this writer was taken for gone."""
         self._order.refresh()
         with self._order.lock:
@@ -256,8 +258,10 @@ class Appender:
                 return False
             if line is None or first > line.ordered_seq:
                 return True
-            return first in line.slots and (found := self._library.head(plan.name)) is not None and (
-                found.nonce == plan.nonce
+            return (
+                first in line.slots
+                and (found := self._library.head(plan.name)) is not None
+                and (found.nonce == plan.nonce)
             )
 
     def _settle(self, plan: _Plan, outcome: Exception) -> None:
@@ -313,9 +317,7 @@ def _decide(tail: Tail, jobs: Sequence[Job]) -> tuple[list[Item], list[Job], lis
 
 def _again_or_conflict(known: Receipt, digest: bytes) -> Outcome:
     if known.digest != digest:
-        return AppendKeyConflict(
-            f"shard {known.shard}: key {known.key} recorded other facts at seq {known.first_seq}"
-        )
+        return AppendKeyConflict(f"shard {known.shard}: key {known.key} recorded other facts at seq {known.first_seq}")
     return known._replace(duplicate=True)
 
 

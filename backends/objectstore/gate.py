@@ -99,7 +99,8 @@ class Gatekeeper:
         for one in self._order.objects.list(names.PENDING):
             if (found := names.of_marker(one.name)) is not None:
                 reached[found[0]] = max(found[1], reached.get(found[0], 0))
-        self._order.parallel.run([lambda id=id: self._guard(id, reached.get(id, 0)) for id in writers])  # type: ignore[misc]
+        for id in writers:
+            self._guard(id, reached.get(id, 0))
 
     def _guard(self, id: str, reached: int) -> None:
         objects = self._order.objects

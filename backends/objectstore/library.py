@@ -48,7 +48,7 @@ class Library:
             found = {name: self._heads[name] for name in wanted if name in self._heads}
         absent = [name for name in dict.fromkeys(wanted) if name not in found]
         large = []
-        for name, data in zip(absent, get_many(self._parallel, self._objects, absent, end=HEAD_BYTES), strict=True):
+        for name, data in zip(absent, get_many(self._objects, absent, self._parallel, end=HEAD_BYTES), strict=True):
             if data is None:
                 continue
             segment = parse(data, name)
@@ -73,7 +73,7 @@ class Library:
             for name in found:
                 self._whole.move_to_end(name)
         absent = [name for name in wanted if name not in found]
-        for name, data in zip(absent, get_many(self._parallel, self._objects, absent), strict=True):
+        for name, data in zip(absent, get_many(self._objects, absent, self._parallel), strict=True):
             if data is None:
                 continue
             segment = parse(data, name)

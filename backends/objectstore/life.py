@@ -76,9 +76,7 @@ class Life:
                 return self._note_fence(shard)
             if end == 0:
                 return None
-            mark = segment.encode_mark(
-                Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8)
-            )
+            mark = segment.encode_mark(Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
             self._tails.forget(shard)
             if self._order.objects.create(names.slot(shard, end + 1), mark):
                 return self._note_fence(shard)

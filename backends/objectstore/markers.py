@@ -110,7 +110,9 @@ class Writers:
 
     def _register(self) -> Lane:
         lane = Lane(secrets.token_hex(8))
-        self._order.objects.create(names.writer(lane.id), _WRITER + msgpack.packb([os.getpid(), time.time_ns() // 1000]))
+        self._order.objects.create(
+            names.writer(lane.id), _WRITER + msgpack.packb([os.getpid(), time.time_ns() // 1000])
+        )
         # Looked at after the registration is there: who shuts the gate lists the writers after it has said so.
         self._order.refresh()
         try:

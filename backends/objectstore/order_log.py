@@ -104,7 +104,7 @@ class OrderLog:
             width = 1
             while True:
                 wanted = [names.order(self.state.k + ahead) for ahead in range(width)]
-                for data in get_many(self.parallel, self.objects, wanted):
+                for data in get_many(self.objects, wanted, self.parallel):
                     if data is None:
                         self._looked = began
                         return
@@ -210,7 +210,7 @@ class OrderLog:
         data = self.objects.get(names.block(j))
         if data is not None:
             return step.decode_block(data, names.block(j))
-        steps = get_many(self.parallel, self.objects, [names.order(k) for k in range(j * BLOCK, (j + 1) * BLOCK)])
+        steps = get_many(self.objects, [names.order(k) for k in range(j * BLOCK, (j + 1) * BLOCK)], self.parallel)
         whole = [data for data in steps if data is not None]
         if len(whole) < BLOCK:
             gone = steps.index(None)

@@ -111,7 +111,7 @@ class Pendings:
             known = self._markers
         absent = [name for name in listed if name not in known]
         seen = {name: known[name] for name in listed if name in known}
-        for name, data in zip(absent, get_many(self._order.parallel, self._order.objects, absent), strict=True):
+        for name, data in zip(absent, get_many(self._order.objects, absent, self._order.parallel), strict=True):
             if data is not None:  # else it was placed and dropped since it was listed
                 seen[name] = markers.decode(data, name)
         with self._lock:
@@ -139,9 +139,7 @@ class Pendings:
 
     def _walk(self, wanted: dict[str, set[int]], ends: dict[str, int]) -> tuple[list[Pending], dict[str, int]]:
         """The receipts of each shard from behind its end up to what is wanted, and the ends they reach."""
-        first = [
-            names.slot(shard, seq) for shard, seqs in wanted.items() for seq in {ends.get(shard, 0) + 1, *seqs}
-        ]
+        first = [names.slot(shard, seq) for shard, seqs in wanted.items() for seq in {ends.get(shard, 0) + 1, *seqs}]
         heads = dict(zip(first, self._library.heads(first), strict=True))
         pending: list[Pending] = []
         reached: dict[str, int] = {}

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from ...engine.log.port import GateState, Placed, Record, Stored
+from ...engine.log.port import GateState, Placed, Record, ShardState, Stored
 from . import names
 from .library import Library, Loaded
 from .order_log import OrderLog
@@ -163,13 +163,25 @@ class Reader:
         with order.lock:
             wanted = _mask(order.state.types, types)
             first = max(0, bisect_right(order.state.starts, after) - 1)
-            blocks = [j for j in range(first, len(order.state.starts)) if wanted is None or order.state.masks[j] & wanted]
+            blocks = [
+                j for j in range(first, len(order.state.starts)) if wanted is None or order.state.masks[j] & wanted
+            ]
         for j in blocks:
             rows = order.rows(j)
             begin = bisect_right(rows, after, key=_last_position)
             for row in rows[begin:] if begin else rows:
                 if types is None or row.types & types:
                     yield row
+
+    def entries(self, after: int, limit: int) -> Iterator[tuple[Row, Sequence[Record | None], bool]]:
+        """The receipts that begin past a position, with what they hold, and whether their shard was purged."""
+        rows = (row for row in self.rows(after=after, types=None) if row.placed.position > after)
+        for wave in _waves(rows, limit):
+            with self._order.lock:
+                lines = self._order.state.lines
+                gone = {one for row in wave if lines[one := row.placed.receipt.shard].state is ShardState.PURGED}
+            for row, records in self._opened(wave):
+                yield row, records, row.placed.receipt.shard in gone
 
     def _rows_back(self, before: int | None, types: frozenset[str]) -> Iterator[Row]:
         order = self._order
@@ -211,8 +223,6 @@ class Reader:
                 yield row, [None] * receipt.size
             else:
                 raise damaged(one.name, f"it lacks the append at seq {receipt.first_seq}")
-
-
 
 
 def _waves(rows: Iterator[Row], limit: int) -> Iterator[list[Row]]:

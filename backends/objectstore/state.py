@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from ...engine.log.port import GENESIS, OPEN_GATE, Epoch, Gate, GateState, Head, ShardState
@@ -58,8 +58,8 @@ class Line:
 
     __slots__ = (
         "firsts",
-        "keys",
         "kept",
+        "keys",
         "last_position",
         "last_us",
         "name",

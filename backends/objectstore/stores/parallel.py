@@ -111,10 +111,10 @@ class Parallel:
 
 
 def get_many(
-    objects: Objects, names: Sequence[str], parallel: Parallel, *, at_once: int = THREADS
+    objects: Objects, names: Sequence[str], parallel: Parallel, *, end: int | None = None, at_once: int = THREADS
 ) -> list[bytes | None]:
-    """Objects by name, as `Objects.get` gives each; at most `at_once` are asked for at a time."""
+    """Objects by name, as `Objects.get` gives each, up to byte `end`; at most `at_once` are asked for at a time."""
     found: list[bytes | None] = []
     for first in range(0, len(names), at_once):
-        found += parallel.run([partial(objects.get, name) for name in names[first : first + at_once]])
+        found += parallel.run([partial(objects.get, name, end=end) for name in names[first : first + at_once]])
     return found
