@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from uuid import uuid4
 
-from ...engine.errors import AppendKeyConflict, ConflictError, FoldlogError, UnavailableError
-from ...engine.log.port import ANY, NEW, Append, GateState, Outcome, Receipt, refusal
+from ...engine.errors import AppendKeyConflict, ConflictError, FoldlogError, LogMoved, UnavailableError
+from ...engine.log.port import ANY, NEW, Append, Gate, GateState, Outcome, Receipt, refusal
 from . import names, segment
 from .clock import now_us
 from .library import Library
-from .markers import Lane, Writers
+from .markers import Entry, Lane, Writers
 from .order_log import OrderLog
+from .pendings import Pendings
 from .segment import Item, Segment
 from .tails import Tail, Tails
 
@@ -54,11 +55,16 @@ class _Plan(NamedTuple):
     nonce: bytes
     data: bytes
 
+    @property
+    def entry(self) -> Entry:
+        return self.tail.shard, self.items[0].receipt.first_seq, self.items[-1].receipt.last_seq
+
 
 class Appender:
     """The appends of one handle. Thread-safe."""
 
-    def __init__(self, order: OrderLog, library: Library, tails: Tails, writers: Writers) -> None:
+    def __init__(self, order: OrderLog, library: Library, pendings: Pendings, tails: Tails, writers: Writers) -> None:
+        self._pendings = pendings
         self._order = order
         self._library = library
         self._tails = tails
@@ -191,7 +197,7 @@ class Appender:
     def _write(self, lane: Lane, plans: Sequence[_Plan]) -> Lane | None:
         """Put the segments and their marker. Plans that lost their slot stay without an outcome. The lane, unless it is
         used up."""
-        entries = [(plan.tail.shard, plan.items[0].receipt.first_seq) for plan in plans]
+        entries = [plan.entry for plan in plans]
         announced, *made = self._order.parallel.run(
             [
                 _told(lambda: self._writers.announce(lane, entries)),
@@ -200,44 +206,58 @@ class Appender:
         )
         kept: Lane | None = lane
         if announced is False:
-            announced, kept = self._again(plans, entries)
+            announced, kept = self._again(entries)
         for plan, outcome in zip(plans, made, strict=True):
-            if isinstance(announced, Exception):
-                self._settle(plan, announced)
-            elif isinstance(outcome, Exception):
-                self._settle(plan, outcome)
-            elif outcome and self._stands(plan):
+            error = announced if isinstance(announced, Exception) else None
+            if error is None and isinstance(outcome, Exception):
+                error = outcome
+            if isinstance(error, LogMoved) and self._counts(plan):
+                error = None
+            if error is not None:
+                self._settle(plan, error)
+            elif outcome is True and self._stands(plan):
                 self._done(plan)
             else:
                 self._tails.forget(plan.tail.shard)
         return None if isinstance(announced, Exception) else kept
 
-    def _again(
-        self, plans: Sequence[_Plan], entries: Sequence[tuple[str, int]]
-    ) -> tuple[bool | Exception, Lane | None]:
+    def _again(self, entries: Sequence[Entry]) -> tuple[bool | Exception, Lane | None]:
         """A guard stood in the marker's place: the gate was shut, or this writer was taken for gone."""
-        self._order.refresh()
-        with self._order.lock:
-            gate = self._order.state.closing or self._order.state.gate
+        gate = self._settled_gate()
+        if gate is None:
+            return _unknown("the gate was being shut meanwhile"), None
         if gate.state is not GateState.OPEN:
             self._tails.forget_all()
-            follows = [plan for plan in plans if self._followed(plan)]
-            if follows:
-                return _unknown(f"the gate shut while shard {follows[0].tail.shard} was written"), None
             return refusal(self._order.objects.url, gate), None
         try:
             lane = self._writers.take()
-        except FoldlogError as error:
-            return error, None
-        try:
             accepted = self._writers.announce(lane, entries)
         except FoldlogError as error:
             return error, None
         return (True, lane) if accepted else (_unknown("two guards in a row stood in its way"), None)
 
-    def _followed(self, plan: _Plan) -> bool:
-        """Whether somebody has gone on behind a segment that was not announced: then it counts after all."""
-        return self._library.head(names.slot(plan.tail.shard, plan.items[-1].receipt.last_seq + 1)) is not None
+    def _settled_gate(self) -> Gate | None:
+        """The gate, once nobody is at shutting it; None if that takes too long."""
+        pause = 0.005
+        while pause < 2.0:
+            self._order.refresh()
+            with self._order.lock:
+                if self._order.state.closing is None:
+                    return self._order.state.gate
+            time.sleep(pause)
+            pause *= 2
+        return None
+
+    def _counts(self, plan: _Plan) -> bool:
+        """Whether a segment that was not announced counts after all: one that was, of another writer, lies behind it.
+        The gate is shut, so no more are announced."""
+        found = self._library.head(plan.name)
+        if found is None or found.nonce != plan.nonce:
+            return False
+        reached = self._pendings.look().ends.get(plan.tail.shard, 0)
+        with self._order.lock:
+            line = self._order.state.lines.get(plan.tail.shard)
+            return plan.items[-1].receipt.last_seq <= max(reached, line.ordered_seq if line else 0)
 
     def _make(self, plan: _Plan) -> bool:
         """Whether the segment is there, and is this one."""

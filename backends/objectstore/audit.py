@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from ...engine.errors import CorruptLogError
@@ -34,7 +35,7 @@ def diagnose(order: OrderLog, library: Library, reader: Reader, pendings: Pendin
 def _order(order: OrderLog, *, full: bool) -> Iterator[str]:
     """Damage of the order: its steps follow one another, or the process could not have opened the log."""
     with order.lock:
-        finished, k = len(order.state.starts) - 1, order.state.k
+        finished, k = order.state.k // BLOCK, order.state.k
     listed = {one.name for one in order.objects.list(names.BLOCKS)} | {
         one.name for one in order.objects.list(names.ORDER)
     }
@@ -43,7 +44,7 @@ def _order(order: OrderLog, *, full: bool) -> Iterator[str]:
         if names.block(j) not in listed and not listed.issuperset(steps):
             yield f"steps {j * BLOCK} to {(j + 1) * BLOCK - 1} of the order are gone, and no block holds them: {RESTORE}"
         elif full:
-            yield from _told(lambda j=j: order.check_block(j))  # type: ignore[misc]
+            yield from _told(partial(order.read_block, j))
     for at in range(finished * BLOCK, k):
         if names.order(at) not in listed:
             yield f"object {names.order(at)} is gone: {RESTORE}"
@@ -54,7 +55,6 @@ def _objects(order: OrderLog, library: Library, *, full: bool) -> Iterator[str]:
     order.refresh()
     with order.lock:
         wanted = [(line.name, one) for line in order.state.lines.values() for one in stretches(line)]
-        log_id = order.state.log_id
     sizes = {one.name: one.size for one in order.objects.list(names.RUNS)}
     for shard, one in wanted:
         if one.name not in sizes:
@@ -65,10 +65,10 @@ def _objects(order: OrderLog, library: Library, *, full: bool) -> Iterator[str]:
     library.forget(there)  # as it is in the store, not as it is remembered
     for at in range(0, len(there), WAVE):
         for name in there[at : at + WAVE]:
-            yield from _told(lambda name=name: _check(library, name, log_id.bytes))  # type: ignore[misc]
+            yield from _told(partial(_check, library, name))
 
 
-def _check(library: Library, name: str, log_id: bytes) -> None:
+def _check(library: Library, name: str) -> None:
     loaded = library.load([name]).get(name)
     if loaded is None or loaded.segment.kind is not Kind.EVENTS:
         raise CorruptLogError(f"object {name} is gone or overwritten")
@@ -76,9 +76,9 @@ def _check(library: Library, name: str, log_id: bytes) -> None:
         loaded.records(part)
 
 
-def _told(deed: object) -> Iterator[str]:
+def _told(deed: Callable[[], object]) -> Iterator[str]:
     try:
-        deed()  # type: ignore[operator]
+        deed()
     except CorruptLogError as error:
         yield f"{error}: {RESTORE}"
 
@@ -86,7 +86,7 @@ def _told(deed: object) -> Iterator[str]:
 def _unannounced(order: OrderLog, ends: dict[str, int]) -> Iterator[str]:
     """Segments that landed, and whose writer ended before it announced them: nobody was told that they count."""
     with order.lock:
-        reached = {line.name: line.ordered_seq for line in order.state.lines.values()} | ends
+        reached = {line.name: line.reach for line in order.state.lines.values()} | ends
         over = {
             line.name for line in order.state.lines.values() if line.state in (ShardState.FENCED, ShardState.PURGED)
         }

@@ -77,7 +77,7 @@ class ObjectBackend:
         self._pendings = Pendings(order, self._library, read_only=self._read_only)
         self._tails = Tails(order, self._library)
         self._writers = Writers(order, self.url)
-        self._appender = Appender(order, self._library, self._tails, self._writers)
+        self._appender = Appender(order, self._library, self._pendings, self._tails, self._writers)
         self._reader = Reader(order, self._library, self._pendings)
         self._life = Life(order, self._reader, self._pendings, self._tails)
         self._gate = Gatekeeper(order, self._library, self._pendings, self._tails)

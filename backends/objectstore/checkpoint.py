@@ -67,14 +67,29 @@ def _line(line: Line) -> list[Any]:
     where = [_numbers(line.slots), _numbers(line.firsts), _numbers(line.positions)]
     packs = [list(pack) for pack in line.packs]
     kept = [list(pack) for pack in line.kept]
-    life = [line.state.value, line.ordered_seq, line.sealed_seq, line.last_us, line.last_position]
+    life = [line.state.value, line.ordered_seq, line.reach, line.sealed_seq, line.last_us, line.last_position]
     return [line.name, *life, *where, packs, kept, keys, line.weights]
 
 
 def _from(row: list[Any]) -> Line:
-    name, state, ordered, sealed, last_us, last_position, slots, firsts, positions, packs, kept, keys, weights = row
+    (
+        name,
+        state,
+        ordered,
+        reach,
+        sealed,
+        last_us,
+        last_position,
+        slots,
+        firsts,
+        positions,
+        packs,
+        kept,
+        keys,
+        weights,
+    ) = row
     line = Line(name)
-    line.state, line.ordered_seq, line.sealed_seq = ShardState(state), ordered, sealed
+    line.state, line.ordered_seq, line.reach, line.sealed_seq = ShardState(state), ordered, reach, sealed
     line.last_us, line.last_position = last_us, last_position
     line.slots, line.firsts, line.positions = _array(slots), _array(firsts), _array(positions)
     line.packs = [Pack(*pack) for pack in packs]

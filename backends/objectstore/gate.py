@@ -155,7 +155,7 @@ def _ends(state: State, ends: Mapping[str, int]) -> dict[str, int | None]:
     """Where each shard ends; None for one that a fence ends."""
     over = (ShardState.FENCED, ShardState.PURGED)
     found: dict[str, int | None] = {
-        shard: None if line.state in over else line.ordered_seq for shard, line in state.lines.items()
+        shard: None if line.state in over else line.reach for shard, line in state.lines.items()
     }
     for shard, seq in ends.items():
         if found.get(shard, 0) is not None:

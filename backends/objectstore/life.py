@@ -47,8 +47,8 @@ class Life:
         self._order.refresh()
         with self._order.lock:
             line = self._order.state.lines.get(name)
-            seq = 0 if line is None else line.ordered_seq
-        pending = bool(self._reader.pending_of(name, seq))
+            seq, reach = (0, 0) if line is None else (line.ordered_seq, line.reach)
+        pending = reach > seq or bool(self._reader.pending_of(name, reach))
         return None if line is None and not pending else _shard(name, line, pending)
 
     def seal(self, shard: str) -> bool:
@@ -60,7 +60,8 @@ class Life:
 
         def decide(state: State) -> list[Operation] | None:
             line = state.lines.get(shard)
-            if line is None or line.ordered_seq != found.ordered_seq or line.state is not ShardState.OPEN:
+            here = line is not None and line.ordered_seq == line.reach == found.ordered_seq
+            if line is None or not here or line.state is not ShardState.OPEN:
                 return None
             return [["seal", shard, found.ordered_seq]]
 

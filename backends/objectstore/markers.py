@@ -30,11 +30,12 @@ _MARKER: Final = b"foldmrk1"
 GUARD: Final = b"foldgrd1"
 _WRITER: Final = b"foldwri1"
 
-Entry = tuple[str, int]  #: shard, first seq of a segment
+Entry = tuple[str, int, int]  #: shard, first and last seq of a segment
 
 
 def encode(entries: Sequence[Entry], nonce: bytes) -> bytes:
-    return _MARKER + msgpack.packb([nonce, [list(entry) for entry in entries]])
+    packed: bytes = msgpack.packb([nonce, [list(entry) for entry in entries]])
+    return _MARKER + packed
 
 
 def decode(data: bytes, name: str) -> list[Entry]:
@@ -44,7 +45,7 @@ def decode(data: bytes, name: str) -> list[Entry]:
     try:
         if not data.startswith(_MARKER):
             raise ValueError("its beginning is altered")
-        return [(shard, seq) for shard, seq in msgpack.unpackb(data[8:])[1]]
+        return [(shard, first, last) for shard, first, last in msgpack.unpackb(data[8:])[1]]
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise damaged(name, f"it is no marker: {error}") from error
 

@@ -86,7 +86,7 @@ def _pending(entry: Entry) -> Pending:
     """What its row on the timeline tells: no segment begins with it."""
     item = Item(entry.placed.receipt, entry.keyed, 0, entry.records)
     types = dict.fromkeys(record.type for record in entry.records if record is not None)
-    return Pending(entry.placed.receipt, entry.keyed, False, list(types), weigh([item]))
+    return Pending(entry.placed.receipt, entry.keyed, 0, list(types), weigh([item]))
 
 
 def _total(before: Mapping[int, Sequence[int]], items: Sequence[Item]) -> dict[int, list[int]]:

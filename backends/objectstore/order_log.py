@@ -51,6 +51,7 @@ class OrderLog:
         self._looked = 0.0  #: when the end was seen last
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
+        self._full: list[bytes] = []  #: those of the block before
         self._blocks: OrderedDict[int, list[Row]] = OrderedDict()
         self._checkpoint_size = 0
         self._checkpoint_k = 0
@@ -113,13 +114,12 @@ class OrderLog:
 
     def _take(self, data: bytes) -> None:
         k = self.state.k
-        taken = step.decode(data, names.order(k), k)
-        if k % BLOCK == 0:
-            if self._tail or k > 0:
-                self._keep_block(k // BLOCK - 1, self._tail)
-            self._tail, self._raw = [], []
-        self._tail += self.state.apply(taken)
+        self._tail += self.state.apply(step.decode(data, names.order(k), k))
         self._raw.append(data)
+        if self.state.k % BLOCK == 0:
+            self._keep_block(k // BLOCK, self._tail)
+            self._full = self._raw
+            self._tail, self._raw = [], []
 
     # -- adding -------------------------------------------------------------------------------------------------
 
@@ -157,8 +157,8 @@ class OrderLog:
         """A block is full: write it as one object, and now and then a checkpoint. Missing, both cost requests only."""
         k = self.state.k
         deeds: list[Callable[[], object]] = []
-        if len(self._raw) == BLOCK:
-            block = step.encode_block(self._raw)
+        if len(self._full) == BLOCK:
+            block = step.encode_block(self._full)
             deeds.append(lambda: self.objects.create(names.block(k // BLOCK - 1), block))
         every = BLOCK * max(1, min(16, self._checkpoint_size // LATER_CHECKPOINTS))
         if k - self._checkpoint_k >= every:
@@ -177,20 +177,23 @@ class OrderLog:
 
     # -- the timeline -------------------------------------------------------------------------------------------
 
-    def blocks(self) -> int:
-        """How many blocks there are, the one under way too."""
-        with self.lock:
-            return len(self.state.starts)
-
     def rows(self, j: int) -> list[Row]:
         """The receipts that the steps of a block have placed."""
         with self.lock:
-            if j == len(self.state.starts) - 1:
+            if j == self.state.k // BLOCK:
                 return list(self._tail)
             kept = self._blocks.get(j)
             if kept is not None:
                 self._blocks.move_to_end(j)
                 return kept
+        rows = self.read_block(j)
+        with self.lock:
+            self._keep_block(j, rows)
+        return rows
+
+    def read_block(self, j: int) -> list[Row]:
+        """The same, as the store has it. Raises CorruptLogError if that is damaged, or the chain does not come out."""
+        with self.lock:
             position, chain = self.state.starts[j], self.state.chains[j]
         rows: list[Row] = []
         for k, data in enumerate(self._steps(j), start=j * BLOCK):
@@ -202,8 +205,6 @@ class OrderLog:
                         raise damaged(names.order(k), str(error)) from error
                     if rows:
                         position, chain = rows[-1].placed.last_position, rows[-1].placed.chain
-        with self.lock:
-            self._keep_block(j, rows)
         return rows
 
     def _steps(self, j: int) -> list[bytes]:

@@ -88,8 +88,8 @@ class Packer:
         with self._order.lock:
             lines = _lines(self._order.state, shard)
             whole = [line for line in lines if line.last_position <= through]
-            for kind, weight in [pair for line in whole for pair in line.weights.items()]:
-                found[kind] = found.get(kind, Weight()).plus(Weight(*weight))
+            for kind, held in [pair for line in whole for pair in line.weights.items()]:
+                found[kind] = found.get(kind, Weight()).plus(Weight(*held))
             cut = [line.name for line in lines if line.last_position > through]
         for name in cut:
             for kind, weight in self._reader.steady(partial(self._weigh_some, name, through)):
@@ -151,6 +151,8 @@ class Packer:
         found, slots, last = [], [], 0
         for one, head in zip(places.stretches, self._reader.heads(wanted), strict=True):
             holds = any(retention in part.weights and _position(part, places) <= through for part in head.parts)
+            if one.last > places.ordered_seq:
+                continue  # it has positions in part, and cannot be rewritten yet
             if not names.is_pack(one.name):
                 slots.append(one)
                 last = len(slots) if holds else last
@@ -164,9 +166,10 @@ class Packer:
 
     def _purge(self, shard: str, keep: bool) -> None:
         self._order.refresh()
-        if self._reader.pending_of(shard, self._end(shard)):
-            raise ConflictError(f"shard {shard} has events without a position; sequence them first")
         places = places_of(self._order, shard)
+        reach = 0 if places is None else places.reach
+        if (places is not None and reach > places.ordered_seq) or self._reader.pending_of(shard, reach):
+            raise ConflictError(f"shard {shard} has events without a position; sequence them first")
         if places is None or places.state not in (ShardState.FENCED, ShardState.PURGED):
             raise ConflictError(f"shard {shard} must be fenced before it is purged")
         again = places.state is ShardState.PURGED
@@ -185,10 +188,6 @@ class Packer:
 
         if not self._order.commit(decide):
             return self._purge(shard, keep)
-
-    def _end(self, shard: str) -> int:
-        places = places_of(self._order, shard)
-        return 0 if places is None else places.ordered_seq
 
     def _free_folder(self, shard: str) -> None:
         """Of a purged shard: everything but what is kept, and the fence. Killed in between, the next purge goes on."""
@@ -222,7 +221,7 @@ class Packer:
         places = places_of(self._order, shard)
         if places is None or places.state is ShardState.PURGED:
             return 0
-        wanted = [one for one in places.stretches if not names.is_pack(one.name)]
+        wanted = [one for one in places.stretches if not names.is_pack(one.name) and one.last <= places.ordered_seq]
         if len(wanted) < 2:
             return 0
         items = self._items(shard, places, wanted, None)

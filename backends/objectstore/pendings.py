@@ -19,7 +19,7 @@ from .library import Library
 from .markers import Entry
 from .order_log import OrderLog
 from .segment import Kind, Part, Segment
-from .state import State
+from .state import Line, State
 from .step import Operation, Pending, place
 from .stores.parallel import get_many
 
@@ -58,7 +58,7 @@ class Pendings:
         seen = self._read(listed)
         with order.lock:
             wanted = _unplaced(order.state, seen.values())
-            ends = {shard: order.state.lines[shard].ordered_seq for shard in wanted if shard in order.state.lines}
+            ends = {shard: _end(order.state.lines[shard]) for shard in wanted if shard in order.state.lines}
         pending, reached = self._walk(wanted, ends)
         pending.sort(key=lambda one: (one.receipt.at_us, one.receipt.shard, one.receipt.first_seq))
         if not self._read_only:
@@ -81,7 +81,7 @@ class Pendings:
             cleared[:] = [
                 found
                 for name, entries in seen.items()
-                if all(seq <= ends.get(shard, 0) for shard, seq in entries)
+                if all(last <= ends.get(shard, 0) for shard, _, last in entries)
                 and (found := names.of_marker(name)) is not None
             ]
             return [place(placed, described, cleared)]
@@ -98,10 +98,10 @@ class Pendings:
             wanted.setdefault(receipt.shard, set()).add(receipt.first_seq)
         with self._order.lock:
             lines = self._order.state.lines
-            ends = {shard: lines[shard].ordered_seq for shard in wanted if shard in lines}
+            ends = {shard: _end(lines[shard]) for shard in wanted if shard in lines}
         found = {(one.receipt.shard, one.receipt.first_seq): one for one in self._walk(wanted, ends)[0]}
         # What is not found has been placed by somebody else; then the head is another one, and nothing is placed here.
-        nothing = [Pending(one, False, True, (), {}) for one in receipts]
+        nothing = [Pending(one, False, one.last_seq, (), {}) for one in receipts]
         return [found.get((one.receipt.shard, one.receipt.first_seq), one) for one in nothing]
 
     # -- markers ------------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class Pendings:
                 found = names.of_marker(name)
                 if found is None or found[1] > noted.get(found[0], 0) or not entries:
                     continue
-                if all(shard in lines and seq <= lines[shard].ordered_seq for shard, seq in entries):
+                if all(shard in lines and last <= lines[shard].ordered_seq for shard, _, last in entries):
                     done.append(name)
         if done:
             try:
@@ -137,36 +137,52 @@ class Pendings:
 
     # -- segments -----------------------------------------------------------------------------------------------
 
-    def _walk(self, wanted: dict[str, set[int]], ends: dict[str, int]) -> tuple[list[Pending], dict[str, int]]:
+    def _walk(self, wanted: dict[str, set[int]], ends: dict[str, _End]) -> tuple[list[Pending], dict[str, int]]:
         """The receipts of each shard from behind its end up to what is wanted, and the ends they reach."""
-        first = [names.slot(shard, seq) for shard, seqs in wanted.items() for seq in {ends.get(shard, 0) + 1, *seqs}]
+        begins = {shard: ends.get(shard, _End(0, 0, 0)) for shard in wanted}
+        first = [
+            names.slot(shard, seq)
+            for shard, end in begins.items()
+            for seq in {end.slot or end.seq + 1, end.reach + 1, *(seq for seq in wanted[shard] if seq > end.reach)}
+        ]
         heads = dict(zip(first, self._library.heads(first), strict=True))
         pending: list[Pending] = []
         reached: dict[str, int] = {}
-        for shard, seqs in wanted.items():
-            seq = ends.get(shard, 0) + 1
-            last = max(seqs)
-            while seq <= last:
+        for shard, end in begins.items():
+            seq, last = end.slot or end.seq + 1, max(wanted[shard])
+            while seq <= max(last, end.reach):
                 name = names.slot(shard, seq)
                 segment = heads[name] if name in heads else self._library.head(name)
                 if segment is None or segment.kind is not Kind.EVENTS:
                     break
-                pending += [_described(segment, part) for part in segment.parts]
+                pending += [_described(segment, part) for part in segment.parts if part.receipt.first_seq > end.seq]
                 seq = segment.last_seq + 1
                 reached[shard] = segment.last_seq
         return pending, reached
 
 
+class _End(NamedTuple):
+    """Where a shard ends on the timeline."""
+
+    seq: int
+    reach: int
+    slot: int  #: the segment that has positions in part; 0: there is none
+
+
+def _end(line: Line) -> _End:
+    return _End(line.ordered_seq, line.reach, line.slots[-1] if line.reach > line.ordered_seq else 0)
+
+
 def _described(segment: Segment, part: Part) -> Pending:
-    begins = part is segment.parts[0]
-    return Pending(part.receipt, part.keyed, begins, part.types, dict(part.weights))
+    reach = segment.last_seq if part is segment.parts[0] else 0
+    return Pending(part.receipt, part.keyed, reach, part.types, dict(part.weights))
 
 
 def _unplaced(state: State, announced: Iterable[Sequence[Entry]]) -> dict[str, set[int]]:
     wanted: dict[str, set[int]] = {}
     for entries in announced:
-        for shard, seq in entries:
+        for shard, first, last in entries:
             line = state.lines.get(shard)
-            if line is None or seq > line.ordered_seq:
-                wanted.setdefault(shard, set()).add(seq)
+            if line is None or last > line.ordered_seq:
+                wanted.setdefault(shard, set()).add(first)
     return wanted

@@ -24,6 +24,7 @@ class Places(NamedTuple):
     """One shard, as far as it has positions: where it lies, and the positions of what no pack holds."""
 
     ordered_seq: int
+    reach: int  #: last seq of the last of these segments; past `ordered_seq` where only a part of it has positions
     state: ShardState
     stretches: list[Stretch]
     firsts: list[int]
@@ -42,7 +43,7 @@ def stretches(line: Line) -> list[Stretch]:
     if line.state is ShardState.PURGED:
         return [Stretch(pack.first, pack.last, pack.name(line.name), kept=True) for pack in line.kept]
     found = [Stretch(pack.first, pack.last, pack.name(line.name)) for pack in line.packs]
-    ends = [*(seq - 1 for seq in line.slots[1:]), line.ordered_seq]
+    ends = [*(seq - 1 for seq in line.slots[1:]), line.reach]
     return found + [
         Stretch(first, last, names.slot(line.name, first)) for first, last in zip(line.slots, ends, strict=False)
     ]
@@ -54,7 +55,9 @@ def places_of(order: OrderLog, shard: str) -> Places | None:
         line = order.state.lines.get(shard)
         if line is None:
             return None
-        return Places(line.ordered_seq, line.state, stretches(line), list(line.firsts), list(line.positions))
+        return Places(
+            line.ordered_seq, line.reach, line.state, stretches(line), list(line.firsts), list(line.positions)
+        )
 
 
 def place_of(line: Line, seq: int) -> Stretch | None:

@@ -95,7 +95,7 @@ class Reader:
 
     def _all_of(self, shard: str, places: Places | None) -> list[Stretch]:
         found = [] if places is None else list(places.stretches)
-        return found + self.pending_of(shard, 0 if places is None else places.ordered_seq)
+        return found + self.pending_of(shard, 0 if places is None else places.reach)
 
     def pending_of(self, shard: str, seq: int) -> list[Stretch]:
         """The segments of a shard behind its end on the timeline."""

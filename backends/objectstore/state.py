@@ -66,6 +66,7 @@ class Line:
         "ordered_seq",
         "packs",
         "positions",
+        "reach",
         "sealed_seq",
         "slots",
         "state",
@@ -76,6 +77,7 @@ class Line:
         self.name = name
         self.state = ShardState.OPEN
         self.ordered_seq = 0
+        self.reach = 0  #: last seq of the segments begun: one of several appends may be placed in part
         self.sealed_seq = 0  #: where it was sealed last
         self.last_us = 0  #: timestamp of its last receipt
         self.last_position = 0
@@ -153,16 +155,17 @@ def _made(state: State, operation: Operation, k: int) -> None:
 
 def _place(state: State, operation: Operation, k: int) -> list[Row]:
     found = rows_of(operation, state.position, state.chain)
-    for row, begins, weights in found:
+    for row, reach, weights in found:
         receipt = row.placed.receipt
         line = state.line(receipt.shard)
         if receipt.first_seq != line.ordered_seq + 1:
             raise ValueError(f"shard {receipt.shard} goes on at {receipt.first_seq}, not {line.ordered_seq + 1}")
-        if begins:
+        if reach:
             line.slots.append(receipt.first_seq)
         line.firsts.append(receipt.first_seq)
         line.positions.append(row.placed.position)
         line.ordered_seq = receipt.last_seq
+        line.reach = max(line.reach, reach, receipt.last_seq)
         line.last_us, line.last_position = receipt.at_us, row.placed.last_position
         if line.state is ShardState.SEALED:
             line.state = ShardState.OPEN

@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def encode(before: bytes, nonce: bytes, at_us: int, operations: Sequence[Operation]) -> bytes:
-    body = MAGIC + msgpack.packb([before, nonce, at_us, list(operations)])
+    body: bytes = MAGIC + msgpack.packb([before, nonce, at_us, list(operations)])
     return body + _CRC.pack(zlib.crc32(body))
 
 
@@ -100,7 +100,7 @@ class Pending(NamedTuple):
 
     receipt: Receipt
     keyed: bool
-    begins: bool  #: whether a segment begins with it
+    reach: int  #: where a segment begins with it: the last seq of that segment; else 0
     types: Sequence[str]
     weights: dict[int, Weight]
 
@@ -110,8 +110,8 @@ def place(placed: Sequence[Placed], pending: Sequence[Pending], markers: Sequenc
     shards: dict[str, int] = {}
     types: dict[str, int] = {}
     rows = []
-    for receipt, keyed, begins, held, weights in pending:
-        row = [shards.setdefault(receipt.shard, len(shards)), begins, receipt.first_seq, receipt.size]
+    for receipt, keyed, reach, held, weights in pending:
+        row: list[Any] = [shards.setdefault(receipt.shard, len(shards)), reach, receipt.first_seq, receipt.size]
         row += [receipt.key.bytes, receipt.at_us, receipt.digest, keyed]
         row += [[types.setdefault(one, len(types)) for one in held], {kind: list(w) for kind, w in weights.items()}]
         rows.append(row)
@@ -119,16 +119,16 @@ def place(placed: Sequence[Placed], pending: Sequence[Pending], markers: Sequenc
     return ["place", list(shards), list(types), rows, chain, [list(one) for one in markers]]
 
 
-def rows_of(operation: Operation, position: int, chain: bytes) -> list[tuple[Row, bool, dict[int, list[int]]]]:
-    """The receipts of a `place` behind a position and its chain: each row, whether a segment begins with it, and its
-    weights. Raises ValueError if the chain does not come out as it was written."""
+def rows_of(operation: Operation, position: int, chain: bytes) -> list[tuple[Row, int, dict[int, list[int]]]]:
+    """The receipts of a `place` behind a position and its chain: each row, how far the segment reaches that begins
+    with it (0: none does), and its weights. Raises ValueError if the chain does not come out as it was written."""
     _, shards, names, rows, written, _ = operation
     found = []
-    for shard, begins, first, size, key, at_us, digest, keyed, held, weights in rows:
+    for shard, reach, first, size, key, at_us, digest, keyed, held, weights in rows:
         receipt = Receipt(shards[shard], first, first + size - 1, UUID(bytes=key), at_us, digest)
         chain = link(chain, receipt)
         row = Row(Placed(position + 1, receipt, chain), keyed, frozenset([names[one] for one in held]))
-        found.append((row, begins, weights))
+        found.append((row, reach, weights))
         position += size
     if rows and chain != written:
         raise ValueError("the hash chain does not come out as it was written")

@@ -103,28 +103,40 @@ class Tails:
             if line.state in (ShardState.FENCED, ShardState.PURGED):
                 raise deleted(shard)
             tail.last_seq, tail.last_us = line.ordered_seq, line.last_us
+            part = line.slots[-1] if line.reach > line.ordered_seq else 0
             sources = [pack.name(shard) for pack in line.packs]
             known = line.keys
             if known is None:
                 sources += [names.slot(shard, seq) for seq in line.slots]
             keys = {} if known is None else {UUID(bytes=key): one for key, one in known.items()}
+        if part and not self._reach(tail, part):
+            return None
         if not with_keys:
             tail.keys = None
             return tail
         tail.keys = {key: Receipt(shard, one[0], one[1], key, one[2], one[3]) for key, one in keys.items()}
-        segments = self._library.heads(sources)
+        segments = self._library.heads([*sources, names.slot(shard, part)] if part else sources)
         for segment in segments:
             if segment is None or segment.kind is not Kind.EVENTS:
                 return None
             _note_keys(tail, [segment])
         return tail
 
+    def _reach(self, tail: Tail, slot: int) -> bool:
+        """Go on to the end of a segment that has positions in part; False if it is there no more."""
+        segment = self._library.head(names.slot(tail.shard, slot))
+        if segment is None or segment.kind is not Kind.EVENTS:
+            return False
+        last = segment.parts[-1].receipt
+        tail.last_seq, tail.last_us = last.last_seq, last.at_us
+        return True
+
     def _walk(self, tail: Tail) -> bool:
         """Go on over segments that have no position yet. False if there are stubs: then the order has news."""
         steps = 0
         while True:
             if steps == 2:  # many: list them, to read them side by side
-                self._library.heads([name for name in self.slots_behind(tail.shard, tail.last_seq)])
+                self._library.heads(list(self.slots_behind(tail.shard, tail.last_seq)))
             segment = self._library.head(names.slot(tail.shard, tail.last_seq + 1))
             if segment is None:
                 return True
