@@ -53,14 +53,15 @@ class _Pool:
             while self._threads < min(self._most, self._under_way):
                 threading.Thread(target=self._work, name="foldlog-objects", daemon=True).start()
                 self._threads += 1
-        for call in calls:
-            self._queue.put(call)
+            for call in calls:
+                self._queue.put(call)
 
     def end(self) -> None:
         """Each thread ends, once the calls before this one are done."""
         with self._lock:
             for _ in range(self._threads):
                 self._queue.put(None)
+            self._threads = 0  # who still hands out calls to this pool gets threads for them
 
     def _work(self) -> None:
         while (call := self._queue.get()) is not None:
