@@ -1,4 +1,4 @@
-"""What only files can do wrong: races of processes, folders that come and go, full disks, leftovers, other file systems."""
+"""What only files can do wrong: races of processes, folders that come and go, full disks, leftovers."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -47,16 +48,13 @@ def filesystem(protocol: str, options: dict[str, Any]) -> Any:
     return fsspec.filesystem(protocol, **{**options, "skip_instance_cache": True, "use_listings_cache": False})
 
 
-_ABANDONED: list[Any] = []  #: kept, for what they do at their end would close the parent's connections
-
-
 def abandon(one: Any) -> None:
     """Have a file system that was the parent's never end in this process.
 
     At the end of the process, or with the last reference, it would wait for the parent's thread, which is not here, and
     say goodbye to the store in the parent's name.
     """
-    _ABANDONED.append(one)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))  # a reference that no end of the interpreter takes back
     registry = getattr(finalize, "_registry", {})
     for finalizer, info in list(registry.items()):
         if info.weakref() is one:
