@@ -59,7 +59,16 @@ def s3_without_prefix(request: Any) -> Opener:
     return lambda: open_objects(bucket.url, create=False)
 
 
-STORES = [memory, local, local_process, local_named, s3, s3_without_prefix]
+def azure(request: Any) -> Opener:
+    try:
+        container = request.getfixturevalue("azure_container")
+    except pytest.FixtureLookupError:
+        pytest.skip("these tests have no Azure server yet")
+    request.getfixturevalue("monkeypatch").setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(container.options))
+    return lambda: open_objects(f"{container.url}/a/prefix", create=True)
+
+
+STORES = [memory, local, local_process, local_named, s3, s3_without_prefix, azure]
 
 
 @pytest.fixture(params=STORES, ids=lambda store: store.__name__)
@@ -180,7 +189,7 @@ def test_many_objects_are_listed_and_deleted(objects):
 
 
 def is_remote(objects: Objects) -> bool:
-    return objects.url.startswith("s3:")
+    return objects.url.startswith(("s3:", "az:"))
 
 
 def test_large_objects(objects):

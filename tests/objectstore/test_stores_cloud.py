@@ -157,6 +157,11 @@ def scripted(*script: Exception) -> tuple[CloudObjects, Scripted]:
     return CloudObjects("s3://bucket/p", "bucket/p", secrecy, lambda: driver), driver  # type: ignore[arg-type]
 
 
+def test_parts_of_a_connection_string_are_not_shown():
+    secrecy = Secrecy("az://box", {"connection_string": "AccountName=me;AccountKey=hunter2==;BlobEndpoint=http://x"})
+    assert secrecy.shown("me at http://x with hunter2==") == "me at http://x with ***"
+
+
 def calls_of(objects: CloudObjects) -> list[Callable[[], Any]]:
     return [
         lambda: objects.create("a", b"x"),
@@ -384,3 +389,23 @@ def forked_to_the_end(url: str, environment: dict[str, str]) -> None:
 
 def test_children_end_by_themselves_and_leave_the_connections_of_the_parent(bucket):
     forked_to_the_end(bucket.url, {"FOLDLOG_STORAGE_OPTIONS": json.dumps(bucket.options)})
+
+
+def test_children_and_azure(request):
+    try:
+        container = request.getfixturevalue("azure_container")
+    except pytest.FixtureLookupError:
+        pytest.skip("these tests have no Azure server yet")
+    forked_to_the_end(container.url, {"FOLDLOG_STORAGE_OPTIONS": json.dumps(container.options)})
+
+
+def test_a_container_that_is_not_there_is_named_and_not_made(request, monkeypatch):
+    try:
+        container = request.getfixturevalue("azure_container")
+    except pytest.FixtureLookupError:
+        pytest.skip("these tests have no Azure server yet")
+    monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(container.options))
+    objects: Any = open_objects("az://foldlog-test-is-not-there/p", create=True)
+    for call in calls_of(objects):
+        with pytest.raises(UsageError, match="there is no 'foldlog-test-is-not-there'"):
+            call()
