@@ -54,6 +54,9 @@ def abandon(one: Any) -> None:
     At the end of the process, or with the last reference, it would wait for the parent's thread, which is not here, and
     say goodbye to the store in the parent's name.
     """
+    from fsspec.asyn import reset_lock
+
+    reset_lock()  # a thread that is not here may hold it; what fsspec does at a fork leaves it as it is
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))  # a reference that no end of the interpreter takes back
     registry = getattr(finalize, "_registry", {})
     for finalizer, info in list(registry.items()):

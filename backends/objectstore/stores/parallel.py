@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -115,7 +115,20 @@ def get_many(
     objects: Objects, names: Sequence[str], parallel: Parallel, *, at_once: int = THREADS
 ) -> list[bytes | None]:
     """Objects by name, as `Objects.get` gives each; at most `at_once` are asked for at a time."""
-    found: list[bytes | None] = []
-    for first in range(0, len(names), at_once):
-        found += parallel.run([partial(objects.get, name) for name in names[first : first + at_once]])
+    found: list[bytes | None] = [None] * len(names)
+    left = deque(enumerate(names))
+
+    def work() -> None:
+        while True:
+            try:
+                number, name = left.popleft()
+            except IndexError:
+                return
+            try:
+                found[number] = objects.get(name)
+            except BaseException:
+                left.clear()  # the others need not go on
+                raise
+
+    parallel.run([work] * min(at_once, len(names)))
     return found
