@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -17,6 +18,8 @@ from .errors import UsageError
 VARIABLE = "FOLDLOG_STORAGE_OPTIONS"
 MASK = "***"
 OPEN_KEYS = ("url", "endpoint", "region", "protocol", "project", "account_name")  #: whose values may be shown
+#: within a connection string of Azure, which may be shown in parts
+CONNECTION_SECRET = re.compile(r"(?:AccountKey|SharedAccessSignature)=([^;]+)", re.IGNORECASE)
 #: the package for a kind of URL, as pip installs it
 PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "foldlog[s3]"),
@@ -86,6 +89,7 @@ def _texts(options: Any) -> Iterator[str]:
             yield from _texts(value)
     elif isinstance(options, str) and options:
         yield options
+        yield from (match[1] for match in CONNECTION_SECRET.finditer(options))
 
 
 def _password(url: str) -> list[str]:

@@ -20,6 +20,7 @@ PORT = "foldlog.engine.log.port"
 CONFIG = "foldlog.engine.config"
 SECRECY = "foldlog.engine.secrecy"
 PAYLOAD = "foldlog.engine.payload"
+CLOUDS = ("s3fs", "gcsfs", "adlfs")  #: only in their own drivers
 PARTS = (CONFIG, "foldlog.engine.artifacts", "foldlog.engine.coordination")
 WIRED = ("foldlog.engine", "foldlog.backends", "foldlog.serdes")  #: what the wiring places put together
 
@@ -30,7 +31,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/events": (ERRORS, "msgspec"),
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
-    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "fsspec", "psycopg2", "pymysql"),  # no runs, no views
+    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "fsspec", *CLOUDS, "psycopg2", "pymysql"),  # no runs
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (
         PORT,

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
 
-from ....engine.errors import UsageError, fault
+from ....engine.errors import fault
 from ....engine.secrecy import PACKAGES, Secrecy, options_for
 from .address import CLOUDS, Address, parse
+from .driver import Driver
 from .port import Found, Objects
 
 __all__ = ["Found", "Objects", "check_url", "open_objects"]
 
-#: kind of cloud -> module beside this one, its driver, and the package that it needs
-DRIVERS = {"s3": ("s3", "S3", "s3fs"), "gcs": ("gcs", "Gcs", "gcsfs"), "azure": ("azure", "Azure", "adlfs")}
+#: kind of cloud -> module beside this one, and the driver in it
+DRIVERS = {"s3": ("s3", "S3"), "gcs": ("gcs", "Gcs"), "azure": ("azure", "Azure")}
 
 
 def check_url(url: str) -> None:
@@ -36,36 +36,31 @@ def _local(address: Address, *, create: bool) -> Objects:
     from .folders import make_base
     from .local import LocalObjects
 
-    durability = "full" if address.durability == "full" else "process"
     if create:
         with translated("make", address.shown, "its folder"):
-            make_base(address.place, synced=durability == "full")
+            make_base(address.place, synced=address.durability == "full")
     elif not os.path.isdir(address.place):
         raise fault(f"{address.shown}: there is no such folder", "Correct the URL, or open the log for writing once.")
-    return LocalObjects(address.place, url=address.shown, durability="full" if durability == "full" else "process")
+    return LocalObjects(address.place, url=address.shown, durability=address.durability)
 
 
 def _cloud(address: Address) -> Objects:
     from .cloud import CloudObjects
 
-    module, name, package = DRIVERS[CLOUDS[address.scheme]]
+    module, name = DRIVERS[CLOUDS[address.scheme]]
     options = options_for(None, is_local=False)
     if address.account is not None:
         options.setdefault("account_name", address.account)
-    _import(package, address)
-    driver = getattr(import_module(f".{module}", __name__), name)
+    driver: type[Driver] = getattr(import_module(f".{module}", __name__), name)
+    _need(driver, address)
     return CloudObjects(address.shown, address.place, Secrecy(address.shown, options), lambda: driver(options))
 
 
-def _import(package: str, address: Address) -> Any:
+def _need(driver: type[Driver], address: Address) -> None:
     try:
-        return import_module(package)
+        driver.load()
     except ImportError as error:
-        raise _missing(address) from (error if error.name not in (None, package) else None)
-
-
-def _missing(address: Address) -> UsageError:
-    return fault(
-        f"{address.shown}: the package for {address.scheme}:// URLs is not installed",
-        f"Install it: pip install '{PACKAGES[address.scheme]}'",
-    )
+        raise fault(
+            f"{address.shown}: the package for {address.scheme}:// URLs is not installed",
+            f"Install it: pip install '{PACKAGES[address.scheme]}'",
+        ) from (error if error.name != driver.PACKAGE else None)

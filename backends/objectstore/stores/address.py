@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from ....engine.errors import UsageError, fault
@@ -20,7 +20,8 @@ from .names import check_name
 
 CLOUDS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 SCHEMES = ("file", *CLOUDS)
-DURABILITIES = ("full", "process")
+Durability = Literal["full", "process"]
+DURABILITIES: tuple[Durability, ...] = ("full", "process")
 LONGEST_PREFIX = 400  #: bytes; with a name below it the 1024 that every store takes
 
 #: container@account.dfs.core.windows.net, as Azure's own tools write it
@@ -33,7 +34,7 @@ class Address(NamedTuple):
 
     scheme: str
     place: str  #: the folder, absolute; or bucket/prefix
-    durability: str = "full"
+    durability: Durability = "full"
     account: str | None = None  #: of Azure, if the URL has it
     shown: str = ""
 
@@ -68,18 +69,23 @@ def _file(place: str, query: str) -> Address:
     for name in options:
         if name != "durability":
             raise fault(f"{shown} has an option {name!r}; there is durability", "Leave it out, or correct its name.")
-    durability = options.get("durability", "full")
-    if durability not in DURABILITIES:
-        raise fault(
-            f"{shown}: durability={durability!r} is not one of {', '.join(DURABILITIES)}",
-            "Write ?durability=process to do without syncs, or leave it out.",
-        )
     path = unquote(place)
     if path.startswith(("/./", "/../")):
         path = path[1:]
     if not path.strip("/") or "\0" in path:
         raise fault(f"{shown} names no folder", "Write file:///path/of/a/folder.")
+    durability = _durability(options.get("durability", "full"), shown)
     return Address("file", os.path.abspath(path), durability, None, f"file://{place.rstrip('/')}")
+
+
+def _durability(given: str, shown: str) -> Durability:
+    for known in DURABILITIES:
+        if given == known:
+            return known
+    raise fault(
+        f"{shown}: durability={given!r} is not one of {', '.join(DURABILITIES)}",
+        "Write ?durability=process to do without syncs, or leave it out.",
+    )
 
 
 def _cloud(scheme: str, place: str, shown: str) -> Address:

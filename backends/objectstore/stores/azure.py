@@ -16,8 +16,14 @@ PAGES = 100  #: of 5000 objects, that a listing is given the time for
 class Azure:
     """A driver. The options are those of adlfs."""
 
+    PACKAGE = "adlfs"
+
+    @staticmethod
+    def load() -> None:
+        import adlfs  # noqa: F401
+
     def __init__(self, options: dict[str, Any]) -> None:
-        self._fs = filesystem("abfs", "adlfs", options)
+        self._fs = filesystem("abfs", options)
 
     def write(self, path: str, data: bytes, *, create: bool, timeout_s: float) -> None:
         self._fs.pipe_file(path, data, overwrite=not create, timeout=timeout_s)

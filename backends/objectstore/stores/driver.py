@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from weakref import finalize
 
 from .port import Found
@@ -14,6 +15,15 @@ SINGLE = 128 * 2**20  #: bytes up to which an object is sent in one request
 
 class Driver(Protocol):
     """A connection to a store, ended with the last reference. Paths are `bucket/name`; `timeout_s` is for a call."""
+
+    PACKAGE: ClassVar[str]  #: that it is made with
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        """`options` are those of the package."""
+
+    @staticmethod
+    def load() -> None:
+        """Import the package. Raises ImportError."""
 
     def write(self, path: str, data: bytes, *, create: bool, timeout_s: float) -> None:
         """Make an object, or replace it unless `create`."""
@@ -31,17 +41,11 @@ class Driver(Protocol):
         """In a forked child: this connection is the parent's."""
 
 
-def filesystem(protocol: str, package: str, options: dict[str, Any]) -> Any:
-    """A file system of fsspec of this process's own, without caches. Raises ImportError without its package."""
-    from importlib import import_module
-
-    import_module(package)
+def filesystem(protocol: str, options: dict[str, Any]) -> Any:
+    """A file system of fsspec of this process's own, without caches."""
     import fsspec
 
     return fsspec.filesystem(protocol, **{**options, "skip_instance_cache": True, "use_listings_cache": False})
-
-
-_ABANDONED: list[Any] = []  #: kept, for what they do at their end would close the parent's connections
 
 
 def abandon(one: Any) -> None:
@@ -50,7 +54,10 @@ def abandon(one: Any) -> None:
     At the end of the process, or with the last reference, it would wait for the parent's thread, which is not here, and
     say goodbye to the store in the parent's name.
     """
-    _ABANDONED.append(one)
+    from fsspec.asyn import reset_lock
+
+    reset_lock()  # a thread that is not here may hold it; what fsspec does at a fork leaves it as it is
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))  # a reference that no end of the interpreter takes back
     registry = getattr(finalize, "_registry", {})
     for finalizer, info in list(registry.items()):
         if info.weakref() is one:

@@ -1,7 +1,7 @@
 """Folders of the local store, kept open: that a name in one survives a crash costs no look at the folders above it.
 
-Promises: a folder that `Folders` gives lies on disk with all above it. One that was removed meanwhile takes no new name
-(ENOENT), even if another of the same name was made: its descriptor is of the removed one.
+Promises: a folder that `Folders` gives lies on disk with all above it. One that was removed meanwhile takes no new
+name, even if another of the same name was made: its descriptor is of the removed one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.fd = -1
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether it has no name any more; one of the same name may have been made since."""
+        return os.fstat(self.fd).st_nlink == 0
 
     def __del__(self) -> None:
         if self.fd >= 0:
@@ -77,7 +82,8 @@ class Folders:
 
 def sync_folder(path: str) -> None:
     """Have the names in a folder on disk."""
-    os.fsync(Folder(path).fd)
+    folder = Folder(path)  # held, for it closes with the last reference
+    os.fsync(folder.fd)
 
 
 def make_base(path: str, *, synced: bool) -> None:

@@ -18,9 +18,15 @@ ZONAL = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
 class Gcs:
     """A driver. The options are those of gcsfs."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    PACKAGE = "gcsfs"
+
+    @staticmethod
+    def load() -> None:
         os.environ.setdefault(ZONAL, "false")  # read when gcsfs is imported
-        self._fs = filesystem("gcs", "gcsfs", options)
+        import gcsfs  # noqa: F401
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._fs = filesystem("gcs", options)
 
     def write(self, path: str, data: bytes, *, create: bool, timeout_s: float) -> None:
         mode = "create" if create else "overwrite"

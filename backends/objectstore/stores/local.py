@@ -15,15 +15,13 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 from ...sql.forked import begin_anew_in_children
+from .address import Durability
 from .files_failing import GONE, translated
 from .folders import Folder, Folders
 from .names import check_name, check_object, check_prefix, is_part
 from .port import Found
-
-Durability = Literal["full", "process"]
 
 ABANDONED_S = 24 * 3600  #: a file on its way for longer was left by a crash
 TRIES = 100  #: at a folder that is removed each time it was made
@@ -95,10 +93,13 @@ class LocalObjects:
             try:
                 folder = self._folders.get(path)
                 return deed(folder, last)
-            except FileNotFoundError:
-                if folder is not None:
+            except OSError as error:
+                if folder is None:  # a folder above it was removed between two steps, or there is none at all
+                    if not isinstance(error, FileNotFoundError) or not os.path.isdir(self._folder):
+                        raise
+                elif isinstance(error, FileNotFoundError) or folder.is_removed:
                     self._folders.forget(path, folder)
-                elif not os.path.isdir(self._folder):
+                else:
                     raise
         raise TimeoutError(f"its folder was removed {TRIES} times while a file was made in it")
 
@@ -128,7 +129,7 @@ class LocalObjects:
             finally:
                 os.close(fd)
         except OSError as error:
-            if error.errno in NO_NAMELESS and os.fstat(folder.fd).st_nlink > 0:  # the folder was not removed
+            if error.errno in NO_NAMELESS and not folder.is_removed:
                 self._nameless = False
                 raise FileNotFoundError(errno.ENOENT, "no nameless files here; once more with a name") from None
             raise

@@ -61,6 +61,7 @@ NO_ANSWER_TYPES = {
     "OSError",  # connections, timeouts, and whatever requests and aiohttp derive from it
     "TimeoutError",
     "HTTPClientError",
+    "ConnectionError",  # of botocore, which is no OSError
     "ResponseParserError",
     "IncompleteReadError",
     "ClientError",  # of aiohttp; that of botocore has a status

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -53,14 +53,15 @@ class _Pool:
             while self._threads < min(self._most, self._under_way):
                 threading.Thread(target=self._work, name="foldlog-objects", daemon=True).start()
                 self._threads += 1
-        for call in calls:
-            self._queue.put(call)
+            for call in calls:
+                self._queue.put(call)
 
     def end(self) -> None:
         """Each thread ends, once the calls before this one are done."""
         with self._lock:
             for _ in range(self._threads):
                 self._queue.put(None)
+            self._threads = 0  # who still hands out calls to this pool gets threads for them
 
     def _work(self) -> None:
         while (call := self._queue.get()) is not None:
@@ -114,7 +115,20 @@ def get_many(
     objects: Objects, names: Sequence[str], parallel: Parallel, *, end: int | None = None, at_once: int = THREADS
 ) -> list[bytes | None]:
     """Objects by name, as `Objects.get` gives each, up to byte `end`; at most `at_once` are asked for at a time."""
-    found: list[bytes | None] = []
-    for first in range(0, len(names), at_once):
-        found += parallel.run([partial(objects.get, name, end=end) for name in names[first : first + at_once]])
+    found: list[bytes | None] = [None] * len(names)
+    left = deque(enumerate(names))
+
+    def work() -> None:
+        while True:
+            try:
+                number, name = left.popleft()
+            except IndexError:
+                return
+            try:
+                found[number] = objects.get(name, end=end)
+            except BaseException:
+                left.clear()  # the others need not go on
+                raise
+
+    parallel.run([work] * min(at_once, len(names)))
     return found

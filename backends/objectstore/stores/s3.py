@@ -22,10 +22,16 @@ DEFAULTS = {
 class S3:
     """A driver. The options are those of s3fs."""
 
+    PACKAGE = "s3fs"
+
+    @staticmethod
+    def load() -> None:
+        import s3fs  # noqa: F401
+
     def __init__(self, options: dict[str, Any]) -> None:
         config = {**DEFAULTS, **options.get("config_kwargs", {})}
         # With a concurrency above 1, s3fs asks for the size of whatever it is to read whole.
-        self._fs = filesystem("s3", "s3fs", {**options, "config_kwargs": config, "max_concurrency": 1})
+        self._fs = filesystem("s3", {**options, "config_kwargs": config, "max_concurrency": 1})
         self._fs.retries = 1
 
     def write(self, path: str, data: bytes, *, create: bool, timeout_s: float) -> None:
