@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import pwd
 import shutil
@@ -158,6 +159,15 @@ def programs(*names: str) -> Iterator[Path]:
         for folder in [*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"]:
             if os.access(path := Path(folder) / name, os.X_OK):
                 yield path
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether a server of HTTP on loopback answers a request at all, if only to refuse it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        return connection.getresponse().status < 500
+    return False
 
 
 def _free_port() -> int:
