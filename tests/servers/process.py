@@ -68,7 +68,7 @@ class ServerProcess:
         again = self.port != 0
         for _ in range(3):  # a free port may be taken by the time that the server asks for it
             if not again:
-                self.port = _free_port()
+                self.port = free_port()
             self._process = self.popen(*self.command())
             end = time.monotonic() + START_S
             while self._process.poll() is None and time.monotonic() < end:
@@ -170,7 +170,8 @@ def answers(port: int, path: str) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
