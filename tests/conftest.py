@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import loopback as only_loopback
 import pytest
 import servers
 from hypothesis import settings
@@ -37,6 +38,8 @@ settings.load_profile("foldlog")
 def pytest_configure(config: pytest.Config) -> None:
     for name in ("FOLDLOG_HOME", "FOLDLOG_URL", "FOLDLOG_STORAGE_OPTIONS"):  # the developer's own
         os.environ.pop(name, None)
+    only_loopback.alone(os.environ)
+    only_loopback.watch(filter(None, (os.environ.get(servers.kind_of(name).URL_ENV) for name in servers.KINDS)))
     if SESSION not in os.environ:  # neither a worker nor a pytest within a test
         folder = Path(tempfile.mkdtemp(prefix="foldlog-tests-"))
         (folder / "owner").write_text(str(os.getpid()))
@@ -53,6 +56,15 @@ def _end_session(folder: Path) -> None:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     used = servers.used(Path(os.environ[SESSION]))
     terminalreporter.write_line(f"servers: {', '.join(used) or 'none used'}")
+
+
+@pytest.fixture(autouse=True)
+def loopback() -> Iterator[None]:
+    """Fails a test that has asked for an address outside this machine, even if it took the error for another one."""
+    only_loopback.reached()  # what threads of tests before have left
+    yield
+    if reached := only_loopback.reached():
+        pytest.fail(f"the test reached for {', '.join(dict.fromkeys(reached))}", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 A kind is one module of this package, named in `KINDS`, with
     PACKAGE     what `make servers` installs where `missing` finds something missing, words of the system's packages;
-                None: the extra `test` has it, or the module's `install()` gets it
+                None: the extra `test` has it, or the module's `install()` gets it, with `TOOLS`
     SERVICE     what that package starts together with the system, or None
     OPTIONAL    True: where this machine has none, its tests are skipped in CI too; may be left out
     NEEDS       another kind, of which it stands before the session's server, or None

@@ -1,5 +1,7 @@
-"""A throwaway Azurite, the emulator of Azure's blobs: on loopback, its containers in its memory. `make servers` installs
-it beside the packages of Python, with npm; where there is no Node.js, its tests are skipped, in CI too.
+"""A throwaway Azurite, the emulator of Azure's blobs: on loopback, its containers in its memory.
+
+`make servers` installs it beside the packages of Python, with npm; where there is no Node.js, its tests are skipped, in
+CI too.
 
 It keeps what tests rely on: a conditional put makes a blob or refuses to, whole. It answers within a second of its
 start, and then as fast as the S3 server.
@@ -10,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,11 +28,13 @@ NEEDS = None
 SERVICE = None
 URL_ENV = "FOLDLOG_TEST_AZURE_URL"  #: http://ACCOUNT:KEY@HOST:PORT/ACCOUNT, the key percent-encoded
 OPTIONAL = True
+TOOLS = "Node.js with npm"  #: what `install` needs
 
 VERSION = "3.35.0"  # the last one that Node.js before 22 runs
 FOLDER = Path(sys.prefix) / "azurite"
 PROGRAM = FOLDER / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 
+NAME = "azurite"
 ACCOUNT = "foldlog"
 
 
@@ -49,15 +54,17 @@ def missing() -> str | None:
 
 
 def install() -> None:
-    """Raises CalledProcessError if npm could not, FileNotFoundError if there is no npm."""
+    """Raises FileNotFoundError if there are no tools for it, CalledProcessError if npm could not."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise FileNotFoundError(f"{NAME} needs {TOOLS}")
     words = ["--prefix", str(FOLDER), "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
-    subprocess.run(["npm", "install", *words, f"azurite@{VERSION}"], check=True, stdout=sys.stderr)
+    subprocess.run(["npm", "install", *words, f"{NAME}@{VERSION}"], check=True, stdout=sys.stderr)
 
 
 class Server(ServerProcess):
     """One Azurite. `with` ends it, and what it keeps is gone."""
 
-    NAME = "azurite"
+    NAME = NAME
 
     def __init__(self) -> None:
         self._key = base64.b64encode(secrets.token_bytes(32)).decode()

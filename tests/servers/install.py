@@ -69,13 +69,13 @@ def install_packages(kinds: list[ModuleType], root: list[str]) -> None:
                 print(f"servers: {error}", file=sys.stderr)
                 continue
             if kind.SERVICE and shutil.which("systemctl"):  # nor with the next start of the system
-                subprocess.run([*root, "systemctl", "disable", kind.SERVICE], check=False, stdout=sys.stderr)
+                subprocess.run([*root, "systemctl", "disable", *kind.SERVICE.split()], check=False, stdout=sys.stderr)
 
 
 def install_others(kinds: list[ModuleType]) -> None:
     """What is not among the system's packages, with the module's own `install`."""
     for kind in kinds:
-        print(f"servers: installing for {kind.__name__} ({kind.missing()})", file=sys.stderr)
+        print(f"servers: installing {kind.NAME} ({kind.missing()})", file=sys.stderr)
         try:
             kind.install()
         except (subprocess.CalledProcessError, FileNotFoundError) as error:
@@ -86,17 +86,16 @@ def main(names: Sequence[str]) -> int:
     kinds = {name: servers.kind_of(name) for name in names or servers.KINDS}
     lacking = [kind for kind in kinds.values() if not os.environ.get(kind.URL_ENV) and kind.missing() is not None]
     root = as_root() if lacking else None
-    if root is not None and shutil.which("apt-get"):
-        install_packages([kind for kind in lacking if kind.PACKAGE is not None], root)
+    packaged = [kind for kind in lacking if kind.PACKAGE is not None]
+    if packaged and root is not None and shutil.which("apt-get"):
+        install_packages(packaged, root)
     install_others([kind for kind in lacking if hasattr(kind, "install")])
     failed = 0
     for name, kind in kinds.items():
         if kind in lacking and (lack := kind.missing()) is not None:
             print(f"servers: none for {name}: {lack}", file=sys.stderr)
-            print(
-                f"what to do: install {kind.PACKAGE or 'foldlog[test]'}, or set {kind.URL_ENV} to a server's URL",
-                file=sys.stderr,
-            )
+            wanted = kind.PACKAGE or getattr(kind, "TOOLS", "foldlog[test]")
+            print(f"what to do: install {wanted}, or set {kind.URL_ENV} to a server's URL", file=sys.stderr)
             failed += servers.required(name)
     return min(failed, 1)
 

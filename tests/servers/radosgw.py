@@ -11,23 +11,17 @@ A quoted ETag, as clients send it, never matches. A multipart upload ignores con
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import signal
 import subprocess
-import sys
-import time
 import uuid
 from pathlib import Path
-from typing import Any
 
 from . import s3
 from .process import ServerProcess, answers, free_port, programs
 
 PACKAGE = "radosgw ceph-mon ceph-osd"
 NEEDS = None
-SERVICE = "ceph.target"
+SERVICE = "ceph.target ceph-crash.service"
 URL_ENV = s3.URL_ENV
 
 fresh = s3.fresh
@@ -58,7 +52,7 @@ SETTINGS = {
     "rgw enable ops log": "false",
 }
 
-READY_S = 60  #: how long a command of the set-up may take
+READY_S = 60  #: how long each command of laying it out may take
 
 
 def missing() -> str | None:
