@@ -39,7 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("FOLDLOG_HOME", "FOLDLOG_URL", "FOLDLOG_STORAGE_OPTIONS"):  # the developer's own
         os.environ.pop(name, None)
     only_loopback.alone(os.environ)
-    only_loopback.watch(filter(None, (os.environ.get(servers.kind_of(name).URL_ENV) for name in servers.KINDS)))
+    only_loopback.allow(filter(None, (os.environ.get(servers.kind_of(name).URL_ENV) for name in servers.KINDS)))
+    only_loopback.watch()
     if SESSION not in os.environ:  # neither a worker nor a pytest within a test
         folder = Path(tempfile.mkdtemp(prefix="foldlog-tests-"))
         (folder / "owner").write_text(str(os.getpid()))

@@ -27,14 +27,18 @@ _reached: list[str] = []
 _allowed: set[str] = set()
 
 
-def watch(urls: Iterable[str]) -> None:
-    """From now on, for the rest of this process. The hosts of `urls`, servers for the tests elsewhere, are allowed."""
+def watch() -> None:
+    """From now on, for the rest of this process."""
+    sys.addaudithook(_look)
+
+
+def allow(urls: Iterable[str]) -> None:
+    """Servers for the tests, elsewhere: their hosts. To be called before `watch`, since it looks them up."""
     for url in urls:
         if host := urlsplit(url).hostname:
             _allowed.add(host)
             with contextlib.suppress(OSError):
                 _allowed.update(str(found[4][0]) for found in socket.getaddrinfo(host, None))
-    sys.addaudithook(_look)
 
 
 def reached() -> list[str]:

@@ -162,14 +162,8 @@ def test_a_missing_server_is_skipped_on_a_laptop_and_fails_in_ci(tmp_path, neede
     (tmp_path / "test_it.py").write_text(TAKERS)
     hide = "from servers import azure, postgres; azure.missing = postgres.missing = lambda: 'it was hidden'"
     code = f"import sys, pytest; {hide}; sys.exit(pytest.main(['-ra', '-p', 'no:cacheprovider', 'test_it.py']))"
-    gone = {
-        "CI",
-        "FOLDLOG_TEST_POSTGRES_URL",
-        "FOLDLOG_TEST_AZURE_URL",
-        "FOLDLOG_TEST_SESSION",
-        "PYTEST_XDIST_WORKER",
-        "PYTEST_ADDOPTS",
-    }
+    gone = {"CI", "FOLDLOG_TEST_POSTGRES_URL", "FOLDLOG_TEST_AZURE_URL", "FOLDLOG_TEST_SESSION"}
+    gone |= {"PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"}
     env = {name: value for name, value in os.environ.items() if name not in gone}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -267,12 +261,11 @@ def test_of_creates_at_once_one_wins(room):
     store = opened(room)
     with ThreadPoolExecutor(8) as pool:
         for number in range(20):
-            made = pool.map(
-                lambda writer, url: created(store, url, b"%d" % writer), range(8), [f"{room.url}/{number}"] * 8
-            )
+            url = f"{room.url}/{number}"
+            made = pool.map(created, [store] * 8, [url] * 8, [b"%d" % writer for writer in range(8)])
             won = [writer for writer, did in enumerate(made) if did]
             assert len(won) == 1, number
-            assert store.cat_file(f"{room.url}/{number}") == b"%d" % won[0]
+            assert store.cat_file(url) == b"%d" % won[0]
 
 
 def test_a_list_has_all_that_was_put_before_it(room):
