@@ -19,11 +19,11 @@ from typing import Any
 os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # headers for browsers
 os.environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"  # a bucket is the first part of the path
 
-from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
+from moto.server import create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 
-class Handler(MotoRequestHandler):
+class Handler(WSGIRequestHandler):
     disable_nagle_algorithm = True  # else the body of an answer may wait 40 ms for the client to confirm its headers
 
     def log_request(self, *_: Any) -> None:
