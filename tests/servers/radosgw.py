@@ -1,12 +1,14 @@
 """A throwaway radosgw, the S3 server of Ceph: another implementation of what moto plays, and one that others rely on.
 
-Not one of the session's servers (`KINDS`): it takes 150 MB of packages and some seconds to start. `make test-radosgw`
-runs the tests of object storage against it, in the place of moto. Three processes: a monitor, a store in memory and the
-gateway; no manager, which only reports.
+Not one of the session's servers (`KINDS`): its packages take 270 MB. `make test-radosgw` runs the tests of object storage
+against it, in the place of moto. Three processes, of 150 MB of memory: a monitor, a store in memory and the gateway; no
+manager, which only reports. It answers about a second after it was asked for.
 
-It differs from S3, and from moto, in what code must not rely on. A refused create says 412 without the name of the
-condition, which s3fs needs to make a FileExistsError of it: there it is an OSError with EINVAL, whose cause says more.
-A quoted ETag, as clients send it, never matches. A multipart upload ignores conditions.
+It differs from S3, and from moto, in what code must not rely on:
+- A refused put says 412 and neither which condition nor a message. s3fs makes a FileExistsError of one that names
+  If-None-Match; here it is an OSError with EINVAL, whose cause has the code PreconditionFailed.
+- A put with If-Match is refused if its ETag is in quotes, as all clients send it. A get is not.
+- A multipart upload ends as if it had no conditions.
 """
 
 from __future__ import annotations
