@@ -1,6 +1,6 @@
 """A throwaway radosgw, the S3 server of Ceph: another implementation of what moto plays, and one that others rely on.
 
-Not one of the session's servers (`KINDS`): its packages take 270 MB. `make test-radosgw` runs the tests of object storage
+Not one of the session's servers (`KINDS`): its packages take 270 MB. `make test-radosgw` runs the tests of buckets
 against it, in the place of moto. Three processes, of 150 MB of memory: a monitor, a store in memory and the gateway; no
 manager, which only reports. It answers about a second after it was asked for.
 
@@ -70,11 +70,7 @@ class Server(ServerProcess):
     def __init__(self) -> None:
         self._secret = secrets.token_hex(12)
         self._below: list[subprocess.Popen[bytes]] = []  #: the monitor and the store
-        try:
-            super().__init__()
-        except BaseException:
-            self._end_below()
-            raise
+        super().__init__()
 
     @property
     def url(self) -> str:
@@ -82,16 +78,11 @@ class Server(ServerProcess):
         return f"http://foldlog:{self._secret}@127.0.0.1:{self.port}"
 
     def initialize(self) -> None:
-        self._configure(cluster := str(uuid.uuid4()), monitor := f"[v2:127.0.0.1:{free_port()}/0]")
-        for name in ("mon", "osd", "rgw"):
-            (self.folder / name).mkdir()
-        self._run("monmaptool", "--create", "--fsid", cluster, "--addv", "a", monitor, str(self.folder / "monmap"))
-        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(self.folder / "monmap"))
-        self._below.append(self._ceph("ceph-mon", "-f", "-i", "a"))
-        store = str(uuid.uuid4())  # told to both, or the store is taken for another one
-        self._run("ceph", "osd", "new", store)
-        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", store)
-        self._below.append(self._ceph("ceph-osd", "-f", "-i", "0"))
+        try:
+            self._lay_out()
+        except BaseException:
+            self._end_below()
+            raise
 
     def command(self) -> list[str]:
         frontend = f"beast endpoint=127.0.0.1:{self.port} tcp_nodelay=1"
@@ -109,6 +100,18 @@ class Server(ServerProcess):
         self.kill()
         self._end_below()
         super().__exit__(*_)
+
+    def _lay_out(self) -> None:
+        self._configure(cluster := str(uuid.uuid4()), monitor := f"[v2:127.0.0.1:{free_port()}/0]")
+        for name in ("mon", "osd", "rgw"):
+            (self.folder / name).mkdir()
+        self._run("monmaptool", "--create", "--fsid", cluster, "--addv", "a", monitor, str(self.folder / "monmap"))
+        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(self.folder / "monmap"))
+        self._below.append(self._ceph("ceph-mon", "-f", "-i", "a"))
+        store = str(uuid.uuid4())  # told to both, or the store is taken for another one
+        self._run("ceph", "osd", "new", store)
+        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", store)
+        self._below.append(self._ceph("ceph-osd", "-f", "-i", "0"))
 
     def _configure(self, cluster: str, monitor: str) -> None:
         here = {

@@ -1,8 +1,8 @@
 """A throwaway S3 server, moto: on loopback, its buckets in its memory. Comes with the extra `test`, by pip.
 
 It keeps what real stores promise and tests rely on: conditional puts, multipart uploads that appear when they are
-completed, ETags that change with the object. A put or get takes a millisecond or two; a list 0.1 ms for each name in its
-answer, since every time is written out, parsed and written again, and no setting spares that.
+completed, ETags that change with the object. A put or get takes a millisecond or two; a list 0.1 ms for each name in
+its answer, since every time is written out, parsed and written again, and no setting spares that.
 """
 
 from __future__ import annotations
