@@ -430,6 +430,33 @@ class CanBackup(Protocol):
         much."""
 
 
+class Kept(NamedTuple):
+    """A file that is kept beside a log."""
+
+    name: str
+    size: int  #: bytes
+    modified_us: int  #: when it was written, by the store's clock
+
+
+@runtime_checkable
+class CanKeep(Protocol):
+    """Optional: keep files beside the log that can be made again from it, for machines that have none of their own yet:
+    snapshots of views. Names are ASCII, parts of [A-Za-z0-9._=@~-]+ joined by "/". Each call raises UnavailableError
+    if the store gives no answer."""
+
+    def keep(self, name: str, data: bytes) -> bool:
+        """Keep a file that is not there, whole or not at all; False if there is one of that name, which stays."""
+
+    def fetch(self, name: str) -> bytes | None:
+        """The whole file; None if there is none."""
+
+    def kept(self, prefix: str) -> list[Kept]:
+        """Those whose names begin with `prefix`, which ends with "/", by name."""
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Delete files; missing ones are no matter."""
+
+
 @runtime_checkable
 class HasDatabase(Protocol):
     """Optional: a database and its one bounded pool, for tables beside those of the log."""
