@@ -267,7 +267,7 @@ class Appender:
         return found is not None and found.nonce == plan.nonce
 
     def _stands(self, plan: _Plan) -> bool:
-        """Whether a segment counts that took so long that its slot may have been packed and collected before it came."""
+        """Whether a segment counts: it may have taken so long that its slot was packed and collected before."""
         if time.monotonic() - plan.tail.seen <= self._order.stall_s:
             return True
         self._order.refresh()

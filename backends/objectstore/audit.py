@@ -42,7 +42,7 @@ def _order(order: OrderLog, *, full: bool) -> Iterator[str]:
     for j in range(finished):
         steps = [names.order(at) for at in range(j * BLOCK, (j + 1) * BLOCK)]
         if names.block(j) not in listed and not listed.issuperset(steps):
-            yield f"steps {j * BLOCK} to {(j + 1) * BLOCK - 1} of the order are gone, and no block holds them: {RESTORE}"
+            yield f"steps {steps[0]} to {steps[-1]} are gone, and no block holds them: {RESTORE}"
         elif full:
             yield from _told(partial(order.read_block, j))
     for at in range(finished * BLOCK, k):

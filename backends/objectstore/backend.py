@@ -16,6 +16,7 @@ from ...engine.log.port import (
     Epoch,
     Gate,
     Head,
+    Kept,
     Outcome,
     Placed,
     Receipt,
@@ -25,7 +26,7 @@ from ...engine.log.port import (
     Weight,
 )
 from ..sql.forked import begin_anew_in_children
-from . import audit
+from . import audit, names
 from .appending import Appender
 from .gate import Gatekeeper
 from .library import Library
@@ -236,6 +237,23 @@ class ObjectBackend:
     def ingest(self, entries: Sequence[Entry], *, after: Head, states: Mapping[str, ShardState]) -> bool:
         self._check_writable()
         return self._mover.ingest(entries, after=after, states=states)
+
+    # -- files beside the log -----------------------------------------------------------------------------------
+
+    def keep(self, name: str, data: bytes) -> bool:
+        self._check_writable()
+        return self._counted.create(names.KEPT + name, data)
+
+    def fetch(self, name: str) -> bytes | None:
+        return self._counted.get(names.KEPT + name)
+
+    def kept(self, prefix: str) -> list[Kept]:
+        found = self._counted.list(names.KEPT + prefix)
+        return [Kept(one.name.removeprefix(names.KEPT), one.size, one.modified_us) for one in found]
+
+    def drop(self, files: Sequence[str]) -> None:
+        self._check_writable()
+        self._counted.delete([names.KEPT + name for name in files])
 
     # -- upkeep and the end -------------------------------------------------------------------------------------
 

@@ -1,5 +1,8 @@
-"""The life of shards: listed, sealed, fenced. A fence is an object in the slot behind the last event: an append that was
-on its way there finds its place taken, whatever its writer knew."""
+"""The life of shards: listed, sealed, fenced.
+
+A fence is an object in the slot behind the last event: an append that was on its way there finds its place taken,
+whatever its writer knew.
+"""
 
 from __future__ import annotations
 

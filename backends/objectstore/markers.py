@@ -90,8 +90,8 @@ class Writers:
             self._free.append(lane)
 
     def announce(self, lane: Lane, entries: Sequence[Entry]) -> bool:
-        """Put a marker. False if a guard stands in its place. Raises UnavailableError if nothing is known: give the lane
-        up then."""
+        """Put a marker. False if a guard stands in its place. Raises UnavailableError if nothing is known: then
+        the lane must not be used again."""
         objects = self._order.objects
         name, data = names.marker(lane.id, lane.n + 1), encode(entries, secrets.token_bytes(8))
         if not objects.create(name, data):

@@ -1,7 +1,8 @@
 """Where shards end, as one handle knows it: what an append needs to know before it is made.
 
-A tail may be behind: the slot behind it is then taken, and the append that was to go there finds that out. It must never
-be ahead, nor so old that the slots behind it were packed and collected: what was last seen STALL_S ago is loaded anew.
+A tail may be behind: the slot behind it is then taken, and the append that was to go there finds that out. It must
+never be ahead, nor so old that the slots behind it were packed and collected: what was last seen `stall_s` seconds ago
+is loaded anew.
 """
 
 from __future__ import annotations
