@@ -18,24 +18,36 @@ LOG = "foldlog.engine.log"
 POLICY = "foldlog.engine.retention.policy"
 PORT = "foldlog.engine.log.port"
 CONFIG = "foldlog.engine.config"
+SECRECY = "foldlog.engine.secrecy"
 PAYLOAD = "foldlog.engine.payload"
+CLOUDS = ("s3fs", "gcsfs", "adlfs")  #: only in their own drivers
 PARTS = (CONFIG, "foldlog.engine.artifacts", "foldlog.engine.coordination")
 WIRED = ("foldlog.engine", "foldlog.backends", "foldlog.serdes")  #: what the wiring places put together
 
 MAY_NAME = {  # layer -> what it may import beside itself and the standard library; one line for each layer
     "engine/__init__": (),
     "engine/errors": (),
+    "engine/secrecy": (ERRORS,),
     "engine/events": (ERRORS, "msgspec"),
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
-    "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2", "pymysql"),  # no runs, no views
+    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "fsspec", *CLOUDS, "psycopg2", "pymysql"),  # no runs
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
-    "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", POLICY, "yaml"),
+    "engine/config": (
+        PORT,
+        ERRORS,
+        SECRECY,
+        "foldlog.backends.without_password",
+        "foldlog.engine.urls",
+        POLICY,
+        "yaml",
+    ),
     "engine/artifacts": (CONFIG, ERRORS),
     "engine/artifacts/io": (  # no definitions, no execution: the contexts are filled by who runs the steps
         EVENTS,
         CONFIG,
         ERRORS,
+        SECRECY,
         "foldlog.engine.artifacts.names",
         "msgspec",
         "fsspec",

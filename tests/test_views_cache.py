@@ -26,7 +26,7 @@ from test_views_histories import dump
 
 from foldlog import Instance, ReadOnlyError, UnavailableError, UsageError
 from foldlog.engine.errors import CorruptLogError
-from foldlog.engine.log.port import CanKeep
+from foldlog.engine.log.port import CanKeep, Stored
 from foldlog.engine.views import cache, cached, kept_views, putting, snapshot_file
 from foldlog.engine.views.cached import CachedViews
 from foldlog.engine.views.putting import due_after
@@ -409,6 +409,32 @@ def test_a_cache_far_behind_is_replaced(
         with keeping(place) as near:
             assert near.get_runs_count() == 8
             assert backend_of(near).asked == []
+
+
+def test_a_log_of_objects(tmp_path: Path, machine: Callable[[str], Path]) -> None:
+    """All of it, with a backend of foldlog's own."""
+    url = f"file://{tmp_path}/objects"
+    with Instance.from_url(url) as instance:
+        some_runs(instance)
+        position = instance.put_back_views()
+        some_runs(instance, 1)
+        assert instance.get_runs_count() == 4
+        folder = machine("cold")
+        with Instance.from_url(url, read_only=True) as cold:
+            read: list[Stored] = []
+            backend_read = cold.log.backend.read
+            cold.log.backend.read = lambda **terms: read.extend(backend_read(**terms)) or read  # type: ignore
+            assert cold.get_runs_count() == 4
+            assert [one.position for one in read] == list(range(position + 1, cold.log.head().position + 1))
+            assert file_of(cold).is_relative_to(folder)
+            assert dump(cold.views.store) == dump(instance.views.store)
+        with Instance.from_url(url) as cold:
+            some_runs(cold, 1)
+            assert cold.get_runs_count() == instance.get_runs_count() == 5
+            check_whole(cold)
+        with Instance.from_url(url, views=f"sqlite:///{tmp_path}/elsewhere.db") as elsewhere:
+            assert elsewhere.get_runs_count() == 5
+            assert file_of(elsewhere) == tmp_path / "elsewhere.db"
 
 
 # -- a cache that is no good ----------------------------------------------------------------------------------------

@@ -326,12 +326,16 @@ class CanGroup(Protocol):
 class CanWait(Protocol):
     """Optional: sleep until the timeline may have grown. Readers of other backends poll."""
 
-    def wait(self, *, timeout_us: int) -> None: ...
+    def wait(self, *, timeout_us: int) -> bool | None:
+        """False if nothing has been placed meanwhile and a look at what is pending would cost more than it is worth
+        now: wait again."""
 
 
 @runtime_checkable
 class CanPrompt(Protocol):
     """Optional: know whether anybody, in whatever process, waits in `wait` to be told of what is sequenced."""
+
+    pass_s: float  #: seconds between two passes of one process, at least
 
     def is_followed(self) -> bool: ...
 
@@ -453,7 +457,7 @@ class CanKeep(Protocol):
     def kept(self, prefix: str) -> list[Kept]:
         """Those whose names begin with `prefix`, which ends with "/", by name."""
 
-    def drop(self, names: Sequence[str]) -> None:
+    def drop(self, files: Sequence[str]) -> None:
         """Delete files; missing ones are no matter."""
 
 

@@ -1,29 +1,38 @@
-"""Credentials of a store: where they come from, and that no message shows them."""
+"""Credentials of a store: where they come from, and that no message shows them.
+
+For whatever opens a store by fsspec: the log on object storage, and values of steps.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...config.place import without
-from ...errors import FoldlogError, UnavailableError, UsageError
-from .unfit import Unfit
+from .errors import UsageError
 
 VARIABLE = "FOLDLOG_STORAGE_OPTIONS"
+MASK = "***"
 OPEN_KEYS = ("url", "endpoint", "region", "protocol", "project", "account_name")  #: whose values may be shown
+#: within a connection string of Azure, which may be shown in parts
+CONNECTION_SECRET = re.compile(r"(?:AccountKey|SharedAccessSignature)=([^;]+)", re.IGNORECASE)
 #: the package for a kind of URL, as pip installs it
 PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "foldlog[s3]"),
-    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
-    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+    **dict.fromkeys(("gs", "gcs"), "foldlog[gcs]"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "foldlog[azure]"),
 }
-#: what no repetition mends
-LASTING = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """The text with each of the secrets replaced."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
 
 
 def options_for(given: Mapping[str, Any] | None, *, is_local: bool) -> dict[str, Any]:
@@ -53,52 +62,18 @@ class Secrecy:
     """The texts that no message about a store may show: a password in its URL, and the texts of its options."""
 
     def __init__(self, base: str, options: Mapping[str, Any]) -> None:
-        self._base = shown_url(base)
+        self.base = shown_url(base)
         # What stands in the URL anyway is no secret, and masking it would hide the place.
-        self._hidden = [*_password(base), *(one for one in _texts(options) if one not in self._base)]
+        self._hidden = [*_password(base), *(one for one in _texts(options) if one not in self.base)]
 
     def shown(self, text: str) -> str:
         """The text without them."""
         return without(text, self._hidden)
 
-    @contextmanager
-    def translated(self, problem: str) -> Iterator[None]:
-        """Whatever a store raises inside is told as an error of foldlog: UsageError if no repetition mends it, else
-        UnavailableError."""
-        try:
-            yield
-        except (FoldlogError, Unfit, MemoryError):
-            raise
-        except Exception as error:  # each store has errors of its own
-            raise self._told(problem, error) from self._cause(error)
-
-    def _told(self, problem: str, error: Exception) -> FoldlogError:
-        if package := self._missing(error):
-            told: FoldlogError = UsageError(f"{problem}: {self._base}: the package for such URLs is not installed")
-            told.remedy = f"Install it: pip install '{package}'"
-            return told
-        text = self.shown(f"{problem}: {self._base}: {type(error).__name__}: {error}")
-        if isinstance(error, ImportError | ValueError):
-            told = UsageError(text)
-            told.remedy = "Correct the URL, or install the package for such URLs (foldlog[s3] for s3://)."
-            return told
-        told = (UsageError if isinstance(error, LASTING) else UnavailableError)(text)
-        told.remedy = (
-            "Check that the place exists and has room, that this process may read and write there, and the storage "
-            "options; then run the step again."
-        )
-        return told
-
-    def _cause(self, error: Exception) -> Exception | None:
-        """The error itself, unless its traceback would show what is hidden, or has no more to say."""
-        if self._missing(error):
-            return None
+    def cause(self, error: Exception) -> Exception | None:
+        """The error itself, unless its traceback would show what is hidden."""
         whole = "".join(traceback.format_exception(error))
         return error if self.shown(whole) == whole else None
-
-    def _missing(self, error: Exception) -> str | None:
-        """The package that is to be installed, if that is what the error is about."""
-        return PACKAGES.get(self._base.partition("://")[0]) if isinstance(error, ImportError) else None
 
 
 def _texts(options: Any) -> Iterator[str]:
@@ -114,6 +89,7 @@ def _texts(options: Any) -> Iterator[str]:
             yield from _texts(value)
     elif isinstance(options, str) and options:
         yield options
+        yield from (match[1] for match in CONNECTION_SECRET.finditer(options))
 
 
 def _password(url: str) -> list[str]:
