@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -411,7 +412,7 @@ def test_a_cache_far_behind_is_replaced(
             assert backend_of(near).asked == []
 
 
-def test_a_log_of_objects(tmp_path: Path, machine: Callable[[str], Path]) -> None:
+def test_a_log_of_objects(tmp_path: Path, machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it, with a backend of foldlog's own."""
     url = f"file://{tmp_path}/objects"
     with Instance.from_url(url) as instance:
@@ -421,11 +422,17 @@ def test_a_log_of_objects(tmp_path: Path, machine: Callable[[str], Path]) -> Non
         assert instance.get_runs_count() == 4
         folder = machine("cold")
         with Instance.from_url(url, read_only=True) as cold:
-            read: list[Stored] = []
-            backend_read = cold.log.backend.read
-            cold.log.backend.read = lambda **terms: read.extend(backend_read(**terms)) or read  # type: ignore
+            read, backend_read = [], cold.log.backend.read
+
+            def noted(**terms: Any) -> list[Stored]:
+                read.append(backend_read(**terms))
+                return read[-1]
+
+            monkeypatch.setattr(cold.log.backend, "read", noted)
             assert cold.get_runs_count() == 4
-            assert [one.position for one in read] == list(range(position + 1, cold.log.head().position + 1))
+            assert [one.position for page in read for one in page] == list(
+                range(position + 1, cold.log.head().position + 1)
+            )
             assert file_of(cold).is_relative_to(folder)
             assert dump(cold.views.store) == dump(instance.views.store)
         with Instance.from_url(url) as cold:
