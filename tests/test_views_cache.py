@@ -798,6 +798,24 @@ def test_a_short_process_puts_back_what_it_has_begun_to(place: Path, monkeypatch
     assert len(snapshots(place)) == 1
 
 
+def test_without_a_thread_there_is_an_answer(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(putting, "EVERY", 30)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with keeping(place) as instance:
+        some_runs(instance, 5)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        for _ in range(2):
+            assert instance.get_runs_count() == 5
+            instance.views.projector.retry()
+        assert caplog.text.count("can't start new thread") == 1
+    assert snapshots(place) == []
+
+
 def test_an_answer_does_not_wait_and_closing_waits_for_a_while(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(putting, "EVERY", 30)
     monkeypatch.setattr(putting, "CLOSING_S", 0.1)

@@ -75,7 +75,15 @@ def open_cached(
         logger.warning("the views of %s are folded in memory, for there is no folder: %s", log.backend.url, error)
         return Views(log, Database.in_memory(), projections=projections)
     views = CachedViews(log, cache, kept, projections)
-    reached = max(at.position for at in views.store.checkpoints().values())  # one that has stopped never gets anywhere
-    if head.position - reached > FAR and kept.newest() - reached > FAR:
-        cache.replace()
+    try:
+        if _is_far_behind(views, head.position, kept):
+            cache.replace()
+    except BaseException:
+        views.close()
+        raise
     return views
+
+
+def _is_far_behind(views: Views, head: int, kept: KeptViews) -> bool:
+    reached = max(at.position for at in views.store.checkpoints().values())  # one that has stopped gets nowhere
+    return head - reached > FAR and kept.newest() - reached > FAR

@@ -101,8 +101,14 @@ class Putter:
             if self._closed or (self._thread is not None and self._thread.is_alive()):
                 return
             # A daemon: a process that ends waits for it in `close`, and no longer.
-            self._thread = threading.Thread(target=self._in_background, name="foldlog-put-back", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._in_background, name="foldlog-put-back", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is ending: no reason to give no answer
+                self._not_before = time.monotonic() + AGAIN_S
+                logger.warning("the views of %s are not put back now: %s", self._log.backend.url, error)
+            else:
+                self._thread = thread
 
     def _in_background(self) -> None:
         try:
