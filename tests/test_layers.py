@@ -31,7 +31,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/events": (ERRORS, "msgspec"),
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
-    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "fsspec", *CLOUDS, "psycopg2", "pymysql"),  # no runs
+    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "msgpack", "fsspec", *CLOUDS, "psycopg2", "pymysql"),  # no runs
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (
         PORT,
