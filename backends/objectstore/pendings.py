@@ -76,12 +76,16 @@ class Pendings:
         def decide(state: State) -> list[Operation] | None:
             if state.head != after:
                 return None
-            ends = {shard: line.ordered_seq for shard, line in state.lines.items()} if seen else {}
-            ends |= {one.receipt.shard: one.receipt.last_seq for one in placed}
+            ends = {one.receipt.shard: one.receipt.last_seq for one in placed}
+
+            def end(shard: str) -> int:
+                line = state.lines.get(shard)
+                return ends.get(shard, 0 if line is None else line.ordered_seq)
+
             cleared[:] = [
                 found
                 for name, entries in seen.items()
-                if all(last <= ends.get(shard, 0) for shard, _, last in entries)
+                if all(last <= end(shard) for shard, _, last in entries)
                 and (found := names.of_marker(name)) is not None
             ]
             return [place(placed, described, cleared)]
