@@ -112,9 +112,9 @@ class Parallel:
 
 
 def get_many(
-    objects: Objects, names: Sequence[str], parallel: Parallel, *, at_once: int = THREADS
+    objects: Objects, names: Sequence[str], parallel: Parallel, *, end: int | None = None, at_once: int = THREADS
 ) -> list[bytes | None]:
-    """Objects by name, as `Objects.get` gives each; at most `at_once` are asked for at a time."""
+    """Objects by name, as `Objects.get` gives each, up to byte `end`; at most `at_once` are asked for at a time."""
     found: list[bytes | None] = [None] * len(names)
     left = deque(enumerate(names))
 
@@ -125,7 +125,7 @@ def get_many(
             except IndexError:
                 return
             try:
-                found[number] = objects.get(name)
+                found[number] = objects.get(name, end=end)
             except BaseException:
                 left.clear()  # the others need not go on
                 raise
