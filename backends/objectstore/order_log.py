@@ -41,13 +41,23 @@ def wall_us() -> int:
 class OrderLog:
     """The order of one log. Thread-safe. `state` is to be read with `lock` held."""
 
-    def __init__(self, objects: Objects, parallel: Parallel, *, read_only: bool, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        parallel: Parallel,
+        *,
+        read_only: bool,
+        stall_s: float = STALL_S,
+        check: Callable[[Objects], None] | None = None,
+    ) -> None:
+        """`check` raises UsageError for a store that no log may be made in."""
         self.objects = objects
         self.parallel = parallel
         self.lock = threading.RLock()
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
+        self._check = check
         self._looked = 0.0  #: when the end was seen last
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
@@ -72,6 +82,8 @@ class OrderLog:
         if first is None:
             if self._read_only:
                 raise missing(self.objects.url)
+            if self._check is not None:
+                self._check(self.objects)
             data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [["made", uuid4().bytes, wall_us()]])
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
