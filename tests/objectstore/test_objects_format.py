@@ -69,9 +69,9 @@ def test_a_segment_is_read_by_what_the_manual_says() -> None:
 
 
 def test_steps_blocks_and_markers_are_read_by_what_the_manual_says() -> None:
-    first = step.encode(bytes(16), NONCE, 7, [["made", LOG_ID.bytes, 7]])
+    first = step.encode(bytes(16), NONCE, 7, [["made", 1, LOG_ID.bytes, 7]])
     assert first[:8] == b"foldord1"
-    assert msgpack.unpackb(first[8:-4]) == [bytes(16), NONCE, 7, [["made", LOG_ID.bytes, 7]]]
+    assert msgpack.unpackb(first[8:-4]) == [bytes(16), NONCE, 7, [["made", 1, LOG_ID.bytes, 7]]]
     assert struct.unpack(">I", first[-4:])[0] == zlib.crc32(first[:-4])
     block = step.encode_block([first] * 64)
     assert (block[:8], msgpack.unpackb(zlib.decompress(block[8:]))) == (b"foldblk1", [first] * 64)
@@ -82,7 +82,7 @@ def test_steps_blocks_and_markers_are_read_by_what_the_manual_says() -> None:
 
 def test_a_checkpoint_is_read_by_what_the_manual_says() -> None:
     whole = state.State()
-    made = step.encode(bytes(16), NONCE, 7, [["made", LOG_ID.bytes, 7]])
+    made = step.encode(bytes(16), NONCE, 7, [["made", 1, LOG_ID.bytes, 7]])
     whole.apply(step.decode(made, "order/0", 0))
     line = whole.line("run-1")
     line.ordered_seq, line.reach = 3, 5
