@@ -264,5 +264,5 @@ class OrderLog:
 def missing(url: str) -> UsageError:
     """The error of a log that is not there and is not to be made."""
     error = UsageError(f"there is no log at {url}")
-    error.remedy = "Check the URL; a log is made by opening it once for writing, for example `foldlog init URL`."
+    error.remedy = "Correct the URL, or open the log for writing once."
     return error

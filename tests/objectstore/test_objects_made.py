@@ -40,3 +40,10 @@ def test_a_log_that_is_there_is_opened_without_a_write(tmp_path: Path) -> None:
     backend = ObjectBackend(counted, check=probe)
     backend.close()
     assert counted.requests["create"] == counted.requests["put"] == 0
+
+
+def test_a_log_that_is_not_there_is_not_made_by_a_reader(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no log at") as raised:
+        open_url(f"file://{tmp_path}", read_only=True)
+    assert raised.value.remedy == "Correct the URL, or open the log for writing once."
+    assert not list(tmp_path.iterdir())
