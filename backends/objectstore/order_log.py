@@ -41,7 +41,16 @@ def wall_us() -> int:
 class OrderLog:
     """The order of one log. Thread-safe. `state` is to be read with `lock` held, which no request is made under."""
 
-    def __init__(self, objects: Objects, parallel: Parallel, *, read_only: bool, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        parallel: Parallel,
+        *,
+        read_only: bool,
+        stall_s: float = STALL_S,
+        check: Callable[[Objects], None] | None = None,
+    ) -> None:
+        """`check` raises UsageError for a store that no log may be made in."""
         self.objects = objects
         self.parallel = parallel
         self.lock = threading.RLock()
@@ -49,6 +58,7 @@ class OrderLog:
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
+        self._check = check
         self._looked = -stall_s  #: when the end was seen last, by the monotonic clock
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
@@ -78,6 +88,8 @@ class OrderLog:
         if first is None:
             if self._read_only:
                 raise missing(self.objects.url)
+            if self._check is not None:
+                self._check(self.objects)
             data = step.encode(
                 bytes(16), secrets.token_bytes(8), wall_us(), [["made", FORMAT, uuid4().bytes, wall_us()]]
             )
@@ -252,5 +264,5 @@ class OrderLog:
 def missing(url: str) -> UsageError:
     """The error of a log that is not there and is not to be made."""
     error = UsageError(f"there is no log at {url}")
-    error.remedy = "Check the URL; a log is made by opening it once for writing, for example `foldlog init URL`."
+    error.remedy = "Correct the URL, or open the log for writing once."
     return error
