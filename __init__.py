@@ -45,6 +45,7 @@ __all__ = [
     "ExecutionResult",
     "ExpectationResult",
     "Failure",
+    "FileManager",
     "FilesIOManager",
     "FoldlogError",
     "HistoryDiverged",
@@ -118,6 +119,7 @@ TYPE_CHECKING = False  # not imported from typing, which costs more than the res
 if TYPE_CHECKING:
     from .engine import events
     from .engine.artifacts import ComputeLogManager, LocalArtifactStorage
+    from .engine.artifacts.files import FileManager
     from .engine.artifacts.io import (
         FilesIOManager,
         InMemoryIOManager,
@@ -219,6 +221,7 @@ _HOME = {
     "ExecutionResult": ".engine.execution.result",
     "ExpectationResult": ".engine.definitions.inout",
     "Failure": ".engine.definitions.retry",
+    "FileManager": ".engine.artifacts.files",
     "FilesIOManager": ".engine.artifacts.io",
     "FoldlogError": ".engine.errors",
     "HistoryDiverged": ".engine.errors",

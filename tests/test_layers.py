@@ -31,12 +31,22 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2", "pymysql"),  # no runs, no views
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", POLICY, "yaml"),
-    "engine/artifacts": (CONFIG, ERRORS),
+    "engine/artifacts": (CONFIG, ERRORS, "fsspec"),
+    "engine/artifacts/files": (  # no runs, no instance: a file manager is told where
+        CONFIG,
+        ERRORS,
+        "foldlog.engine.artifacts.secrecy",
+        "foldlog.engine.artifacts.stores",
+        "msgspec",
+    ),
     "engine/artifacts/io": (  # no definitions, no execution: the contexts are filled by who runs the steps
         EVENTS,
         CONFIG,
         ERRORS,
+        "foldlog.engine.artifacts.files.handles",
         "foldlog.engine.artifacts.names",
+        "foldlog.engine.artifacts.secrecy",
+        "foldlog.engine.artifacts.stores",
         "msgspec",
         "fsspec",
         "pyarrow",

@@ -10,6 +10,8 @@ from typing import Any, get_args, get_origin
 from ...config.place import meant
 from ...errors import UsageError
 from ...events.metadata import PathMetadata, UrlMetadata
+from ..secrecy import Secrecy, options_for, shown_url
+from ..stores import Store, local_folder, open_store
 from . import newest
 from .contexts import InputContext, OutputContext
 from .formats import FORMATS, Unfit, prepare
@@ -18,8 +20,6 @@ from .loading import load_each, missing
 from .newest import Found
 from .pickled import OfScript
 from .places import place_of
-from .secrecy import Secrecy, options_for, shown_url
-from .stores import Store, local_folder, open_store
 from .tables import NotInstalled
 from .value_id import ValueId
 
@@ -115,7 +115,7 @@ class FilesIOManager(IOManager):
     @contextmanager
     def _store(self, problem: str) -> Iterator[Store]:
         options = options_for(self._options, is_local=self._is_local)
-        with Secrecy(self._base, options).translated(problem):
+        with Secrecy(self._base, options).translated(problem, Unfit):
             yield open_store(self._base, options)
 
     def __repr__(self) -> str:

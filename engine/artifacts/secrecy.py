@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...config.place import without
-from ...errors import FoldlogError, UnavailableError, UsageError
-from .unfit import Unfit
+from ..config.place import without
+from ..errors import FoldlogError, UnavailableError, UsageError
 
 VARIABLE = "FOLDLOG_STORAGE_OPTIONS"
 OPEN_KEYS = ("url", "endpoint", "region", "protocol", "project", "account_name")  #: whose values may be shown
@@ -62,12 +61,14 @@ class Secrecy:
         return without(text, self._hidden)
 
     @contextmanager
-    def translated(self, problem: str) -> Iterator[None]:
+    def translated(self, problem: str, *untold: type[Exception]) -> Iterator[None]:
         """Whatever a store raises inside is told as an error of foldlog: UsageError if no repetition mends it, else
-        UnavailableError."""
+        UnavailableError. `untold`: errors that are none of the store's, and pass as they are."""
         try:
             yield
-        except (FoldlogError, Unfit, MemoryError):
+        except (FoldlogError, MemoryError):
+            raise
+        except untold:
             raise
         except Exception as error:  # each store has errors of its own
             raise self._told(problem, error) from self._cause(error)
