@@ -932,7 +932,7 @@ def count(warehouse): ...
 
 @wrong(
     "job 'etl': there is no resource 'warehouse', which step count requires; did you mean 'warehose'? (there "
-    "are: io_manager, warehose)",
+    "are: file_manager, io_manager, warehose)",
     "Give it, as resources={'warehouse': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_resource_of_an_op():
@@ -941,7 +941,7 @@ def a_missing_resource_of_an_op():
 
 @wrong(
     "Definitions: there is no resource 'warehouse', which asset orders requires; did you mean 'ware'? (there "
-    "are: io_manager, ware)",
+    "are: file_manager, io_manager, ware)",
     "Give it, as resources={'warehouse': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_resource_of_an_asset():
@@ -950,7 +950,7 @@ def a_missing_resource_of_an_asset():
 
 @wrong(
     "job 'etl': there is no resource 'files', which step load requires; did you mean 'file'? (there are: file, "
-    "io_manager)",
+    "file_manager, io_manager)",
     "Give it, as resources={'files': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_io_manager_of_an_op():

@@ -35,7 +35,8 @@ class FileManager(ConfigurableClass, ABC):
 
     @abstractmethod
     def read(self, file_handle: FileHandle, mode: str = "rb") -> AbstractContextManager[IO[Any]]:
-        """A context with the file, to read from its start. `mode`: "rb" for bytes, "r" for text in UTF-8.
+        """A context with the file, to read from its start. `mode`: "rb" for bytes, "r" for text in UTF-8, its line
+        ends as they are.
 
         Raises UsageError for a file that is not there, a handle of another file manager, and another mode;
         UnavailableError if the store does not answer.

@@ -62,7 +62,7 @@ class StoredFileManager(FileManager):
         with ExitStack() as opened:  # what is raised inside the caller's `with` is the caller's
             with self._store(f"{file_handle.path_desc} cannot be read") as store:
                 file = opened.enter_context(_open(store, place, file_handle))
-            yield file if mode == "rb" else opened.enter_context(_as_text(file))
+            yield file if mode == "rb" else opened.enter_context(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 
     def read_data(self, file_handle: FileHandle) -> bytes:
         with self.read(file_handle) as file, self._translated(f"{file_handle.path_desc} cannot be read"):
@@ -86,7 +86,7 @@ class StoredFileManager(FileManager):
 
     def _write(self, fill: Callable[[IO[bytes]], None], ext: str | None) -> Handle:
         place = uuid4().hex + _ending(ext)
-        with self._store(f"a file of {self._shown} cannot be written") as store:
+        with self._store("a file cannot be written") as store:
             with store.filled(place, fill) as filled:
                 store.put(place, filled)
             return self._handle(store.address(place))
@@ -147,14 +147,15 @@ def _open(store: Store, place: str, handle: FileHandle) -> Iterator[IO[bytes]]:
                 f"there is no file {handle.path_desc}",
                 "Make it again with the step that wrote it; a file of another machine needs a folder that both share.",
             )
+        opened.callback(file.close)
         yield file
 
 
 def _ending(ext: str | None) -> str:
     if ext is None or ext == "":
         return ""
-    ending = ext if isinstance(ext, str) and ext.startswith(".") else f".{ext}"
-    if not ENDING.fullmatch(ending) or len(ending) > LONGEST_ENDING:
+    ending = f".{ext}" if isinstance(ext, str) and not ext.startswith(".") else ext
+    if not isinstance(ending, str) or not ENDING.fullmatch(ending) or len(ending) > LONGEST_ENDING:
         raise _fault(
             f"ext={ext!r:.80} is no ending of a file",
             f"Write letters and digits, as 'csv' or 'tar.gz', at most {LONGEST_ENDING - 1} characters.",
@@ -169,15 +170,6 @@ def _check_mode(mode: str, *known: str) -> None:
 
 def _write_all(file: IO[bytes], data: bytes) -> None:
     file.write(data)
-
-
-@contextmanager
-def _as_text(file: IO[bytes]) -> Iterator[IO[str]]:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    try:
-        yield text
-    finally:
-        text.detach()  # who opened the file closes it
 
 
 def _fault(problem: str, remedy: str) -> UsageError:
