@@ -507,6 +507,54 @@ def test_making_one_touches_nothing(tmp_path):
     assert not (tmp_path / "files").exists()
 
 
+def test_an_upload_that_fails_leaves_nothing_and_may_be_repeated(s3_bucket, monkeypatch):
+    place = remote(f"{s3_bucket.url}/files", s3_bucket.options)
+    manager = place.make()
+    put = stores.RemoteStore.put
+
+    def lose(self, name, filled):
+        file = filled.file
+
+        class Breaks:
+            def seek(self, where):
+                file.seek(where)
+
+            def read(self):
+                raise ConnectionResetError(f"gone, with {s3_bucket.options['secret']}")
+
+        put(self, name, filled._replace(file=Breaks()))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.RemoteStore, "put", lose)
+        with pytest.raises(UnavailableError, match=r"a file cannot be written: .*ConnectionResetError") as caught:
+            manager.write_data(b"x")
+        assert s3_bucket.options["secret"] not in told(caught.value)
+    assert place.names() == []
+    assert manager.read_data(manager.write_data(b"x")) == b"x"
+
+
+def test_a_large_upload_that_is_cut_between_its_parts_leaves_no_object(s3_bucket, monkeypatch):
+    import s3fs
+
+    place = remote(f"{s3_bucket.url}/files", s3_bucket.options)
+    call = s3fs.S3FileSystem._call_s3
+    parts = []
+
+    async def cut(self, method, *given, **more):
+        if method == "upload_part":
+            parts.append(more.get("PartNumber"))
+            if len(parts) == 2:
+                raise OSError("the line is cut")
+        return await call(self, method, *given, **more)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", cut)
+    monkeypatch.setattr(s3fs.core, "calculate_chunksize", lambda size, **_: 5 * 2**20)
+    with pytest.raises(UnavailableError, match="the line is cut"):
+        place.make().write_data(bytes(LARGE))
+    assert len(parts) >= 2
+    assert place.names() == []
+
+
 # -- handles ----------------------------------------------------------------------------------------------------------
 
 

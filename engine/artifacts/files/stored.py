@@ -102,8 +102,8 @@ class StoredFileManager(FileManager):
         mine = type(handle) is (LocalFileHandle if self._is_local else UrlFileHandle)
         if not (mine and folder + slash == self._shown_folder and NAME.fullmatch(name)):
             raise _fault(
-                f"{handle.path_desc} is no file of the file manager of {self._shown}",
-                f"Read it with the file manager that wrote it, or one with the same place: that of {folder or '/'}.",
+                f"{shown_url(handle.path_desc)} is no file of the file manager of {self._shown}",
+                f"Read it with the file manager that wrote it, or one with the same place: {shown_url(folder) or '/'}.",
             )
         return name
 
