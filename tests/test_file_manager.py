@@ -411,6 +411,12 @@ def test_what_is_raised_while_a_file_is_read_is_the_callers(manager):
         raise PermissionError("of my own")
 
 
+def test_a_folder_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match=f"a file cannot be written: {tmp_path}/file/files: FileExistsError"):
+        LocalFileManager(tmp_path / "file/files").write_data(b"x")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
 def test_a_folder_that_may_not_be_written_is_named(local, tmp_path):
     (tmp_path / "files").mkdir(mode=0o500)

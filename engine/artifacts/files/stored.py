@@ -2,8 +2,8 @@
 
 BASE/0f3c…9a.csv    a random name of 32 hex digits, and the ending that was given
 
-Promises: a file is whole under its name or not there, as stores.py says for each kind of store; a handle is taken only
-for a file right in the base, so that no handle, wherever it comes from, reads what lies elsewhere.
+Promises: a file is whole under its name or not there, as ../stores.py says for each kind of store; a handle is taken
+only for a file right in the base, so that no handle, wherever it comes from, reads what lies elsewhere.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class FilesIOManager(IOManager):
         the environment's FOLDLOG_STORAGE_OPTIONS, a JSON object, is used for stores other than local ones.
 
     A value is whole or not there, also after a crash, and one that is written anew replaces the former at once (see
-    stores.py and newest.py for what that means for each kind of store, and when the format changes). Large values are
+    ../stores.py and newest.py for what that means in each kind of store, and when the format changes). Large values are
     not copied in memory as pickle and parquet; as json and msgpack once. Thread-safe; pickles; making one touches
     nothing. Raises UsageError for a value that does not go into the format, one that is not there and a file that is
     damaged; UnavailableError if the store does not answer.
