@@ -1,5 +1,5 @@
 # foldlog. `make` alone lists what there is to make.
-# Everything is installed into .venv here; the database servers for the tests come from the system's packages.
+# Everything is installed into .venv here; the servers for the tests come from the system's packages.
 
 PYTHON ?= python3
 JOBS ?= 3
@@ -12,7 +12,7 @@ RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format bench bench-servers servers clean
+.PHONY: help demo test test-radosgw test-long lint format bench bench-servers servers clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -23,6 +23,15 @@ demo: $(RUN) ## set up foldlog and run its tour on real data
 
 test: $(DEV) servers ## run the tests; TESTS=path to choose, ARGS= for pytest, JOBS=3 processes
 	$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS) $(TESTS)
+
+# s3fs looks for words in the message of a 412, and radosgw sends none: a large value written anew while it is read
+# becomes a TypeError there.
+NOT_ON_RADOSGW := --deselect 'tests/test_io_managers.py::test_a_reader_sees_one_whole_value_while_another_is_written[s3-large]'
+
+test-radosgw: $(DEV) ## run the tests of buckets against radosgw instead of moto; TESTS=, ARGS= as for test
+	@$(PY) tests/servers/install.py radosgw
+	$(PY) tests/servers/instead.py radosgw $(PY) -m pytest -n $(JOBS) --dist worksteal \
+		-k 's3 or bucket' $(NOT_ON_RADOSGW) $(ARGS) $(TESTS)
 
 test-long: $(DEV) servers ## run all tests, the long ones too
 	$(PY) -m pytest -n $(JOBS) --dist worksteal -m 'not benchmark' --timeout 900 $(ARGS) $(TESTS)
@@ -42,7 +51,7 @@ bench: $(RUN) ## measure foldlog against the raw drivers
 bench-servers: $(DEV) servers ## measure it on throwaway servers; ARGS="append batch --rounds 9" to choose
 	$(PY) tests/servers/lend.py $(BIN)/foldlog bench $(or $(ARGS),servers)
 
-servers: $(DEV) ## install what database servers the tests need and this system lacks
+servers: $(DEV) ## install what servers the tests need and this system lacks
 	@$(PY) tests/servers/install.py
 
 clean: ## remove all that these targets have made

@@ -24,6 +24,7 @@ SCHEMES = {
     "mariadb": "mysql",
     "mysql+pymysql": "mysql",
     "mariadb+pymysql": "mysql",
+    **dict.fromkeys(("file", "s3", "gs", "gcs", "az", "abfs", "abfss"), "objectstore"),
 }
 ENTRY_POINTS = "foldlog.backends"
 

@@ -282,12 +282,19 @@ class Instance(
     # -- putting it together ------------------------------------------------------------------------------------
 
     def _open_views(self) -> Views:
+        from .log.port import CanKeep, HasDatabase
         from .views.views import Views
 
         if self._log.closed:
             raise UsageError(f"the instance of {self._log.backend.url} is closed")
         if self._views_url is not None:
             return Views(self._log, _database_at(self._views_url), own_place=True)
+        backend = self._log.backend
+        if isinstance(backend, CanKeep) and not isinstance(backend, HasDatabase):
+            from ..backends.sqlite.home import refuse_network_folder
+            from .views.cached import open_cached
+
+            return open_cached(self._log, backend, check=refuse_network_folder)
         return Views(self._log, _database_beside(self._log), read_only=self._log.read_only)
 
 

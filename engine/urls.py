@@ -6,13 +6,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 SQLITE = "sqlite:///"
+RELATIVE_FILES = ("file:///./", "file:///../")
 
 
 def absolute(url: str, base: Path, *, quoted: bool = True) -> str:
-    """A SQLite URL with its folder made absolute, seen from `base`; any other URL as it is.
+    """A URL of SQLite or of files with its folder made absolute, seen from `base`; any other URL as it is.
 
     `quoted`: the path of the URL is percent-encoded, as that of a log is, and that of a file of views is not.
     """
+    if url.startswith(RELATIVE_FILES):
+        return f"file://{quote(str(base.absolute()))}/{url.removeprefix('file:///').removeprefix('./')}"
     if not url.startswith(SQLITE):
         return url
     path, mark, options = url[len(SQLITE) :].partition("?") if quoted else (url[len(SQLITE) :], "", "")

@@ -6,9 +6,12 @@
     mysql_server      a MariaDB or MySQL of the test's own, as `postgres_server`
     pgbouncer         an empty PostgreSQL database behind a proxy that pools by transaction: `url`, and `direct` to it
     s3_bucket         an empty bucket, removed after the test: `url`, and the `options` to open it with
+    azure_container   an empty container for Azure's blobs, as `s3_bucket`
 
-Without a server, a test that asks for it is skipped; with CI=true or FOLDLOG_REQUIRE_SERVERS=1 it fails. The summary
-names the servers that were used.
+Without a server, a test that asks for it is skipped; with CI=true or FOLDLOG_REQUIRE_SERVERS=1 it fails, but for one of
+`azure_container`, which is optional. The summary names the servers that were used.
+
+No test reaches further than this machine: it fails with the address that it asked for (`loopback`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import loopback as only_loopback
 import pytest
 import servers
 from hypothesis import settings
@@ -34,6 +38,9 @@ settings.load_profile("foldlog")
 def pytest_configure(config: pytest.Config) -> None:
     for name in ("FOLDLOG_HOME", "FOLDLOG_URL", "FOLDLOG_STORAGE_OPTIONS"):  # the developer's own
         os.environ.pop(name, None)
+    only_loopback.alone(os.environ)
+    only_loopback.allow(filter(None, (os.environ.get(servers.kind_of(name).URL_ENV) for name in servers.KINDS)))
+    only_loopback.watch()
     if SESSION not in os.environ:  # neither a worker nor a pytest within a test
         folder = Path(tempfile.mkdtemp(prefix="foldlog-tests-"))
         (folder / "owner").write_text(str(os.getpid()))
@@ -50,6 +57,15 @@ def _end_session(folder: Path) -> None:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     used = servers.used(Path(os.environ[SESSION]))
     terminalreporter.write_line(f"servers: {', '.join(used) or 'none used'}")
+
+
+@pytest.fixture(autouse=True)
+def loopback() -> Iterator[None]:
+    """Fails a test that has asked for an address outside this machine, even if it took the error for another one."""
+    only_loopback.reached()  # what threads of tests before have left
+    yield
+    if reached := only_loopback.reached():
+        pytest.fail(f"the test reached for {', '.join(dict.fromkeys(reached))}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -122,23 +138,36 @@ def s3_bucket(s3_server_url: str) -> Iterator[Any]:
         yield bucket
 
 
+@pytest.fixture(scope="session")
+def azure_server_url(server_session: Path) -> str:
+    """URL of the session's Azurite, with its account and key."""
+    return _server("azure", server_session)
+
+
+@pytest.fixture
+def azure_container(azure_server_url: str) -> Iterator[Any]:
+    """An empty container, removed after the test: `url`, and the `options` to open it with."""
+    with servers.kind_of("azure").fresh(azure_server_url) as container:
+        yield container
+
+
 def _server(name: str, session: Path) -> str:
     try:
         return servers.url(name, session)
     except servers.NoServer as error:
-        _give_up(str(error))
+        _give_up(name, str(error))
 
 
 def _own_server(name: str) -> Iterator[Any]:
     kind = servers.kind_of(name)
     if (lack := kind.missing()) is not None:
-        _give_up(f"no server for {name}: {lack}; run `make servers`")
+        _give_up(name, f"no server for {name}: {lack}; run `make servers`")
     with kind.Server() as server:
         server.start()
         yield server
 
 
-def _give_up(reason: str) -> Any:
-    if servers.required():
+def _give_up(name: str, reason: str) -> Any:
+    if servers.required(name):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

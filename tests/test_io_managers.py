@@ -1047,7 +1047,11 @@ def test_a_scheme_that_nobody_knows_and_a_missing_package_are_errors():
 
 @pytest.mark.parametrize(
     ("url", "module", "package"),
-    [("s3://bucket", "s3fs", "foldlog[s3]"), ("gs://bucket", "gcsfs", "gcsfs"), ("abfs://box", "adlfs", "adlfs")],
+    [
+        ("s3://bucket", "s3fs", "foldlog[s3]"),
+        ("gs://bucket", "gcsfs", "foldlog[gcs]"),
+        ("abfs://box", "adlfs", "foldlog[azure]"),
+    ],
 )
 def test_a_missing_package_is_told_in_one_line(url, module, package, monkeypatch):
     registry = sys.modules["fsspec.registry"]  # what is loaded already

@@ -18,24 +18,36 @@ LOG = "foldlog.engine.log"
 POLICY = "foldlog.engine.retention.policy"
 PORT = "foldlog.engine.log.port"
 CONFIG = "foldlog.engine.config"
+SECRECY = "foldlog.engine.secrecy"
 PAYLOAD = "foldlog.engine.payload"
+CLOUDS = ("s3fs", "gcsfs", "adlfs")  #: only in their own drivers
 PARTS = (CONFIG, "foldlog.engine.artifacts", "foldlog.engine.coordination")
 WIRED = ("foldlog.engine", "foldlog.backends", "foldlog.serdes")  #: what the wiring places put together
 
 MAY_NAME = {  # layer -> what it may import beside itself and the standard library; one line for each layer
     "engine/__init__": (),
     "engine/errors": (),
+    "engine/secrecy": (ERRORS,),
     "engine/events": (ERRORS, "msgspec"),
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
-    "backends": (PORT, ERRORS, "sqlalchemy", "fsspec", "psycopg2", "pymysql"),  # no runs, no views
+    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "msgpack", "fsspec", *CLOUDS, "psycopg2", "pymysql"),  # no runs
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
-    "engine/config": (PORT, ERRORS, "foldlog.backends.without_password", "foldlog.engine.urls", POLICY, "yaml"),
-    "engine/artifacts": (CONFIG, ERRORS, "fsspec"),
+    "engine/config": (
+        PORT,
+        ERRORS,
+        SECRECY,
+        "foldlog.backends.without_password",
+        "foldlog.engine.urls",
+        POLICY,
+        "yaml",
+    ),
+    "engine/artifacts": (CONFIG, ERRORS, SECRECY, "fsspec"),
     "engine/artifacts/files": (  # no runs, no instance: a file manager is told where
         CONFIG,
         ERRORS,
-        "foldlog.engine.artifacts.secrecy",
+        SECRECY,
+        "foldlog.engine.artifacts.store_errors",
         "foldlog.engine.artifacts.stores",
         "msgspec",
     ),
@@ -43,9 +55,10 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
         EVENTS,
         CONFIG,
         ERRORS,
+        SECRECY,
         "foldlog.engine.artifacts.files.handles",
         "foldlog.engine.artifacts.names",
-        "foldlog.engine.artifacts.secrecy",
+        "foldlog.engine.artifacts.store_errors",
         "foldlog.engine.artifacts.stores",
         "msgspec",
         "fsspec",

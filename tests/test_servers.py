@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import fsspec
 import psycopg2
 import pymysql
 import pytest
@@ -18,6 +22,7 @@ import servers
 
 TESTS = Path(__file__).parent
 DATABASES = ("postgres", "mysql")
+STORES = ("s3", "azure")
 NOT_THERE = (psycopg2.OperationalError, pymysql.err.OperationalError)
 
 
@@ -143,14 +148,22 @@ def test_a_server_from_elsewhere_is_used_as_it_is(database, tmp_path, monkeypatc
     assert servers.url(database, started_session(tmp_path, os.getpid())) == "scheme://user@somewhere/db"
 
 
-@pytest.mark.parametrize(("needed", "outcome"), [("1", "2 error"), ("0", "2 skipped")])
+TAKERS = """
+def test_it(postgres_url): pass
+def test_before_it(pgbouncer): pass
+def test_one_that_is_optional(azure_container): pass
+"""
+
+
+@pytest.mark.parametrize(("needed", "outcome"), [("1", "1 skipped, 2 errors"), ("0", "3 skipped")])
 def test_a_missing_server_is_skipped_on_a_laptop_and_fails_in_ci(tmp_path, needed, outcome):
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (tmp_path / "servers").symlink_to(TESTS / "servers")
-    (tmp_path / "test_it.py").write_text("def test_it(postgres_url): pass\ndef test_before_it(pgbouncer): pass")
-    hide = "import servers.postgres as p; p.missing = lambda: 'it was hidden'"
+    (tmp_path / "test_it.py").write_text(TAKERS)
+    hide = "from servers import azure, postgres; azure.missing = postgres.missing = lambda: 'it was hidden'"
     code = f"import sys, pytest; {hide}; sys.exit(pytest.main(['-ra', '-p', 'no:cacheprovider', 'test_it.py']))"
-    gone = {"CI", "FOLDLOG_TEST_POSTGRES_URL", "FOLDLOG_TEST_SESSION", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"}
+    gone = {"CI", "FOLDLOG_TEST_POSTGRES_URL", "FOLDLOG_TEST_AZURE_URL", "FOLDLOG_TEST_SESSION"}
+    gone |= {"PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"}
     env = {name: value for name, value in os.environ.items() if name not in gone}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -201,28 +214,87 @@ def test_a_proxy_pools_by_transaction(pgbouncer):
                 assert cursor.fetchone() == ("123ms",)
 
 
-def test_a_bucket_is_empty_whole_and_removed(s3_server_url):
-    import fsspec
+@pytest.fixture(params=STORES)
+def store_kind(request: pytest.FixtureRequest) -> Any:
+    """A kind of server for objects."""
+    request.getfixturevalue(f"{request.param}_server_url")  # or the test is skipped
+    return servers.kind_of(request.param)
 
-    with servers.kind_of("s3").fresh(s3_server_url) as bucket:
-        store = fsspec.filesystem("s3", **bucket.options, use_listings_cache=False)
-        assert store.find(bucket.url) == []
-        store.pipe_file(f"{bucket.url}/a", b"1", mode="create")
-        with pytest.raises(FileExistsError):  # what the server must be able to refuse
-            store.pipe_file(f"{bucket.url}/a", b"2", mode="create")
-        assert store.cat_file(f"{bucket.url}/a") == b"1"
+
+@pytest.fixture
+def room(store_kind: Any, request: pytest.FixtureRequest) -> Any:
+    """An empty bucket or container."""
+    return request.getfixturevalue({"s3": "s3_bucket", "azure": "azure_container"}[store_kind.__name__.split(".")[-1]])
+
+
+def opened(room: Any) -> Any:
+    return fsspec.filesystem(urlsplit(room.url).scheme, **room.options, use_listings_cache=False)
+
+
+def created(store: Any, url: str, data: bytes) -> bool:
+    """Whether the object was made; False if there was one."""
+    try:
+        store.pipe_file(url, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as error:  # radosgw does not name the condition that was not met
+        if getattr(error.__cause__, "response", {}).get("Error", {}).get("Code") != "PreconditionFailed":
+            raise
+        return False
+    return True
+
+
+def test_a_bucket_is_empty_whole_and_removed(store_kind, request):
+    url = request.getfixturevalue(f"{store_kind.__name__.split('.')[-1]}_server_url")
+    with store_kind.fresh(url) as room:
+        store = opened(room)
+        assert store.find(room.url) == []
+        assert created(store, f"{room.url}/a", b"1")
+        assert not created(store, f"{room.url}/a", b"2")  # what the server must be able to refuse
+        assert store.cat_file(f"{room.url}/a") == b"1"
+        store.pipe({f"{room.url}/more/{number}": b"x" for number in range(20)})
     with pytest.raises(FileNotFoundError):
-        store.ls(bucket.url)
+        store.ls(room.url)
 
 
-def test_an_s3_server_answers_on_loopback_only_and_is_gone_when_stopped():
-    s3 = servers.kind_of("s3")
-    if s3.missing():
+def test_of_creates_at_once_one_wins(room):
+    store = opened(room)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            url = f"{room.url}/{number}"
+            made = pool.map(created, [store] * 8, [url] * 8, [b"%d" % writer for writer in range(8)])
+            won = [writer for writer, did in enumerate(made) if did]
+            assert len(won) == 1, number
+            assert store.cat_file(url) == b"%d" % won[0]
+
+
+def test_a_list_has_all_that_was_put_before_it(room):
+    """While others put: the server's own books must not be looked at and changed at once."""
+    store = opened(room)
+
+    def put(writer: int) -> None:
+        for number in range(30):
+            store.pipe_file(f"{room.url}/{writer}/{number:02}", b"x")
+            assert len(store.find(f"{room.url}/{writer}")) == number + 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, range(4)))
+
+
+def test_a_store_answers_on_loopback_only_and_is_gone_when_stopped(store_kind):
+    if store_kind.missing():
         pytest.skip("there is none to start")
-    with s3.Server() as server:
+    with store_kind.Server() as server:
         server.start()
         where = urlsplit(server.url)
         assert where.hostname == "127.0.0.1"
-        socket.create_connection((where.hostname, where.port), timeout=5).close()
+        assert listens(where.port) == ["127.0.0.1"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((where.hostname, where.port), timeout=5)
+
+
+def listens(port: int) -> list[str]:
+    """The addresses that sockets of this machine listen at, on this port."""
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    found = [row[1].split(":")[0] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port]
+    return [socket.inet_ntoa(struct.pack("=I", int(one, 16))) if len(one) == 8 else one for one in found]

@@ -11,6 +11,8 @@ from .waking import Waker
 class PostgresBackend(SqlBackend):
     """One log in one schema of a PostgreSQL database."""
 
+    pass_s = 0.005  #: followers learn of what is appended within that; a pass holds the order for less
+
     def __init__(self, address: Address, *, read_only: bool = False) -> None:
         dialect = PostgresDialect(address)
         super().__init__(dialect, read_only=read_only)

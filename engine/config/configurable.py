@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import Any, ClassVar, Self, TypeVar
 
 from ..errors import UsageError
+from ..secrecy import without
 from .checking import Context, check_section
 from .fields import Field
-from .place import Place, meant, without
+from .place import Place, meant
 from .values import masked, resolve, secrets_in
 
 P = TypeVar("P")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import UsageError
+from ..secrecy import without
 from .checking import Context, check_section
 from .configurable import ConfigurableClassData
 from .fields import Field, flag, number, plain, text
 from .legacy import THREE, old_key
-from .place import Place, Source, meant, without
+from .place import Place, Source, meant
 from .ref import InstanceRef
 from .secrets import EnvFileSecretsLoader, SecretsLoader
 from .storage import Storage, check_form, read_storage

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from ..errors import UsageError
+from ..secrecy import MASK as MASK, without
 
 Path = tuple[str | int, ...]  #: keys and list indexes, from the top
-MASK = "***"
 REMEDY: Final = "Correct the line; docs/config.md has the whole file by example."
 
 
@@ -91,13 +91,6 @@ class Place:
         if said != UsageError.remedy:  # else who catches it may know better
             error.remedy = without(said, self.hidden)
         return error
-
-
-def without(text: str, secrets: Iterable[str]) -> str:
-    """The text with each of the secrets replaced."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
 
 
 def meant(name: str, known: Iterable[str]) -> str:

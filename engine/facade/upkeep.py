@@ -49,6 +49,16 @@ class Upkeep(Facade):
         """Free what rebuilds have replaced and older versions have left; the names of the tables that went."""
         return self.views.drop_old(view)
 
+    def put_back_views(self, *, drop_older: bool = False) -> int:
+        """Keep a snapshot of the views beside the log now, as is done now and then; the position it is of.
+
+        `drop_older`: and drop those before it, which may hold what was deleted from the log since.
+
+        For logs on object storage, whose views are in a cache on each machine: another one begins with the snapshot.
+        Raises UsageError for any other, ReadOnlyError for an instance that was opened for reading.
+        """
+        return self.views.put_back(drop_older=drop_older)
+
     def retry_view(self, view: str | None = None) -> list[ViewStatus]:
         """Try again the event at which a view, or any, has stopped; where each stands after that."""
         return self.views.retry(view)

@@ -59,7 +59,8 @@ class Follower:
                 raise StopIteration
             try:
                 if not self._fetch():
-                    self._wait(pause)
+                    while not self._wait(pause) and not (self._closed.is_set() or self._log.closed):
+                        pass
                     pause = min(pause * 2, SLOWEST_S)
             except Exception:
                 if self._log.closed:  # in the middle of it: tests/test_follow.py::test_the_log_is_closed_during_a_read
@@ -75,12 +76,13 @@ class Follower:
         self._buffer.extend(page.records)
         return bool(page.records)
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> bool:
+        """Whether it is time to look for news."""
         backend = self._log.backend
         if isinstance(backend, CanWait):
-            backend.wait(timeout_us=int(seconds * 1e6))
-        else:
-            self._closed.wait(seconds)
+            return backend.wait(timeout_us=int(seconds * 1e6)) is not False
+        self._closed.wait(seconds)
+        return True
 
     def __enter__(self) -> Self:
         return self

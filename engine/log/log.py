@@ -365,8 +365,8 @@ class EventLog:
         # live view and in no rebuilt one, so nothing may be appended once the tombstone has its position.
         self.backend.fence(run_id)
         head = self._sequencer.catch_up()
-        receipt = self.append(INSTANCE_SHARD, [tombstone], key=uuid5(head.log_id, f"purge:{keep}:{run_id}"))
-        self._sequencer.catch_up()
+        key = uuid5(head.log_id, f"purge:{keep}:{run_id}")
+        receipt = self.append(INSTANCE_SHARD, [tombstone], key=key, wait="ordered")
         self.backend.purge(run_id, keep=keep)
         return receipt
 

@@ -326,12 +326,16 @@ class CanGroup(Protocol):
 class CanWait(Protocol):
     """Optional: sleep until the timeline may have grown. Readers of other backends poll."""
 
-    def wait(self, *, timeout_us: int) -> None: ...
+    def wait(self, *, timeout_us: int) -> bool | None:
+        """False if nothing has been placed meanwhile and a look at what is pending would cost more than it is worth
+        now: wait again."""
 
 
 @runtime_checkable
 class CanPrompt(Protocol):
     """Optional: know whether anybody, in whatever process, waits in `wait` to be told of what is sequenced."""
+
+    pass_s: float  #: seconds between two passes of one process, at least
 
     def is_followed(self) -> bool: ...
 
@@ -428,6 +432,33 @@ class CanBackup(Protocol):
         """A whole copy of what has positions, or no `folder` at all; it must not be there, or be empty. `beside`: what
         else lies in the log's own folder and is to be copied, if it is there. `progress`: what, how much of it, of how
         much."""
+
+
+class Kept(NamedTuple):
+    """A file that is kept beside a log."""
+
+    name: str
+    size: int  #: bytes
+    modified_us: int  #: when it was written, by the store's clock
+
+
+@runtime_checkable
+class CanKeep(Protocol):
+    """Optional: keep files beside the log that can be made again from it, for machines that have none of their own yet:
+    snapshots of views. Names are ASCII, parts of [A-Za-z0-9._=@~-]+ joined by "/". Each call raises UnavailableError
+    if the store gives no answer."""
+
+    def keep(self, name: str, data: bytes) -> bool:
+        """Keep a file that is not there, whole or not at all; False if there is one of that name, which stays."""
+
+    def fetch(self, name: str) -> bytes | None:
+        """The whole file; None if there is none."""
+
+    def kept(self, prefix: str) -> list[Kept]:
+        """Those whose names begin with `prefix`, which ends with "/", by name."""
+
+    def drop(self, files: Sequence[str]) -> None:
+        """Delete files; missing ones are no matter."""
 
 
 @runtime_checkable

@@ -1,8 +1,8 @@
 """Sequencing at once, for those who follow the log elsewhere.
 
-Promises: while somebody waits for the timeline to grow (`CanPrompt`), what this process appends gets its position
-within milliseconds, one pass per 5 ms at most; while nobody does, an append costs nothing, and a busy process asks once
-a second. Not here: positions themselves (sequencer.py); a reader that comes gives them in any case.
+Promises: while somebody waits for the timeline to grow (`CanPrompt`), what this process appends gets its position soon,
+one pass per `pass_s` of the backend at most; while nobody does, an append costs nothing, and a busy process asks once a
+second. Not here: positions themselves (sequencer.py); a reader that comes gives them in any case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Callable
 from ..errors import FoldlogError
 from .port import CanPrompt
 
-PASS_S = 0.005  #: between two passes, at least
 LOOK_S = 1.0  #: between two looks whether anybody follows
 
 
@@ -63,7 +62,7 @@ class Prompter:
             except Exception:  # unforeseen; ended by it, the thread would leave followers to their polling for good
                 followed = False
                 logging.getLogger("foldlog").warning("could not sequence for those who follow", exc_info=True)
-            self._closed.wait(PASS_S if followed else LOOK_S)
+            self._closed.wait(self._backend.pass_s if followed else LOOK_S)
 
     def close(self) -> None:
         """End the thread. Idempotent."""

@@ -1,6 +1,7 @@
 """The database that the views live in: connections, and transactions that read one snapshot or write alone.
 
-    views.db beside a SQLite log · the log's own database on a server · memory · whatever `views=URL` names
+    views.db beside a SQLite log · the log's own database on a server · a cache on this machine (cache.py) · memory ·
+    whatever `views=URL` names
 
 Promises: a writing transaction on SQLite holds the write lock from its first statement, so that two processes wait for
 each other instead of failing; a damaged file or a store that gives no answer raises a foldlog error; all connections
@@ -15,9 +16,9 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -32,6 +33,22 @@ _CHANGING = "foldlog_changing"
 _NO_ANSWER = "Ask again. If it stays so, check host, port, user, password and database, and that the server runs."
 
 
+class Keeper(Protocol):
+    """Makes the file, where that is not simply an empty one, and throws it away when it is damaged."""
+
+    def opening(self) -> AbstractContextManager[File]:
+        """The file is there, and stays that one while it is being opened."""
+
+    def damaged(self, file: File | None, problem: str) -> None:
+        """Throw this file away."""
+
+
+class Renewed(UnavailableError):
+    """The file was damaged, and its keeper has thrown it away: who asks again has another."""
+
+    remedy = "Ask again: they are made anew."
+
+
 class Database:
     """One database, with a bounded pool. Thread-safe."""
 
@@ -44,6 +61,7 @@ class Database:
         path: Path | None = None,
         connect: Callable[[], sqlite3.Connection] | None = None,
         scratch: bool = False,
+        keeper: Keeper | None = None,
     ) -> None:
         self.engine = engine.execution_options(schema_translate_map={None: schema}) if schema else engine
         self.dialect = of(engine.dialect)
@@ -51,6 +69,7 @@ class Database:
         self.schema = schema
         self.path = path  #: of the SQLite file, if it is one
         self.scratch = scratch  #: nobody asks it questions
+        self._keeper = keeper
         # One connection for all threads: they must take turns.
         self._turn = threading.RLock() if isinstance(engine.pool, StaticPool) else nullcontext()
         # Held while a connection is taken, and while a file is made anew: nobody reads it before it is whole.
@@ -82,6 +101,21 @@ class Database:
             return db
 
         database = cls(_sqlite(connect), shown=shown, path=path, connect=connect, scratch=scratch)
+        return database
+
+    @classmethod
+    def in_cache(cls, path: Path, keeper: Keeper) -> Database:
+        """A SQLite file that somebody makes and throws away."""
+
+        def connect() -> sqlite3.Connection:
+            with keeper.opening() as file:
+                if database._file is None:
+                    database._file = file  # before it is opened: a damaged one may not let itself be
+                db = open_for_writing(path, make=False)
+                database._check_file(db)
+            return db
+
+        database = cls(_sqlite(connect), shown=str(path), path=path, connect=connect, keeper=keeper)
         return database
 
     @classmethod
@@ -298,6 +332,9 @@ class Database:
             kind = UnavailableError
         if kind is None:
             return None
+        if kind is CorruptLogError and self._keeper is not None:
+            self._keeper.damaged(self._file, _sentence(origin))
+            return Renewed(f"the views at {self.shown} were damaged: {_sentence(origin)}")
         known = kind(f"the views at {self.shown}: {_sentence(origin)}")
         if kind is CorruptLogError:
             known.remedy = f"Delete {self.shown}: views hold nothing of their own, and are made again from the log."

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ from ..log.cursor import CHAIN_BYTES, Cursor
 from ..log.log import EventLog, RawPage
 from ..log.port import Head
 from .checkpoints import Checkpoint, Lost, Stop, is_newest
+from .database import Renewed
 from .folding import deal, fold_page, no_collector, view_stopped
 from .making import prepare, show
 from .projection import Projection, Taken
@@ -30,17 +31,27 @@ logger = logging.getLogger("foldlog.views")
 
 TRUST_S = 1.0  #: how long a mark is taken for all there is to know; writers that died leave news without one
 MANY = 100_000  #: events from which on views that hold nothing are built beside their tables, which is faster
+TRIES = 3  #: files that turn out to be damaged
 PAGE = 2000  #: events in one transaction: bounds the memory, and how long others wait for the write lock
 
 
 class Projector:
     """Keeps the views of one store at the end of one log. Thread-safe."""
 
-    def __init__(self, log: EventLog, store: Store, *, own_place: bool = False, page: int = PAGE) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        store: Store,
+        *,
+        own_place: bool = False,
+        page: int = PAGE,
+        caught_up: Callable[[int], None] = lambda position: None,
+    ) -> None:
         self._log = log
         self._store = store
         self._own_place = own_place  #: somebody chose this database; it may hold the views of another log
         self._page = page
+        self._caught_up = caught_up  #: told of the position of the view that has got furthest
         self._seen: dict[str, Checkpoint] = {}  #: as this process last saw them
         self._stops: dict[str, Stop] = {}  #: what this process has tried in vain
         #: the mark it stands at, and how long that holds
@@ -48,6 +59,13 @@ class Projector:
 
     def catch_up(self) -> None:
         """Take in all that was acknowledged before this call. What stops a view does not show here: see `check`."""
+        for _ in range(TRIES):
+            with suppress(Renewed):
+                self._take_in()
+                return
+        self._take_in()
+
+    def _take_in(self) -> None:
         self.follow_file()
         if self._store.read_only:
             return
@@ -58,6 +76,7 @@ class Projector:
         self._catch_up()
         # A view that is stopped may be helped over by another process, of which no mark tells.
         self._quiet = (None if self._stops else mark), time.monotonic() + TRUST_S
+        self._caught_up(max((at.position for at in self._seen.values()), default=0))
 
     def follow_file(self) -> None:
         """Make the views anew if their file was deleted or replaced while it was open."""

@@ -26,7 +26,8 @@ def file_at(path: Path) -> File | None:
     return found.st_dev, found.st_ino
 
 
-def _uri(path: Path, mode: str) -> str:
+def uri_of(path: Path, mode: str) -> str:
+    """What SQLite opens. `mode`: rwc (made if need be), rw, ro, or immutable: nobody writes, a WAL is not read."""
     option = "immutable=1" if mode == "immutable" else f"mode={mode}"
     return f"file:{quote(str(path))}?{option}"
 
@@ -38,9 +39,10 @@ def connect_to(where: str, *, timeout: float = BUSY_S) -> sqlite3.Connection:
     )
 
 
-def open_for_writing(path: Path, *, scratch: bool) -> sqlite3.Connection:
-    """A connection that writes, to a file that is made if need be. `scratch`: it need not outlive a crash."""
-    db = connect_to(_uri(path, "rwc"))
+def open_for_writing(path: Path, *, scratch: bool = False, make: bool = True) -> sqlite3.Connection:
+    """A connection that writes, to a file that is made if need be, unless `make` is False. `scratch`: it need not
+    outlive a crash."""
+    db = connect_to(uri_of(path, "rwc" if make else "rw"))
     if scratch:
         db.execute("PRAGMA journal_mode=OFF")
         db.execute("PRAGMA synchronous=OFF")
@@ -59,12 +61,12 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     """A connection that never writes. A WAL file needs its -shm even to be read; where that cannot be made and there
     is no WAL, nobody can be writing, and the file may be read as it lies."""
     try:
-        db = connect_to(_uri(path, "ro"))
+        db = connect_to(uri_of(path, "ro"))
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         if not path.exists() or path.with_name(path.name + "-wal").exists():
             raise
-        db = connect_to(_uri(path, "immutable"))
+        db = connect_to(uri_of(path, "immutable"))
     db.execute("PRAGMA query_only=1")
     return db
 
@@ -79,7 +81,7 @@ def tidy(path: Path, *, only: File | None) -> None:
     try:
         if wal.stat().st_size < WAL_LIMIT:
             return
-        guard, mover = connect_to(_uri(path, "rw"), timeout=0.0), connect_to(_uri(path, "rw"))
+        guard, mover = connect_to(uri_of(path, "rw"), timeout=0.0), connect_to(uri_of(path, "rw"))
     except (OSError, sqlite3.Error):
         return  # the next commit tries again
     try:

@@ -8,16 +8,16 @@ Not here: the questions themselves (runs.py and its like), the façade for users
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from ..errors import ReadOnlyError, UsageError
 from ..log.log import EventLog
-from .database import Database
+from .database import Database, Renewed
 from .projection import Projection
-from .projector import Projector
+from .projector import TRIES, Projector
 from .question import Ask, Question
 from .registry import PROJECTIONS
 from .store import Store
@@ -48,10 +48,12 @@ class Views:
         read_only: bool = False,
         own_place: bool = False,
         projections: Sequence[Projection] = PROJECTIONS,
+        caught_up: Callable[[int], None] = lambda position: None,
     ) -> None:
+        """`caught_up` is told, after each catch-up, how far the views are."""
         self.log = log
-        self.store = Store(database, projections, read_only=read_only)
-        self.projector = Projector(log, self.store, own_place=own_place)
+        self.store = _opened(database, projections, read_only=read_only)
+        self.projector = Projector(log, self.store, own_place=own_place, caught_up=caught_up)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +77,12 @@ class Views:
     def ask(self, question: Question, **given: Any) -> Sequence[Any]:
         """The rows that answer a question, which show every append acknowledged before the call. Raises ViewStopped if
         its view cannot get there."""
+        for _ in range(TRIES):
+            with suppress(Renewed):
+                return self._ask(question, given)
+        return self._ask(question, given)
+
+    def _ask(self, question: Question, given: Mapping[str, Any]) -> Sequence[Any]:
         self.projector.catch_up()
         self.projector.check(question.view)
         return self.store.fetch(question, given)
@@ -116,7 +124,22 @@ class Views:
         self._check_writing("rebuilt")
         reached = rebuild(self.log, self.store, self.named(view), progress=progress, afresh=afresh)
         self.projector.retry(view)
+        self._rebuilt()
         return reached
+
+    def put_back(self, *, drop_older: bool = False) -> int:
+        """Catch up, and keep a snapshot of the views beside the log, for machines that have none; its position.
+        `drop_older`: and no other.
+
+        Raises UsageError where the views are not in a cache of this machine, ReadOnlyError for a reader, ViewStopped if
+        a view has taken in nothing.
+        """
+        error = UsageError(f"the views at {self.store.database.shown} are in no cache, and are not put back anywhere")
+        error.remedy = "Nothing needs to be done: only logs on object storage have their views in a cache."
+        raise error
+
+    def _rebuilt(self) -> None:
+        """Told after a rebuild, or after its way back."""
 
     def cancel_rebuild(self, view: str | None = None) -> list[str]:
         """Drop what interrupted rebuilds have left; the views that had any."""
@@ -134,7 +157,9 @@ class Views:
 
         self._check_writing("rolled back")
         (projection,) = self.named(view)
-        return roll_back(self.log, self.store, projection)
+        reached = roll_back(self.log, self.store, projection)
+        self._rebuilt()
+        return reached
 
     def drop_old(self, view: str | None = None) -> list[str]:
         """Drop the tables that rebuilds have replaced, and those of older versions; their names.
@@ -175,3 +200,13 @@ class Views:
     def close(self) -> None:
         """Free every connection. Idempotent."""
         self.store.close()
+
+
+def _opened(database: Database, projections: Sequence[Projection], *, read_only: bool) -> Store:
+    """The tables in a database; in another file of it, where this one turns out to be damaged."""
+    for _ in range(TRIES):
+        with suppress(Renewed):
+            return Store(database, projections, read_only=read_only)
+        with database.renewing():
+            pass  # the next try fills it, and nobody else has it yet
+    return Store(database, projections, read_only=read_only)

@@ -1,8 +1,10 @@
 """Throwaway servers for the tests: one of each kind for a whole test session, under pytest-xdist too.
 
 A kind is one module of this package, named in `KINDS`, with
-    PACKAGE     what `make servers` installs where `missing` finds something missing; None: the extra `test` has it
+    PACKAGE     what `make servers` installs where `missing` finds something missing, words of the system's packages;
+                None: the extra `test` has it, or the module's `install()` gets it, with `TOOLS`
     SERVICE     what that package starts together with the system, or None
+    OPTIONAL    True: where this machine has none, its tests are skipped in CI too; may be left out
     NEEDS       another kind, of which it stands before the session's server, or None
     URL_ENV     environment variable with the URL of a server to use instead; nothing is started then
     missing()   what this machine lacks to start one, in words, or None
@@ -27,7 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-KINDS = ("postgres", "mysql", "s3", "pgbouncer")  # each after what it needs
+KINDS = ("postgres", "mysql", "s3", "azure", "pgbouncer")  # each after what it needs
 
 START_SECONDS = 60  #: longest wait for a server to answer
 
@@ -41,8 +43,14 @@ def kind_of(name: str) -> ModuleType:
     return import_module(f"{__name__}.{name}")
 
 
-def required() -> bool:
-    """Whether a missing server is a failure (in CI) rather than a reason to skip."""
+def required(name: str) -> bool:
+    """Whether it is a failure (in CI), rather than a reason to skip, that there is no server of this kind.
+
+    One that is optional may be missing everywhere; one that is there and does not start is a failure like any other.
+    """
+    kind = kind_of(name)
+    if getattr(kind, "OPTIONAL", False) and kind.missing() is not None:
+        return False
     return any(os.environ.get(name, "").lower() in ("1", "true") for name in ("CI", "FOLDLOG_REQUIRE_SERVERS"))
 
 

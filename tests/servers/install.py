@@ -1,4 +1,6 @@
-"""`python tests/servers/install.py`: install the servers that tests need from the system's packages.
+"""`python tests/servers/install.py [KIND...]`: install the servers that tests need: all, or these.
+
+From the system's packages, but for what a kind installs by itself (`install()` in its module).
 
 Says what it does; does nothing where nothing is missing. Where it cannot install, the tests that need the server are
 skipped, and it fails only if they must not be (CI=true or FOLDLOG_REQUIRE_SERVERS=1).
@@ -11,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -55,38 +57,48 @@ def apt(root: list[str], *words: str, check: bool) -> None:
     subprocess.run(command, check=check, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
 
-def install(kinds: list[ModuleType], root: list[str]) -> None:
+def install_packages(kinds: list[ModuleType], root: list[str]) -> None:
     """One after the other: a package that this system does not know must not keep out the others."""
     with quiet(root):
         apt(root, "update", check=False)  # one repository out of reach need not matter
         for kind in kinds:
             print(f"servers: installing {kind.PACKAGE} ({kind.missing()})", file=sys.stderr)
             try:
-                apt(root, "install", "-y", "--no-install-recommends", kind.PACKAGE, check=True)
+                apt(root, "install", "-y", "--no-install-recommends", *kind.PACKAGE.split(), check=True)
             except subprocess.CalledProcessError as error:
                 print(f"servers: {error}", file=sys.stderr)
                 continue
             if kind.SERVICE and shutil.which("systemctl"):  # nor with the next start of the system
-                subprocess.run([*root, "systemctl", "disable", kind.SERVICE], check=False, stdout=sys.stderr)
+                subprocess.run([*root, "systemctl", "disable", *kind.SERVICE.split()], check=False, stdout=sys.stderr)
 
 
-def main() -> int:
-    kinds = {name: servers.kind_of(name) for name in servers.KINDS}
+def install_others(kinds: list[ModuleType]) -> None:
+    """What is not among the system's packages, with the module's own `install`."""
+    for kind in kinds:
+        print(f"servers: installing {kind.NAME} ({kind.missing()})", file=sys.stderr)
+        try:
+            kind.install()
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            print(f"servers: {error}", file=sys.stderr)
+
+
+def main(names: Sequence[str]) -> int:
+    kinds = {name: servers.kind_of(name) for name in names or servers.KINDS}
     lacking = [kind for kind in kinds.values() if not os.environ.get(kind.URL_ENV) and kind.missing() is not None]
     root = as_root() if lacking else None
-    if root is not None and shutil.which("apt-get"):
-        install([kind for kind in lacking if kind.PACKAGE is not None], root)
+    packaged = [kind for kind in lacking if kind.PACKAGE is not None]
+    if packaged and root is not None and shutil.which("apt-get"):
+        install_packages(packaged, root)
+    install_others([kind for kind in lacking if hasattr(kind, "install")])
     failed = 0
     for name, kind in kinds.items():
         if kind in lacking and (lack := kind.missing()) is not None:
             print(f"servers: none for {name}: {lack}", file=sys.stderr)
-            print(
-                f"what to do: install {kind.PACKAGE or 'foldlog[test]'}, or set {kind.URL_ENV} to a server's URL",
-                file=sys.stderr,
-            )
-            failed += servers.required()
+            wanted = kind.PACKAGE or getattr(kind, "TOOLS", "foldlog[test]")
+            print(f"what to do: install {wanted}, or set {kind.URL_ENV} to a server's URL", file=sys.stderr)
+            failed += servers.required(name)
     return min(failed, 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

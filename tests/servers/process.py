@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import pwd
 import shutil
@@ -67,7 +68,7 @@ class ServerProcess:
         again = self.port != 0
         for _ in range(3):  # a free port may be taken by the time that the server asks for it
             if not again:
-                self.port = _free_port()
+                self.port = free_port()
             self._process = self.popen(*self.command())
             end = time.monotonic() + START_S
             while self._process.poll() is None and time.monotonic() < end:
@@ -160,7 +161,17 @@ def programs(*names: str) -> Iterator[Path]:
                 yield path
 
 
-def _free_port() -> int:
+def answers(port: int, path: str) -> bool:
+    """Whether a server of HTTP on loopback answers a request at all, if only to refuse it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        return connection.getresponse().status < 500
+    return False
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -17,7 +17,8 @@ from typing import IO, Any
 from uuid import uuid4
 
 from ...errors import UsageError
-from ..secrecy import Secrecy, options_for, shown_url
+from ...secrecy import Secrecy, options_for, shown_url
+from ..store_errors import translated
 from ..stores import PIECE, Store, open_store
 from .copies import LocalCopies
 from .file_manager import FileManager
@@ -119,7 +120,7 @@ class StoredFileManager(FileManager):
     @contextmanager
     def _translated(self, problem: str) -> Iterator[dict[str, Any]]:
         options = options_for(self._options, is_local=self._is_local)
-        with Secrecy(self._base, options).translated(problem, Unreadable):
+        with translated(problem, Secrecy(self._base, options), Unreadable):
             yield options
 
     @property

@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin
 from ...config.place import meant
 from ...errors import UsageError
 from ...events.metadata import PathMetadata, UrlMetadata
-from ..secrecy import Secrecy, options_for, shown_url
+from ...secrecy import Secrecy, options_for, shown_url
+from ..store_errors import translated
 from ..stores import Store, local_folder, open_store
 from . import newest
 from .contexts import InputContext, OutputContext
@@ -115,7 +116,7 @@ class FilesIOManager(IOManager):
     @contextmanager
     def _store(self, problem: str) -> Iterator[Store]:
         options = options_for(self._options, is_local=self._is_local)
-        with Secrecy(self._base, options).translated(problem, Unfit):
+        with translated(problem, Secrecy(self._base, options), Unfit):
             yield open_store(self._base, options)
 
     def __repr__(self) -> str:

@@ -1,0 +1,103 @@
+"""The life of shards: listed, sealed, fenced.
+
+A fence is an object in the slot behind the last event: an append that was on its way there finds its place taken,
+whatever its writer knew.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from ...engine.errors import ShardPurged, UnavailableError
+from ...engine.log.port import Shard, ShardState
+from . import names, segment
+from .order_log import OrderLog
+from .pendings import Pendings
+from .reading import Reader
+from .segment import Kind
+from .state import Line, State
+from .step import Operation
+from .tails import Tails
+
+TRIES: Final = 100  #: a fence that loses against an append tries again; each time the shard has moved on
+
+
+class Life:
+    """Shards of one handle. Thread-safe."""
+
+    def __init__(self, order: OrderLog, reader: Reader, pendings: Pendings, tails: Tails) -> None:
+        self._order = order
+        self._reader = reader
+        self._pendings = pendings
+        self._tails = tails
+        self._sorted: list[str] = []
+
+    def shards(self, *, after: str, limit: int) -> list[Shard]:
+        ends = self._pendings.look().ends
+        with self._order.lock:
+            lines = self._order.state.lines
+            if len(self._sorted) != len(lines):  # lines only ever come
+                self._sorted = sorted(lines)
+            every = sorted({*self._sorted, *ends}) if ends.keys() - lines.keys() else self._sorted
+            wanted = [name for name in every if name > after][:limit]
+            return [_shard(name, lines.get(name), bool(ends.get(name))) for name in wanted]
+
+    def find_shard(self, name: str) -> Shard | None:
+        return self._reader.steady(lambda: self._find(name))
+
+    def _find(self, name: str) -> Shard | None:
+        self._order.refresh()
+        with self._order.lock:
+            line = self._order.state.lines.get(name)
+            seq, reach = (0, 0) if line is None else (line.ordered_seq, line.reach)
+        pending = reach > seq or bool(self._reader.pending_of(name, reach))
+        return None if line is None and not pending else _shard(name, line, pending)
+
+    def seal(self, shard: str) -> bool:
+        found = self.find_shard(shard)
+        if found is None or found.state in (ShardState.FENCED, ShardState.PURGED):
+            return False
+        if found.state is ShardState.SEALED:
+            return True
+
+        def decide(state: State) -> list[Operation] | None:
+            line = state.lines.get(shard)
+            here = line is not None and line.ordered_seq == line.reach == found.ordered_seq
+            if line is None or not here or line.state is not ShardState.OPEN:
+                return None
+            return [["seal", shard, found.ordered_seq]]
+
+        if self._reader.steady(lambda: self._reader.pending_of(shard, found.ordered_seq)):
+            return False
+        return self._order.commit(decide)
+
+    def fence(self, shard: str) -> None:
+        for _ in range(TRIES):
+            try:
+                end = self._tails.load(shard, with_keys=False).last_seq
+            except ShardPurged:
+                return self._note_fence(shard)
+            if end == 0:
+                return None
+            mark = segment.encode_mark(Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
+            self._tails.forget(shard)
+            if self._order.objects.create(names.slot(shard, end + 1), mark):
+                return self._note_fence(shard)
+        raise UnavailableError(f"fencing shard {shard}: appends were faster {TRIES} times")
+
+    def _note_fence(self, shard: str) -> None:
+        def decide(state: State) -> list[Operation] | None:
+            line = state.lines.get(shard)
+            if line is not None and line.state in (ShardState.FENCED, ShardState.PURGED):
+                return None
+            return [["fence", shard]]
+
+        self._order.commit(decide)
+
+
+def _shard(name: str, line: Line | None, pending: bool) -> Shard:
+    if line is None:
+        return Shard(name, ShardState.OPEN, 0)
+    state = ShardState.OPEN if pending and line.state is ShardState.SEALED else line.state
+    return Shard(name, state, line.ordered_seq)

@@ -1,0 +1,234 @@
+"""The order as one process knows it: taken in step by step, and added to.
+
+Promises: steps are taken in densely; one that this process adds follows the state it was decided on. A 404 is taken for
+the end only while it can be: steps below a checkpoint may be collected after a day, so who has not looked for STALL_S
+seconds asks for newer checkpoints first, and so does who needed longer than that to add a step.
+Not here: what the operations mean (state.py), which are added when (placing.py, life.py, gate.py and others).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import uuid4
+
+from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
+from . import checkpoint, names, step
+from .segment import damaged
+from .state import State
+from .step import BLOCK, Operation, Row
+from .stores.parallel import Parallel, get_many
+from .stores.port import Objects
+
+logger = logging.getLogger("foldlog.objectstore")
+
+STALL_S: Final = 30.0  #: what was seen longer ago is looked at again; far below the day that garbage is kept
+WIDEST: Final = 32  #: steps asked for at once
+LATER_CHECKPOINTS: Final = 256 * 1024  #: bytes of a state for which one is written each block; larger ones less often
+KEEP: Final = 4  #: checkpoints that stay
+ROWS: Final = 200_000  #: receipts of finished blocks kept in memory
+
+
+def wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+class OrderLog:
+    """The order of one log. Thread-safe. `state` is to be read with `lock` held."""
+
+    def __init__(self, objects: Objects, parallel: Parallel, *, read_only: bool, stall_s: float = STALL_S) -> None:
+        self.objects = objects
+        self.parallel = parallel
+        self.lock = threading.RLock()
+        self.state = State()
+        self.stall_s = stall_s
+        self._read_only = read_only
+        self._looked = 0.0  #: when the end was seen last
+        self._tail: list[Row] = []  #: receipts of the block under way
+        self._raw: list[bytes] = []  #: its steps
+        self._full: list[bytes] = []  #: those of the block before
+        self._blocks: OrderedDict[int, list[Row]] = OrderedDict()
+        self._checkpoint_size = 0
+        self._checkpoint_k = 0
+
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take in what there is; make the log if there is none. Raises UsageError for a log that is to be read only
+        and is not there."""
+        with self.lock:
+            self._leap()
+            if self.state.k == 0:
+                self._begin()
+            self.refresh()
+
+    def _begin(self) -> None:
+        first = self.objects.get(names.order(0))
+        if first is None:
+            if self._read_only:
+                raise missing(self.objects.url)
+            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [["made", uuid4().bytes, wall_us()]])
+            first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
+            if first is None:
+                raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")
+        self._take(first)
+
+    def _leap(self) -> None:
+        """Go on from the newest checkpoint if it is ahead. Those that are damaged are passed over."""
+        found = [names.number_of(one.name) for one in self.objects.list(names.CHECKPOINTS)]
+        for k in sorted((k for k in found if k is not None and k > self.state.k), reverse=True):
+            data = self.objects.get(names.checkpoint(k))
+            if data is None:  # collected since it was listed, so that there are newer ones
+                return self._leap()
+            try:
+                state = checkpoint.decode(data, names.checkpoint(k))
+            except CorruptLogError as error:
+                logger.warning("%s: %s", self.objects.url, error)
+                continue
+            self.state, self._tail, self._raw = state, [], []
+            self._checkpoint_k, self._checkpoint_size = k, len(data)
+            return None
+
+    # -- taking in ----------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Take in every step that was added before this call."""
+        with self.lock:
+            began = time.monotonic()
+            if began - self._looked > self.stall_s:
+                self._leap()
+            width = 1
+            while True:
+                wanted = [names.order(self.state.k + ahead) for ahead in range(width)]
+                for data in get_many(self.objects, wanted, self.parallel):
+                    if data is None:
+                        self._looked = began
+                        return
+                    self._take(data)
+                width = min(width * 2, WIDEST)
+
+    def _take(self, data: bytes) -> None:
+        k = self.state.k
+        self._tail += self.state.apply(step.decode(data, names.order(k), k))
+        self._raw.append(data)
+        if self.state.k % BLOCK == 0:
+            self._keep_block(k // BLOCK, self._tail)
+            self._full = self._raw
+            self._tail, self._raw = [], []
+
+    # -- adding -------------------------------------------------------------------------------------------------
+
+    def commit(self, decide: Callable[[State], Sequence[Operation] | None]) -> bool:
+        """Add a step with the operations that `decide` finds right for the state as it is; asked again if another was
+        faster. False if it wants none. Raises UnavailableError if it is not known whether the step was added."""
+        with self.lock:
+            while True:
+                if time.monotonic() - self._looked > self.stall_s:
+                    self.refresh()
+                operations = decide(self.state)
+                if operations is None:
+                    return False
+                if self._add(operations):
+                    return True
+
+    def _add(self, operations: Sequence[Operation]) -> bool:
+        k = self.state.k
+        data = step.encode(self.state.hash, secrets.token_bytes(8), wall_us(), operations)
+        mine = self.objects.create(names.order(k), data) or self.objects.get(names.order(k)) == data
+        if mine and time.monotonic() - self._looked > self.stall_s:
+            # So slow that the slot may have been filled, superseded and collected before this came: then it is void.
+            self._leap()
+            mine = self.state.k == k
+        if not mine:
+            self.refresh()
+            return False
+        self._take(data)
+        self._looked = time.monotonic()
+        if self.state.k % BLOCK == 0:
+            self._round_off()
+        return True
+
+    def _round_off(self) -> None:
+        """A block is full: write it as one object, and now and then a checkpoint. Missing, both cost requests only."""
+        k = self.state.k
+        deeds: list[Callable[[], object]] = []
+        if len(self._full) == BLOCK:
+            block = step.encode_block(self._full)
+            deeds.append(lambda: self.objects.create(names.block(k // BLOCK - 1), block))
+        every = BLOCK * max(1, min(16, self._checkpoint_size // LATER_CHECKPOINTS))
+        if k - self._checkpoint_k >= every:
+            data = checkpoint.encode(self.state)
+            self._checkpoint_k, self._checkpoint_size = k, len(data)
+            deeds += [lambda: self.objects.create(names.checkpoint(k), data), self._drop_checkpoints]
+        try:
+            self.parallel.run(deeds)
+        except FoldlogError as error:
+            logger.warning("%s: %s", self.objects.url, error)
+
+    def _drop_checkpoints(self) -> None:
+        found = [one.name for one in self.objects.list(names.CHECKPOINTS)]
+        if found[:-KEEP]:
+            self.objects.delete(found[:-KEEP])
+
+    # -- the timeline -------------------------------------------------------------------------------------------
+
+    def rows(self, j: int) -> list[Row]:
+        """The receipts that the steps of a block have placed."""
+        with self.lock:
+            if j == self.state.k // BLOCK:
+                return list(self._tail)
+            kept = self._blocks.get(j)
+            if kept is not None:
+                self._blocks.move_to_end(j)
+                return kept
+        rows = self.read_block(j)
+        with self.lock:
+            self._keep_block(j, rows)
+        return rows
+
+    def read_block(self, j: int) -> list[Row]:
+        """The same, as the store has it. Raises CorruptLogError if that is damaged, or the chain does not come out."""
+        with self.lock:
+            position, chain = self.state.starts[j], self.state.chains[j]
+        rows: list[Row] = []
+        for k, data in enumerate(self._steps(j), start=j * BLOCK):
+            for operation in step.decode(data, names.order(k), k).operations:
+                if operation[0] == "place":
+                    try:
+                        rows += [row for row, _, _ in step.rows_of(operation, position, chain)]
+                    except ValueError as error:
+                        raise damaged(names.order(k), str(error)) from error
+                    if rows:
+                        position, chain = rows[-1].placed.last_position, rows[-1].placed.chain
+        return rows
+
+    def _steps(self, j: int) -> list[bytes]:
+        data = self.objects.get(names.block(j))
+        if data is not None:
+            return step.decode_block(data, names.block(j))
+        steps = get_many(self.objects, [names.order(k) for k in range(j * BLOCK, (j + 1) * BLOCK)], self.parallel)
+        whole = [data for data in steps if data is not None]
+        if len(whole) < BLOCK:
+            gone = steps.index(None)
+            raise damaged(names.order(j * BLOCK + gone), "it is gone, and no block holds it")
+        if not self._read_only:  # whoever added the last of them ended before it wrote the block
+            self.objects.create(names.block(j), step.encode_block(whole))
+        return whole
+
+    def _keep_block(self, j: int, rows: list[Row]) -> None:
+        self._blocks[j] = rows
+        held = sum(map(len, self._blocks.values()))
+        while held > ROWS and len(self._blocks) > 1:
+            held -= len(self._blocks.popitem(last=False)[1])
+
+
+def missing(url: str) -> UsageError:
+    """The error of a log that is not there and is not to be made."""
+    error = UsageError(f"there is no log at {url}")
+    error.remedy = "Check the URL; a log is made by opening it once for writing, for example `foldlog init URL`."
+    return error

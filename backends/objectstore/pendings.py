@@ -1,0 +1,188 @@
+"""What has been appended and has no position yet, as one look finds it; and giving it positions.
+
+A look lists the markers, and reads the headers of the segments they announce: of each shard from its end on, so that a
+segment whose own marker is not there yet is never overtaken. A marker without its segment stays: the segment may be on
+its way, and an acknowledged append must not lose its marker.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ...engine.errors import FoldlogError
+from ...engine.log.port import GateState, Head, Placed, Receipt
+from . import markers, names
+from .library import Library
+from .markers import Entry
+from .order_log import OrderLog
+from .segment import Kind, Part, Segment
+from .state import Line, State
+from .step import Operation, Pending, place
+from .stores.parallel import get_many
+
+logger = logging.getLogger("foldlog.objectstore")
+
+
+class Look(NamedTuple):
+    """What one look has found."""
+
+    pending: list[Pending]  #: by time, and gapless in each shard
+    ends: dict[str, int]  #: of each shard that has some: the last seq found
+    markers: dict[str, list[Entry]]  #: by name
+
+
+class Pendings:
+    """The looks of one handle. Thread-safe."""
+
+    def __init__(self, order: OrderLog, library: Library, *, read_only: bool) -> None:
+        self._order = order
+        self._library = library
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._markers: dict[str, list[Entry]] = {}  #: those that the last look has seen
+
+    def look(self) -> Look:
+        """Everything that was acknowledged before, and has no position."""
+        order = self._order
+        listed: list[str] = []
+        # Side by side: what is missing from an old order and from a new list is on the timeline of whoever looks next.
+        order.parallel.run(
+            [order.refresh, lambda: listed.extend(one.name for one in order.objects.list(names.PENDING))]
+        )
+        with order.lock:
+            if order.state.gate.state is GateState.RECEIVING:
+                return Look([], {}, {})
+        seen = self._read(listed)
+        with order.lock:
+            wanted = _unplaced(order.state, seen.values())
+            ends = {shard: _end(order.state.lines[shard]) for shard in wanted if shard in order.state.lines}
+        pending, reached = self._walk(wanted, ends)
+        pending.sort(key=lambda one: (one.receipt.at_us, one.receipt.shard, one.receipt.first_seq))
+        if not self._read_only:
+            self._drop(order.state.writers, seen)
+        return Look(pending, reached, seen)
+
+    def place(self, placed: Sequence[Placed], *, after: Head) -> bool:
+        """Give these receipts their positions; False if the head is elsewhere by now."""
+        order = self._order
+        described = self.describe([one.receipt for one in placed])
+        with self._lock:
+            seen = dict(self._markers)
+        cleared: list[tuple[str, int]] = []
+
+        def decide(state: State) -> list[Operation] | None:
+            if state.head != after:
+                return None
+            ends = {shard: line.ordered_seq for shard, line in state.lines.items()} if seen else {}
+            ends |= {one.receipt.shard: one.receipt.last_seq for one in placed}
+            cleared[:] = [
+                found
+                for name, entries in seen.items()
+                if all(last <= ends.get(shard, 0) for shard, _, last in entries)
+                and (found := names.of_marker(name)) is not None
+            ]
+            return [place(placed, described, cleared)]
+
+        if not order.commit(decide):
+            return False
+        self._drop(order.state.writers, {name: seen[name] for name in (names.marker(*one) for one in cleared)})
+        return True
+
+    def describe(self, receipts: Sequence[Receipt]) -> list[Pending]:
+        """What the segments of receipts without a position say of them, in the order given."""
+        wanted: dict[str, set[int]] = {}
+        for receipt in receipts:
+            wanted.setdefault(receipt.shard, set()).add(receipt.first_seq)
+        with self._order.lock:
+            lines = self._order.state.lines
+            ends = {shard: _end(lines[shard]) for shard in wanted if shard in lines}
+        found = {(one.receipt.shard, one.receipt.first_seq): one for one in self._walk(wanted, ends)[0]}
+        # What is not found has been placed by somebody else; then the head is another one, and nothing is placed here.
+        nothing = [Pending(one, False, one.last_seq, (), {}) for one in receipts]
+        return [found.get((one.receipt.shard, one.receipt.first_seq), one) for one in nothing]
+
+    # -- markers ------------------------------------------------------------------------------------------------
+
+    def _read(self, listed: Sequence[str]) -> dict[str, list[Entry]]:
+        with self._lock:
+            known = self._markers
+        absent = [name for name in listed if name not in known]
+        seen = {name: known[name] for name in listed if name in known}
+        for name, data in zip(absent, get_many(self._order.objects, absent, self._order.parallel), strict=True):
+            if data is not None:  # else it was placed and dropped since it was listed
+                seen[name] = markers.decode(data, name)
+        with self._lock:
+            self._markers = seen
+        return seen
+
+    def _drop(self, noted: dict[str, int], seen: dict[str, list[Entry]]) -> None:
+        """Delete markers that announce nothing any more, and whose numbers the order has noted."""
+        with self._order.lock:
+            lines = self._order.state.lines
+            done = []
+            for name, entries in seen.items():
+                found = names.of_marker(name)
+                if found is None or found[1] > noted.get(found[0], 0) or not entries:
+                    continue
+                if all(shard in lines and last <= lines[shard].ordered_seq for shard, _, last in entries):
+                    done.append(name)
+        if done:
+            try:
+                self._order.objects.delete(done)
+            except FoldlogError as error:  # the next look tries again
+                logger.warning("%s: %s", self._order.objects.url, error)
+
+    # -- segments -----------------------------------------------------------------------------------------------
+
+    def _walk(self, wanted: dict[str, set[int]], ends: dict[str, _End]) -> tuple[list[Pending], dict[str, int]]:
+        """The receipts of each shard from behind its end up to what is wanted, and the ends they reach."""
+        begins = {shard: ends.get(shard, _End(0, 0, 0)) for shard in wanted}
+        first = [
+            names.slot(shard, seq)
+            for shard, end in begins.items()
+            for seq in {end.slot or end.seq + 1, end.reach + 1, *(seq for seq in wanted[shard] if seq > end.reach)}
+        ]
+        heads = dict(zip(first, self._library.heads(first), strict=True))
+        pending: list[Pending] = []
+        reached: dict[str, int] = {}
+        for shard, end in begins.items():
+            seq, last = end.slot or end.seq + 1, max(wanted[shard])
+            while seq <= max(last, end.reach):
+                name = names.slot(shard, seq)
+                segment = heads[name] if name in heads else self._library.head(name)
+                if segment is None or segment.kind is not Kind.EVENTS:
+                    break
+                pending += [_described(segment, part) for part in segment.parts if part.receipt.first_seq > end.seq]
+                seq = segment.last_seq + 1
+                reached[shard] = segment.last_seq
+        return pending, reached
+
+
+class _End(NamedTuple):
+    """Where a shard ends on the timeline."""
+
+    seq: int
+    reach: int
+    slot: int  #: the segment that has positions in part; 0: there is none
+
+
+def _end(line: Line) -> _End:
+    return _End(line.ordered_seq, line.reach, line.slots[-1] if line.reach > line.ordered_seq else 0)
+
+
+def _described(segment: Segment, part: Part) -> Pending:
+    reach = segment.last_seq if part is segment.parts[0] else 0
+    return Pending(part.receipt, part.keyed, reach, part.types, dict(part.weights))
+
+
+def _unplaced(state: State, announced: Iterable[Sequence[Entry]]) -> dict[str, set[int]]:
+    wanted: dict[str, set[int]] = {}
+    for entries in announced:
+        for shard, first, last in entries:
+            line = state.lines.get(shard)
+            if line is None or last > line.ordered_seq:
+                wanted.setdefault(shard, set()).add(first)
+    return wanted
