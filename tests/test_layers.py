@@ -17,6 +17,7 @@ EVENTS = "foldlog.engine.events"
 LOG = "foldlog.engine.log"
 POLICY = "foldlog.engine.retention.policy"
 PORT = "foldlog.engine.log.port"
+CHAIN = "foldlog.engine.log.chain"
 CONFIG = "foldlog.engine.config"
 SECRECY = "foldlog.engine.secrecy"
 PAYLOAD = "foldlog.engine.payload"
@@ -31,7 +32,18 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/events": (ERRORS, "msgspec"),
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
-    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "msgpack", "fsspec", *CLOUDS, "psycopg2", "pymysql"),  # no runs
+    "backends": (
+        PORT,
+        CHAIN,
+        ERRORS,
+        SECRECY,
+        "sqlalchemy",
+        "msgpack",
+        "fsspec",
+        *CLOUDS,
+        "psycopg2",
+        "pymysql",
+    ),  # no runs
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (
         PORT,
