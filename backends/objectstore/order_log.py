@@ -24,6 +24,7 @@ from .state import State
 from .step import BLOCK, Operation, Row
 from .stores.parallel import Parallel, get_many
 from .stores.port import Objects
+from .stores.probing import probe
 
 logger = logging.getLogger("foldlog.objectstore")
 
@@ -41,13 +42,16 @@ def wall_us() -> int:
 class OrderLog:
     """The order of one log. Thread-safe. `state` is to be read with `lock` held."""
 
-    def __init__(self, objects: Objects, parallel: Parallel, *, read_only: bool, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self, objects: Objects, parallel: Parallel, *, read_only: bool, probes: bool = False, stall_s: float = STALL_S
+    ) -> None:
         self.objects = objects
         self.parallel = parallel
         self.lock = threading.RLock()
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
+        self._probes = probes
         self._looked = 0.0  #: when the end was seen last
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
@@ -60,7 +64,7 @@ class OrderLog:
 
     def open(self) -> None:
         """Take in what there is; make the log if there is none. Raises UsageError for a log that is to be read only
-        and is not there."""
+        and is not there, and for one that is to be made in a store that is no place for it."""
         with self.lock:
             self._leap()
             if self.state.k == 0:
@@ -72,6 +76,8 @@ class OrderLog:
         if first is None:
             if self._read_only:
                 raise missing(self.objects.url)
+            if self._probes:  # once for each log: a store does not unlearn it
+                probe(self.objects)
             data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [["made", uuid4().bytes, wall_us()]])
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
