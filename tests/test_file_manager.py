@@ -34,7 +34,6 @@ from foldlog import (
     op,
     resource,
 )
-from foldlog.backends.memory import MemoryBackend
 from foldlog.engine.artifacts import stores
 from foldlog.engine.artifacts.beside import beside_objects
 from foldlog.engine.artifacts.files import (
@@ -48,8 +47,6 @@ from foldlog.engine.artifacts.files.handles import revived
 from foldlog.engine.artifacts.io.plain import format_of
 from foldlog.engine.errors import EncodingError
 from foldlog.engine.events.metadata import PathMetadata, UrlMetadata, to_metadata
-from foldlog.engine.log.log import EventLog
-from foldlog.serdes import Codec
 
 LARGE = stores.PIECE + 3_000_001  #: goes to a store, and comes from it, by another way than what is small
 
@@ -635,18 +632,6 @@ def test_handles_are_metadata():
 # -- the instance -----------------------------------------------------------------------------------------------------
 
 
-class LogAt(MemoryBackend):
-    """Says that it is the log of a URL."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-
-
-def instance_at(url: str) -> Instance:
-    return Instance(EventLog(LogAt(url), Codec()))
-
-
 @pytest.mark.parametrize(
     ("url", "place"),
     [
@@ -655,6 +640,7 @@ def instance_at(url: str) -> Instance:
         ("gs://bucket", "gs://bucket/files"),
         ("abfss://box@account/log", "abfss://box@account/log/files"),
         ("file:///srv/log", "file:///srv/log/files"),
+        ("file:///srv/a%20log?durability=process", "file:///srv/a log/files"),
         ("sqlite:////srv/log", None),
         ("postgresql://db/log", None),
         ("memory://", None),
@@ -756,7 +742,7 @@ def test_a_step_hands_a_file_to_the_next(tmp_path):
 def test_values_and_files_of_a_log_of_objects_lie_on_its_store(s3_bucket, monkeypatch):
     monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(s3_bucket.options))
     monkeypatch.delenv("FOLDLOG_HOME", raising=False)
-    with instance_at(f"{s3_bucket.url}/log?x=1") as instance:
+    with Instance.from_url(f"{s3_bucket.url}/log") as instance:
         result = execute_job(load, instance=instance)
         assert result.output_for_node("count") == 2
         handle = result.output_for_node("fetch")
@@ -765,8 +751,8 @@ def test_values_and_files_of_a_log_of_objects_lie_on_its_store(s3_bucket, monkey
     assert handle.url.startswith(f"{s3_bucket.url}/log/files/")
     fs, path = fsspec.core.url_to_fs(f"{s3_bucket.url}/log", **s3_bucket.options)
     fs.invalidate_cache()
-    found = sorted(one.removeprefix(f"{path}/") for one in fs.find(path))
-    assert found == sorted(
+    found = {one.removeprefix(f"{path}/") for one in fs.find(path)}
+    assert sorted(one for one in found if one.startswith(("values/", "files/"))) == sorted(
         [
             f"files/{handle.url.rpartition('/')[2]}",
             *(f"values/{log_id}/runs/{result.run_id}/{one}/result.json" for one in ("count", "fetch")),
@@ -774,22 +760,29 @@ def test_values_and_files_of_a_log_of_objects_lie_on_its_store(s3_bucket, monkey
     )
 
 
-def test_values_and_files_of_a_log_in_a_folder_of_objects_lie_in_it(tmp_path):
-    with instance_at(f"file://{tmp_path}/log") as instance:
+@pytest.mark.parametrize("written", ["file://{}/a%20log", "file:///./a log?durability=process", "file:///../x/a%20log"])
+def test_values_and_files_of_a_log_in_a_folder_of_objects_lie_in_it(tmp_path, monkeypatch, written):
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path / "x")
+    with Instance.from_url(written.format(tmp_path / "x")) as instance:
+        monkeypatch.chdir(tmp_path)
         result = execute_job(load, instance=instance)
         assert result.output_for_node("count") == 2
         log_id = str(instance.log.head().log_id)
-    assert {one.name for one in (tmp_path / "log").iterdir()} == {"files", "values"}
-    assert len(list((tmp_path / "log/values" / log_id).rglob("result.json"))) == 2
+    assert {one.name for one in tmp_path.iterdir()} == {"x"}
+    assert {one.name for one in (tmp_path / "x").iterdir()} == {"a log"}
+    assert {one.name for one in (tmp_path / "x/a log").iterdir()} >= {"files", "values", "order", "runs"}
+    assert len(list((tmp_path / "x/a log/values" / log_id).rglob("result.json"))) == 2
 
 
-def test_the_run_config_still_says_where_values_go(s3_bucket, tmp_path):
-    with instance_at(f"{s3_bucket.url}/log") as instance:
+def test_the_run_config_still_says_where_values_go(tmp_path):
+    with Instance.from_url(f"file://{tmp_path}/log") as instance:
         given = {"file_manager": LocalFileManager(tmp_path / "files")}
         config = {"resources": {"io_manager": {"config": {"url": str(tmp_path / "values")}}}}
         result = execute_job(load, instance=instance, resources=given, run_config=config)
         assert result.output_for_node("count") == 2
     assert {one.name for one in tmp_path.iterdir()} >= {"files", "values"}
+    assert not {one.name for one in (tmp_path / "log").iterdir()} & {"files", "values"}
 
 
 def test_a_resource_and_a_hook_may_require_it_and_a_job_without_it_has_none(tmp_path):

@@ -235,6 +235,4 @@ class OrderLog:
 
 def missing(url: str) -> UsageError:
     """The error of a log that is not there and is not to be made."""
-    error = UsageError(f"there is no log at {url}")
-    error.remedy = "Check the URL; a log is made by opening it once for writing, for example `foldlog init URL`."
-    return error
+    return UsageError(f"there is no log at {url}; open it for writing once to create it")

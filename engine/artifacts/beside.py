@@ -9,6 +9,8 @@ folder of the local artifacts.
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 #: of URLs of logs that are made of objects
 SCHEMES = frozenset(("s3", "gs", "gcs", "az", "abfs", "abfss", "file"))
 VALUES = "values"
@@ -16,8 +18,9 @@ FILES = "files"
 
 
 def beside_objects(url: str | None, name: str) -> str | None:
-    """The URL of `name` on the store of the log at `url`; None if the log is none of objects."""
+    """The URL of `name` on the store of the log at `url`, for fsspec; None if the log is none of objects."""
     scheme, mark, _ = (url or "").partition("://")
     if url is None or not mark or scheme.lower() not in SCHEMES:
         return None
-    return f"{url.partition('?')[0].rstrip('/')}/{name}"
+    place = f"{url.partition('?')[0].rstrip('/')}/{name}"
+    return unquote(place) if scheme.lower() == "file" else place  # fsspec takes paths as they are

@@ -69,9 +69,8 @@ def test_who_may_only_read_makes_no_log_and_is_told_the_first_error(opened: Any)
     opened(Denying("s3://bucket/log"))
     with pytest.raises(UsageError, match=r"cannot create probe/[0-9a-f]+: access was refused"):
         open_log("s3://bucket/log")
-    with pytest.raises(UsageError, match="there is no log at s3://bucket/log") as caught:
+    with pytest.raises(UsageError, match="there is no log at s3://bucket/log; open it for writing once to create it"):
         open_log("s3://bucket/log", read_only=True)
-    assert "foldlog init URL" in caught.value.remedy
 
 
 def test_who_may_only_read_reads(opened: Any) -> None:
