@@ -42,6 +42,13 @@ def appends(folder: Path, rounds: int) -> Iterator[Outcome]:
                 most_ms=MOST_MS, rounds=rounds, times=APPENDS,
             )  # fmt: skip
             expect(log.catch_up().position, (1 + rounds * APPENDS) * size)
+    with opened(distant) as (log, _):
+        yield took(
+            "an append of 1 with wait='ordered', median",
+            lambda: distant.create(next(names), data),
+            lambda: log.append("run", events[:1], wait="ordered"),
+            most_ms=None, rounds=rounds, times=max(1, APPENDS // 4),
+        )  # fmt: skip
 
 
 class _Shape(NamedTuple):
@@ -85,8 +92,8 @@ def _in_pace(handle: Handle, shape: _Shape) -> Iterator[Outcome]:
     expect(head.position, STEPS + shape.batch + shape.events)
     least = 1000 * shape.runs / shape.batch
     found = held(
-        f"PUTs per 1000 events: {shape.name}", puts_of(counts) * 1000 / shape.events, "PUTs", most=MOST_PUTS, than=least,
-        note=f"{shape.events:,} events, {rate:,.0f} a second: {told(counts)}",
+        f"PUTs per 1000 events: {shape.name}", puts_of(counts) * 1000 / shape.events, "PUTs",
+        most=MOST_PUTS, than=least, note=f"{shape.events:,} events, {rate:,.0f} a second: {told(counts)}",
     )  # fmt: skip
     yield found if shape.batch > 1 else found._replace(goal="", good=True)
     yield figure(f"a million events: {shape.name}", counts.dollars * 1e6 / shape.events, "dollars")
