@@ -205,7 +205,9 @@ class Appender:
             ]
         )
         kept: Lane | None = lane
-        if announced is False:
+        if announced is True:
+            self._pendings.note(names.marker(lane.id, lane.n), entries)
+        elif announced is False:
             announced, kept = self._again(entries)
         for plan, outcome in zip(plans, made, strict=True):
             error = announced if isinstance(announced, Exception) else None

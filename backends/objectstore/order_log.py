@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Final
 from uuid import uuid4
 
@@ -60,6 +61,7 @@ class OrderLog:
         self._blocks: OrderedDict[int, list[Row]] = OrderedDict()
         self._checkpoint_size = 0
         self._checkpoint_k = 0
+        self._newest = 0  #: how many steps there were when checkpoints were listed last, at least
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -67,10 +69,11 @@ class OrderLog:
         """Take in what there is; make the log if there is none. Raises UsageError for a log that is to be read only
         and is not there, and for one that is to be made in a store that is no place for it."""
         with self._turn:
+            began = time.monotonic()
             self._leap()
             if self.state.k == 0:
                 self._begin()
-            self.refresh()
+            self._go_on(began, far=True)
 
     def begin_anew(self) -> None:
         """In a forked child: a thread of the parent may hold the locks, in the middle of a change."""
@@ -93,8 +96,10 @@ class OrderLog:
 
     def _leap(self) -> None:
         """Go on from the newest checkpoint if it is ahead. Those that are damaged are passed over."""
-        found = [names.number_of(one.name) for one in self.objects.list(names.CHECKPOINTS)]
-        for k in sorted((k for k in found if k is not None and k > self.state.k), reverse=True):
+        listed = [names.number_of(one.name) for one in self.objects.list(names.CHECKPOINTS)]
+        found = sorted((k for k in listed if k is not None and k > self.state.k), reverse=True)
+        self._newest = found[0] if found else self.state.k
+        for k in found:
             data = self.objects.get(names.checkpoint(k))
             if data is None:  # collected since it was listed, so that there are newer ones
                 return self._leap()
@@ -114,17 +119,39 @@ class OrderLog:
         """Take in every step that was added before this call."""
         with self._turn:
             began = time.monotonic()
-            if began - self._looked > self.stall_s or self.state.k == 0:
+            far = began - self._looked > self.stall_s or self.state.k == 0
+            if far:
                 self._leap()
-            width = 1
-            while True:
-                wanted = [names.order(self.state.k + ahead) for ahead in range(width)]
-                for data in get_many(self.objects, wanted, self.parallel):
-                    if data is None:
-                        self._looked = began
-                        return
-                    self._take(data)
-                width = min(width * 2, WIDEST)
+            self._go_on(began, far=far)
+
+    def _go_on(self, began: float, *, far: bool) -> None:
+        """Take in the steps up to the end. `far`: there may be many, and blocks of them."""
+        width = 1
+        while True:
+            steps, wanted = self._fetch(width, blocks=far and self.state.k % BLOCK == 0)
+            for data in steps:
+                self._take(data)
+            if len(steps) < wanted:
+                break
+            width = 1 if len(steps) == BLOCK else min(width * 2, WIDEST)
+            far = far or width == WIDEST
+        if self.state.k < self._newest:
+            # What follows was collected: it lies below a checkpoint, which is damaged, and in a block, which is gone.
+            # To go on here would be to begin another history.
+            raise damaged(names.order(self.state.k), f"it is gone, and there were {self._newest} steps")
+        self._looked = began
+
+    def _fetch(self, width: int, *, blocks: bool) -> tuple[list[bytes], int]:
+        """The next steps, and how many there would be if these were not the last ones."""
+        k = self.state.k
+        wanted = [names.order(k + ahead) for ahead in range(min(width, BLOCK - k % BLOCK))]
+        if not blocks:
+            found = get_many(self.objects, wanted, self.parallel)
+        else:
+            block, *found = get_many(self.objects, [names.block(k // BLOCK), *wanted], self.parallel)
+            if block is not None:
+                return step.decode_block(block, names.block(k // BLOCK)), BLOCK
+        return [data for data in takewhile(lambda data: data is not None, found) if data is not None], len(wanted)
 
     def _take(self, data: bytes) -> None:
         k = self.state.k
@@ -145,7 +172,7 @@ class OrderLog:
         """Forget what was taken in; the next look begins with the newest checkpoint."""
         self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -self.stall_s
         self._blocks.clear()
-        self._checkpoint_k = 0
+        self._checkpoint_k = self._newest = 0
 
     # -- adding -------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ...engine.errors import FoldlogError
 from ...engine.log.port import GateState, Head, Placed, Receipt
@@ -22,6 +23,8 @@ from .segment import Kind, Part, Segment
 from .state import Line, State
 from .step import Operation, Pending, place
 from .stores.parallel import get_many
+
+OWN: Final = 10_000  #: markers of this handle that are remembered
 
 logger = logging.getLogger("foldlog.objectstore")
 
@@ -43,6 +46,7 @@ class Pendings:
         self._read_only = read_only
         self._lock = threading.Lock()
         self._markers: dict[str, list[Entry]] = {}  #: those that the last look has seen
+        self._own: OrderedDict[str, list[Entry]] = OrderedDict()  #: put by this handle, and not seen by a look yet
 
     def look(self) -> Look:
         """Everything that was acknowledged before, and has no position."""
@@ -112,9 +116,16 @@ class Pendings:
 
     # -- markers ------------------------------------------------------------------------------------------------
 
+    def note(self, name: str, entries: Sequence[Entry]) -> None:
+        """Told by who has put a marker: it need not be read."""
+        with self._lock:
+            self._own[name] = list(entries)
+            while len(self._own) > OWN:  # of those that another process was faster to place
+                self._own.popitem(last=False)
+
     def _read(self, listed: Sequence[str]) -> dict[str, list[Entry]]:
         with self._lock:
-            known = self._markers
+            known = self._markers | {name: own for name in listed if (own := self._own.pop(name, None)) is not None}
         absent = [name for name in listed if name not in known]
         seen = {name: known[name] for name in listed if name in known}
         for name, data in zip(absent, get_many(self._order.objects, absent, self._order.parallel), strict=True):
