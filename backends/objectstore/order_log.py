@@ -14,11 +14,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 from uuid import uuid4
 
 from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from . import checkpoint, names, step
+from .clock import elapsed_s
 from .segment import damaged
 from .state import State
 from .step import BLOCK, Operation, Row
@@ -48,7 +50,7 @@ class OrderLog:
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
-        self._looked = 0.0  #: when the end was seen last
+        self._looked = -inf  #: when the end was seen last
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
         self._full: list[bytes] = []  #: those of the block before
@@ -65,7 +67,7 @@ class OrderLog:
             self._leap()
             if self.state.k == 0:
                 self._begin()
-            self.refresh()
+            self._advance(is_sure=False)
 
     def _begin(self) -> None:
         first = self.objects.get(names.order(0))
@@ -99,18 +101,36 @@ class OrderLog:
     def refresh(self) -> None:
         """Take in every step that was added before this call."""
         with self.lock:
-            began = time.monotonic()
-            if began - self._looked > self.stall_s:
+            is_sure = elapsed_s() - self._looked <= self.stall_s
+            if not is_sure:
                 self._leap()
-            width = 1
-            while True:
-                wanted = [names.order(self.state.k + ahead) for ahead in range(width)]
-                for data in get_many(self.objects, wanted, self.parallel):
-                    if data is None:
-                        self._looked = began
-                        return
+            self._advance(is_sure=is_sure)
+
+    def _advance(self, *, is_sure: bool) -> None:
+        """Go on to the end. Unless that was seen a moment ago, a step that is not there may have been collected: then a
+        checkpoint is ahead of it."""
+        began = elapsed_s()
+        width = 1
+        while True:
+            wanted = [names.order(self.state.k + ahead) for ahead in range(width)]
+            for data in get_many(self.objects, wanted, self.parallel):
+                if data is not None:
                     self._take(data)
-                width = min(width * 2, WIDEST)
+                    continue
+                if self._is_end(is_sure and elapsed_s() - began <= self.stall_s):
+                    self._looked = began
+                    return
+                began, is_sure, width = elapsed_s(), False, 1
+                break
+            width = min(width * 2, WIDEST)
+
+    def _is_end(self, is_sure: bool) -> bool:
+        """Whether the step that is missing was never there. If it was, the state is that of a later checkpoint now."""
+        if is_sure:
+            return True
+        k = self.state.k
+        self._leap()
+        return self.state.k == k
 
     def _take(self, data: bytes) -> None:
         k = self.state.k
@@ -128,7 +148,7 @@ class OrderLog:
         faster. False if it wants none. Raises UnavailableError if it is not known whether the step was added."""
         with self.lock:
             while True:
-                if time.monotonic() - self._looked > self.stall_s:
+                if elapsed_s() - self._looked > self.stall_s:
                     self.refresh()
                 operations = decide(self.state)
                 if operations is None:
@@ -140,7 +160,7 @@ class OrderLog:
         k = self.state.k
         data = step.encode(self.state.hash, secrets.token_bytes(8), wall_us(), operations)
         mine = self.objects.create(names.order(k), data) or self.objects.get(names.order(k)) == data
-        if mine and time.monotonic() - self._looked > self.stall_s:
+        if mine and elapsed_s() - self._looked > self.stall_s:
             # So slow that the slot may have been filled, superseded and collected before this came: then it is void.
             self._leap()
             mine = self.state.k == k
@@ -148,7 +168,7 @@ class OrderLog:
             self.refresh()
             return False
         self._take(data)
-        self._looked = time.monotonic()
+        self._looked = elapsed_s()
         if self.state.k % BLOCK == 0:
             self._round_off()
         return True
@@ -213,6 +233,8 @@ class OrderLog:
             return step.decode_block(data, names.block(j))
         steps = get_many(self.objects, [names.order(k) for k in range(j * BLOCK, (j + 1) * BLOCK)], self.parallel)
         whole = [data for data in steps if data is not None]
+        if len(whole) < BLOCK and (data := self.objects.get(names.block(j))) is not None:  # collected since
+            return step.decode_block(data, names.block(j))
         if len(whole) < BLOCK:
             gone = steps.index(None)
             raise damaged(names.order(j * BLOCK + gone), "it is gone, and no block holds it")

@@ -53,6 +53,11 @@ class Packer:
 
     # -- writing packs ------------------------------------------------------------------------------------------
 
+    def sweeps(self) -> int:
+        """Asked before packs are written: where it is another number when they are to count, they may be gone."""
+        with self._order.lock:
+            return self._order.state.sweeps
+
     def write(self, shard: str, items: Sequence[Item]) -> list[Made]:
         """Appends of one shard, in seq order, as packs."""
         log_id = self._order.state.log_id
@@ -177,12 +182,13 @@ class Packer:
             return
         items = self._items(shard, places, places.stretches, _is_kept) if keep else []
         items = [item for item in items if any(record is not None for record in item.records)]
+        sweeps = self.sweeps()
         packs = self.write(shard, items)
         weights = {kind: list(weight) for kind, weight in weigh(items).items()}
 
         def decide(state: State) -> list[Operation] | None:
             line = state.lines[shard]
-            if line.state is not places.state or stretches(line) != places.stretches:
+            if state.sweeps != sweeps or line.state is not places.state or stretches(line) != places.stretches:
                 return None
             return [["purged", shard, [list(one) for one in packs], weights]]
 
@@ -240,12 +246,13 @@ class Packer:
     ) -> bool:
         """Let packs of these items count instead of what they were read from; False if that is not so any more."""
         runs = _runs(old, items)
+        sweeps = self.sweeps()
         packs = [made for run in runs for made in self.write(shard, run)]
 
         def decide(state: State) -> list[Operation] | None:
             line = state.lines[shard]
             there = stretches(line)
-            if line.state is ShardState.PURGED or any(one not in there for one in old):
+            if state.sweeps != sweeps or line.state is ShardState.PURGED or any(one not in there for one in old):
                 return None
             given = [["packed", shard, *made, {}] for made in packs]
             given[-1][-1] = freed
