@@ -245,8 +245,8 @@ class Appender:
         return (True, lane) if accepted else (_unknown("two guards in a row stood in its way"), None)
 
     def _holds(self, lane: Lane, entries: Sequence[Entry]) -> bool:
-        """Whether a marker counts that took long: it may have come when the writer was reaped, and the guard that was to
-        refuse it collected; or have been collected itself, its segments still on their way."""
+        """Whether a marker counts that took long: it may have come when the writer was reaped, and the guard that was
+        to refuse it collected; or have been collected itself, its segments still on their way."""
         objects, marker = self._order.objects, names.marker(lane.id, lane.n)
         if objects.get(names.writer(lane.id)) is None:
             objects.delete([marker])

@@ -91,8 +91,8 @@ class Writers:
             self._free.append(lane)
 
     def announce(self, lane: Lane, entries: Sequence[Entry]) -> bool:
-        """Put a marker. False if a guard stands in its place, or the lane is too old. Raises UnavailableError if nothing is known: then
-        the lane must not be used again."""
+        """Put a marker. False if a guard stands in its place, or it is too old. Raises UnavailableError if nothing is
+        known: then the lane must not be used again."""
         objects = self._order.objects
         if elapsed_s() - lane.since >= AGE_S:  # it slept since it was taken: its guard may be gone again
             return False

@@ -184,13 +184,14 @@ class OrderLog:
         if k - self._checkpoint_k >= every:
             data = checkpoint.encode(self.state)
             self._checkpoint_k, self._checkpoint_size = k, len(data)
-            deeds += [lambda: self.objects.create(names.checkpoint(k), data), self._drop_checkpoints]
+            deeds += [lambda: self.objects.create(names.checkpoint(k), data), self.drop_checkpoints]
         try:
             self.parallel.run(deeds)
         except FoldlogError as error:
             logger.warning("%s: %s", self.objects.url, error)
 
-    def _drop_checkpoints(self) -> None:
+    def drop_checkpoints(self) -> None:
+        """All but the newest few."""
         found = [one.name for one in self.objects.list(names.CHECKPOINTS)]
         if found[:-KEEP]:
             self.objects.delete(found[:-KEEP])
@@ -216,7 +217,7 @@ class OrderLog:
         with self.lock:
             position, chain = self.state.starts[j], self.state.chains[j]
         rows: list[Row] = []
-        for k, data in enumerate(self._steps(j), start=j * BLOCK):
+        for k, data in enumerate(self.steps(j), start=j * BLOCK):
             for operation in step.decode(data, names.order(k), k).operations:
                 if operation[0] == "place":
                     try:
@@ -227,7 +228,8 @@ class OrderLog:
                         position, chain = rows[-1].placed.last_position, rows[-1].placed.chain
         return rows
 
-    def _steps(self, j: int) -> list[bytes]:
+    def steps(self, j: int) -> list[bytes]:
+        """The steps of a finished block, as they were written; its block is made if it is missing."""
         data = self.objects.get(names.block(j))
         if data is not None:
             return step.decode_block(data, names.block(j))
