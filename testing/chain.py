@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ..engine.log.chain import link
 from ..engine.log.port import GENESIS, Backend, CanRepair, Placed
-from ..engine.log.sequencer import link
 from .store import PLENTY, Store, SuiteBase, place_only, put, sequence, timeline
 
 

@@ -12,6 +12,7 @@ import pytest
 from ..backends.memory import MemoryBackend
 from ..engine.errors import AppendKeyConflict, ConflictError, LogMoved, ShardPurged, UsageError
 from ..engine.events.event import Retention
+from ..engine.log.chain import link
 from ..engine.log.port import (
     OPEN_GATE,
     Backend,
@@ -26,7 +27,6 @@ from ..engine.log.port import (
     Placed,
     ShardState,
 )
-from ..engine.log.sequencer import link
 from .gate import moving
 from .store import PLENTY, Store, SuiteBase, an_append, bodies, held, put, record, sequence, timeline
 

@@ -11,9 +11,9 @@ from ..engine.events.key import AssetKey
 from ..engine.events.log import LogMessage
 from ..engine.events.run import RunStarted
 from ..engine.events.tombstone import HistoryTrimmed, RunDeleted
+from ..engine.log.chain import link
 from ..engine.log.log import EventLog, Purged
 from ..engine.log.port import ANY, Backend, CanRepair, Shard, ShardState, Weight
-from ..engine.log.sequencer import link
 from .store import PLENTY, Store, SuiteBase, bodies, held, place_only, put, record, sequence, timeline
 
 LOG = int(Retention.LOG)

@@ -16,9 +16,9 @@ import foldlog
 from foldlog import Event, HistoryDiverged, Instance, Purged, UnavailableError, UsageError, events
 from foldlog.engine.cli.main import cli
 from foldlog.engine.events.event import Retention
+from foldlog.engine.log.chain import link
 from foldlog.engine.log.log import EventLog
 from foldlog.engine.log.port import ShardState
-from foldlog.engine.log.sequencer import link
 
 LAYOUTS = ("sharded", "consolidated")
 

@@ -17,6 +17,7 @@ EVENTS = "foldlog.engine.events"
 LOG = "foldlog.engine.log"
 POLICY = "foldlog.engine.retention.policy"
 PORT = "foldlog.engine.log.port"
+CHAIN = "foldlog.engine.log.chain"
 CONFIG = "foldlog.engine.config"
 SECRECY = "foldlog.engine.secrecy"
 PAYLOAD = "foldlog.engine.payload"
@@ -31,7 +32,18 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "engine/events": (ERRORS, "msgspec"),
     "serdes": (EVENTS, ERRORS, "msgpack", "msgspec"),
     "engine/log": (EVENTS, ERRORS),  # no codec, no SQL: a backend and a codec are passed in
-    "backends": (PORT, ERRORS, SECRECY, "sqlalchemy", "msgpack", "fsspec", *CLOUDS, "psycopg2", "pymysql"),  # no runs
+    "backends": (
+        PORT,
+        CHAIN,
+        ERRORS,
+        SECRECY,
+        "sqlalchemy",
+        "msgpack",
+        "fsspec",
+        *CLOUDS,
+        "psycopg2",
+        "pymysql",
+    ),  # no runs
     "engine/views": (EVENTS, LOG, ERRORS, "sqlalchemy", "msgspec"),  # no backend: an engine is passed in
     "engine/config": (
         PORT,
@@ -42,13 +54,24 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
         POLICY,
         "yaml",
     ),
-    "engine/artifacts": (CONFIG, ERRORS),
+    "engine/artifacts": (CONFIG, ERRORS, SECRECY, "fsspec"),
+    "engine/artifacts/files": (  # no runs, no instance: a file manager is told where
+        CONFIG,
+        ERRORS,
+        SECRECY,
+        "foldlog.engine.artifacts.store_errors",
+        "foldlog.engine.artifacts.stores",
+        "msgspec",
+    ),
     "engine/artifacts/io": (  # no definitions, no execution: the contexts are filled by who runs the steps
         EVENTS,
         CONFIG,
         ERRORS,
         SECRECY,
+        "foldlog.engine.artifacts.files.handles",
         "foldlog.engine.artifacts.names",
+        "foldlog.engine.artifacts.store_errors",
+        "foldlog.engine.artifacts.stores",
         "msgspec",
         "fsspec",
         "pyarrow",

@@ -22,10 +22,11 @@ from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, Us
 from . import checkpoint, names, step
 from .clock import elapsed_s
 from .segment import damaged
-from .state import State
+from .state import FORMAT, State
 from .step import BLOCK, Operation, Row
 from .stores.parallel import Parallel, get_many
 from .stores.port import Objects
+from .stores.probing import probe
 
 logger = logging.getLogger("foldlog.objectstore")
 
@@ -41,15 +42,19 @@ def wall_us() -> int:
 
 
 class OrderLog:
-    """The order of one log. Thread-safe. `state` is to be read with `lock` held."""
+    """The order of one log. Thread-safe. `state` is to be read with `lock` held, which no request is made under."""
 
-    def __init__(self, objects: Objects, parallel: Parallel, *, read_only: bool, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self, objects: Objects, parallel: Parallel, *, read_only: bool, probes: bool = False, stall_s: float = STALL_S
+    ) -> None:
         self.objects = objects
         self.parallel = parallel
         self.lock = threading.RLock()
+        self._turn = threading.RLock()  #: one thread at a time takes in steps or adds one
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
+        self._probes = probes
         self._looked = -inf  #: when the end was seen last
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
@@ -62,19 +67,27 @@ class OrderLog:
 
     def open(self) -> None:
         """Take in what there is; make the log if there is none. Raises UsageError for a log that is to be read only
-        and is not there."""
-        with self.lock:
+        and is not there, and for one that is to be made in a store that is no place for it."""
+        with self._turn:
             self._leap()
             if self.state.k == 0:
                 self._begin()
             self._advance(is_sure=False)
+
+    def begin_anew(self) -> None:
+        """In a forked child: a thread of the parent may hold the locks, in the middle of a change."""
+        self.lock, self._turn = threading.RLock(), threading.RLock()
+        self._reset()
 
     def _begin(self) -> None:
         first = self.objects.get(names.order(0))
         if first is None:
             if self._read_only:
                 raise missing(self.objects.url)
-            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [["made", uuid4().bytes, wall_us()]])
+            if self._probes:  # once for each log: a store does not unlearn it
+                probe(self.objects)
+            made = ["made", FORMAT, uuid4().bytes, wall_us()]
+            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [made])
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
                 raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")
@@ -92,7 +105,8 @@ class OrderLog:
             except CorruptLogError as error:
                 logger.warning("%s: %s", self.objects.url, error)
                 continue
-            self.state, self._tail, self._raw = state, [], []
+            with self.lock:
+                self.state, self._tail, self._raw, self._full = state, [], [], []
             self._checkpoint_k, self._checkpoint_size = k, len(data)
             return None
 
@@ -100,8 +114,8 @@ class OrderLog:
 
     def refresh(self) -> None:
         """Take in every step that was added before this call."""
-        with self.lock:
-            is_sure = elapsed_s() - self._looked <= self.stall_s
+        with self._turn:
+            is_sure = elapsed_s() - self._looked <= self.stall_s and self.state.k > 0
             if not is_sure:
                 self._leap()
             self._advance(is_sure=is_sure)
@@ -134,23 +148,36 @@ class OrderLog:
 
     def _take(self, data: bytes) -> None:
         k = self.state.k
-        self._tail += self.state.apply(step.decode(data, names.order(k), k))
-        self._raw.append(data)
-        if self.state.k % BLOCK == 0:
-            self._keep_block(k // BLOCK, self._tail)
-            self._full = self._raw
-            self._tail, self._raw = [], []
+        taken = step.decode(data, names.order(k), k)
+        with self.lock:
+            try:
+                self._tail += self.state.apply(taken)
+                self._raw.append(data)
+                if self.state.k % BLOCK == 0:
+                    self._keep_block(k // BLOCK, self._tail)
+                    self._full = self._raw
+                    self._tail, self._raw = [], []
+            except BaseException:
+                self._reset()  # taken in by half: an interrupt, or damage
+                raise
+
+    def _reset(self) -> None:
+        """Forget what was taken in; the next look begins with the newest checkpoint."""
+        self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -inf
+        self._blocks.clear()
+        self._checkpoint_k = 0
 
     # -- adding -------------------------------------------------------------------------------------------------
 
     def commit(self, decide: Callable[[State], Sequence[Operation] | None]) -> bool:
         """Add a step with the operations that `decide` finds right for the state as it is; asked again if another was
         faster. False if it wants none. Raises UnavailableError if it is not known whether the step was added."""
-        with self.lock:
+        with self._turn:
             while True:
                 if elapsed_s() - self._looked > self.stall_s:
                     self.refresh()
-                operations = decide(self.state)
+                with self.lock:
+                    operations = decide(self.state)
                 if operations is None:
                     return False
                 if self._add(operations):
@@ -253,6 +280,4 @@ class OrderLog:
 
 def missing(url: str) -> UsageError:
     """The error of a log that is not there and is not to be made."""
-    error = UsageError(f"there is no log at {url}")
-    error.remedy = "Check the URL; a log is made by opening it once for writing, for example `foldlog init URL`."
-    return error
+    return UsageError(f"there is no log at {url}; open it for writing once to create it")

@@ -20,8 +20,8 @@ from uuid import UUID
 
 import msgpack
 
+from ...engine.log.chain import link
 from ...engine.log.port import Placed, Receipt, Weight
-from ...engine.log.sequencer import link
 from .segment import damaged
 
 MAGIC: Final = b"foldord1"

@@ -85,7 +85,7 @@ def _faults(log: EventLog, *, full: bool) -> list[str]:
 
     if isinstance(log.backend, SqliteBackend):  # asked directly, for it tells how far it is
         from ...backends.sqlite.repair import diagnose
-        from ..log.sequencer import link
+        from ..log.chain import link
 
         with progress("looking at") as report:
             more = {"progress": report} if report else {}

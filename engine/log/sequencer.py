@@ -8,13 +8,12 @@ Not here: fetching and placing (backends), what events mean.
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from heapq import heapify, heappop, heapreplace
 from typing import Protocol
 
+from .chain import link
 from .port import Head, Placed, Receipt
 
 BATCH = 1000  #: receipts a pass places at most: bounds its memory and how long it holds the order
@@ -78,12 +77,6 @@ def cut(first: Sequence[Receipt], second: Sequence[Receipt], *, limit: int) -> l
         else:
             chosen.append(receipt)
     return merge(chosen)
-
-
-def link(chain: bytes, receipt: Receipt) -> bytes:
-    """The hash chain after `receipt`: blake2b-128 over the chain before it, its digest, range, time and shard."""
-    where = struct.pack(">QIQ", receipt.first_seq, receipt.size, receipt.at_us)
-    return blake2b(chain + receipt.digest + where + receipt.shard.encode(), digest_size=16).digest()
 
 
 def number(receipts: Iterable[Receipt], *, after: Head) -> list[Placed]:

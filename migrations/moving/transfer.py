@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from ...engine.errors import CorruptLogError, HistoryDiverged
+from ...engine.log.chain import link
 from ...engine.log.cursor import chain_at
 from ...engine.log.port import Entry, Head, ShardState
-from ...engine.log.sequencer import link
 from .place import MovingBackend, Progress, quiet
 
 EVENTS = 20_000  #: of a page, at most

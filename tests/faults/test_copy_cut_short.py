@@ -23,8 +23,8 @@ from test_power_loss import rebooted
 from foldlog import Event, EventLog, events, moving, open_log
 from foldlog.backends.memory import MemoryBackend
 from foldlog.engine.errors import LogMoved, UnavailableError
+from foldlog.engine.log.chain import link
 from foldlog.engine.log.port import OPEN_GATE, Gate, GateState
-from foldlog.engine.log.sequencer import link
 from foldlog.migrations.moving import transfer
 from foldlog.serdes import Codec
 

@@ -15,7 +15,7 @@ import pytest
 from story import END, LAYOUTS, Known, check, check_end, reopen, tell, url_of
 from tape import Tape, disks, lay_out, recording, telling
 
-from foldlog.engine.log.sequencer import link
+from foldlog.engine.log.chain import link
 from foldlog.engine.open import open_log
 
 PARTS = 3

@@ -19,8 +19,8 @@ from tape import disks, lay_out, recording
 
 from foldlog.backends.sqlite.repair import diagnose
 from foldlog.engine.errors import FoldlogError
+from foldlog.engine.log.chain import link
 from foldlog.engine.log.log import EventLog, EventRecord, Purged
-from foldlog.engine.log.sequencer import link
 from foldlog.engine.open import open_log
 
 PLACES = 110  #: in each file, spread evenly; besides the start of each page

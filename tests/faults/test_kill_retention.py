@@ -21,9 +21,9 @@ from tape import Tape, disks, lay_out, recording, telling
 
 from foldlog import Event, Instance, events
 from foldlog.engine.events.event import Retention
+from foldlog.engine.log.chain import link
 from foldlog.engine.log.log import EventLog, Purged
 from foldlog.engine.log.port import ShardState, Weight
-from foldlog.engine.log.sequencer import link
 from foldlog.engine.open import open_log
 from foldlog.engine.retention import AgeRule, RetentionPolicy, RunRule
 

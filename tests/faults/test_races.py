@@ -15,7 +15,7 @@ from children import RACER, start
 from story import LAYOUTS, line, text_of, url_of
 
 from foldlog.backends.sqlite.repair import diagnose
-from foldlog.engine.log.sequencer import link
+from foldlog.engine.log.chain import link
 from foldlog.engine.open import open_log
 
 

@@ -12,8 +12,8 @@ from foldlog.backends.sqlite.repair import Rebuilt, adopt, diagnose, rebuild_ord
 from foldlog.engine.errors import CorruptLogError, HistoryDiverged, ShardPurged, UnavailableError, UsageError
 from foldlog.engine.events.event import Event
 from foldlog.engine.events.tombstone import RunDeleted
+from foldlog.engine.log.chain import link
 from foldlog.engine.log.log import EventLog
-from foldlog.engine.log.sequencer import link
 from foldlog.engine.open import open_log
 
 

@@ -17,8 +17,8 @@ from story import LAYOUTS, line, purge, text_of, url_of
 
 from foldlog.backends.sqlite.repair import diagnose
 from foldlog.engine.errors import CorruptLogError, ShardPurged
+from foldlog.engine.log.chain import link
 from foldlog.engine.log.log import EventLog
-from foldlog.engine.log.sequencer import link
 from foldlog.engine.open import open_log
 
 
