@@ -22,6 +22,7 @@ import msgpack
 
 from ...engine.log.port import GateState, refusal
 from . import names
+from .clock import elapsed_s
 from .order_log import OrderLog
 from .segment import damaged
 
@@ -60,7 +61,7 @@ class Lane:
     def __init__(self, id: str) -> None:
         self.id = id
         self.n = 0  #: the last number it has used
-        self.since = time.monotonic()
+        self.since = elapsed_s()
 
 
 class Writers:
@@ -79,7 +80,7 @@ class Writers:
             if self._pid != os.getpid():  # those of the parent go on there
                 self._free, self._pid = [], os.getpid()
             lane = self._free.pop() if self._free else None
-        if lane is not None and time.monotonic() - lane.since < AGE_S:
+        if lane is not None and elapsed_s() - lane.since < AGE_S:
             self._check_gate()
             return lane
         return self._register()
@@ -90,9 +91,11 @@ class Writers:
             self._free.append(lane)
 
     def announce(self, lane: Lane, entries: Sequence[Entry]) -> bool:
-        """Put a marker. False if a guard stands in its place. Raises UnavailableError if nothing is known: then
-        the lane must not be used again."""
+        """Put a marker. False if a guard stands in its place, or it is too old. Raises UnavailableError if nothing is
+        known: then the lane must not be used again."""
         objects = self._order.objects
+        if elapsed_s() - lane.since >= AGE_S:  # it slept since it was taken: its guard may be gone again
+            return False
         name, data = names.marker(lane.id, lane.n + 1), encode(entries, secrets.token_bytes(8))
         if not objects.create(name, data):
             found = objects.get(name)
