@@ -14,9 +14,8 @@ def open_url(url: str, *, read_only: bool = False) -> Backend:
     for a store that does not refuse the second of two creates."""
     from .backend import ObjectBackend
     from .stores import open_objects
-    from .stores.probing import probe
 
-    return ObjectBackend(open_objects(url, create=not read_only), read_only=read_only, check=probe)
+    return ObjectBackend(open_objects(url, create=not read_only), read_only=read_only, probes=True)
 
 
 def check_url(url: str) -> None:

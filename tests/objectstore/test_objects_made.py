@@ -1,49 +1,98 @@
-"""Making a log on objects: the store is looked at once, before the log is there."""
+"""A log is made in a store that is a place for one, and nowhere else."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from foldlog import UsageError
-from foldlog.backends.objectstore import open_url, stores
+from foldlog import UsageError, open_log
+from foldlog.backends.objectstore import stores
 from foldlog.backends.objectstore.backend import ObjectBackend
 from foldlog.backends.objectstore.stores.counting import Counted
-from foldlog.backends.objectstore.stores.local import LocalObjects
-from foldlog.backends.objectstore.stores.probing import probe
+from foldlog.backends.objectstore.stores.memory import MemoryObjects
+from foldlog.engine.errors import fault
 
 
-class Replacing(LocalObjects):
-    """Objects of a store that takes no notice of the condition."""
-
+class Overwriting(MemoryObjects):
     def create(self, name: str, data: bytes) -> bool:
         self.put(name, data)
         return True
 
 
-def test_a_store_that_replaces_what_it_should_create_gets_no_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    objects = Replacing(str(tmp_path), url="file:///x")
-    monkeypatch.setattr(stores, "open_objects", lambda url, *, create: objects)
-    with pytest.raises(UsageError, match="is no place for a log") as raised:
-        open_url("file:///x")
-    assert "sqlite:///" in raised.value.remedy
-    assert not objects.list("")
+class Denying(MemoryObjects):
+    """Credentials that may read."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        raise fault(f"{self.url}: cannot create {name}: access was refused", "Ask for rights.")
+
+    def delete(self, names: Any) -> None:
+        raise fault(f"{self.url}: cannot delete {names[0]}: access was refused", "Ask for rights.")
 
 
-def test_a_log_that_is_there_is_opened_without_a_write(tmp_path: Path) -> None:
-    url = f"file://{tmp_path}/log"
-    open_url(url).close()
-    counted = Counted(stores.open_objects(url, create=False))
-    backend = ObjectBackend(counted, check=probe)
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have URLs open a store of the test's own."""
+
+    def open_instead(objects: Any) -> None:
+        monkeypatch.setattr(stores, "open_objects", lambda url, *, create: objects)
+
+    return open_instead
+
+
+def test_a_store_that_overwrites_is_refused_and_holds_nothing_after(opened: Any) -> None:
+    objects = Overwriting("s3://bucket/log")
+    opened(objects)
+    for _ in range(2):
+        with pytest.raises(UsageError, match="s3://bucket/log is no place for a log: it replaces an object") as caught:
+            open_log("s3://bucket/log")
+        assert "If-None-Match" in caught.value.remedy
+        assert objects.list("") == []
+
+
+def test_a_store_is_tried_once_for_each_log(opened: Any) -> None:
+    objects = Counted(MemoryObjects("s3://bucket/log"))
+    opened(objects)
+    open_log("s3://bucket/log").close()
+    made = objects.snapshot()
+    assert made.delete == 1
+    open_log("s3://bucket/log").close()
+    open_log("s3://bucket/log", read_only=True).close()
+    since = objects.snapshot().since(made)
+    assert (since.create, since.put, since.delete) == (0, 0, 0)
+    assert [found.name for found in objects.list("")] == [f"order/{0:020d}"]
+
+
+def test_who_may_only_read_makes_no_log_and_is_told_the_first_error(opened: Any) -> None:
+    opened(Denying("s3://bucket/log"))
+    with pytest.raises(UsageError, match=r"cannot create probe/[0-9a-f]+: access was refused"):
+        open_log("s3://bucket/log")
+    with pytest.raises(UsageError, match="there is no log at s3://bucket/log; open it for writing once to create it"):
+        open_log("s3://bucket/log", read_only=True)
+
+
+def test_who_may_only_read_reads(opened: Any) -> None:
+    objects = MemoryObjects("s3://bucket/log")
+    backend = ObjectBackend(objects, read_only=False)
+    denying = Denying("s3://bucket/log")
+    denying._held, denying._names = objects._held, objects._names
+    opened(denying)
+    with open_log("s3://bucket/log", read_only=True) as log:
+        assert log.head().log_id == backend.head().log_id
+    with open_log("s3://bucket/log") as log:  # nothing is written by opening what is there
+        assert log.head().log_id == backend.head().log_id
     backend.close()
-    assert counted.requests["create"] == counted.requests["put"] == 0
 
 
-def test_a_log_that_is_not_there_is_not_made_by_a_reader(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no log at") as raised:
-        open_url(f"file://{tmp_path}", read_only=True)
-    assert raised.value.remedy == "Correct the URL, or open the log for writing once."
-    assert not list(tmp_path.iterdir())
+def test_what_the_trial_needs_is_gone_in_a_folder_and_on_s3(
+    tmp_path: Path, s3_bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(s3_bucket.options))
+    open_log(f"file://{tmp_path}/log").close()
+    assert [path.name for path in (tmp_path / "log").iterdir()] == ["order"]
+    open_log(f"{s3_bucket.url}/log").close()
+    assert [found.name for found in stores.open_objects(f"{s3_bucket.url}/log", create=False).list("")] == [
+        f"order/{0:020d}"
+    ]
