@@ -90,7 +90,7 @@ class ObjectBackend:
 
     def begin_anew(self) -> None:
         """In a forked child: what was under way goes on in the parent."""
-        self._order.lock = threading.RLock()
+        self._order.begin_anew()
         self._closed = threading.Event()
         self._assemble()
 

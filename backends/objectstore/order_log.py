@@ -20,7 +20,7 @@ from uuid import uuid4
 from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from . import checkpoint, names, step
 from .segment import damaged
-from .state import State
+from .state import FORMAT, State
 from .step import BLOCK, Operation, Row
 from .stores.parallel import Parallel, get_many
 from .stores.port import Objects
@@ -40,7 +40,7 @@ def wall_us() -> int:
 
 
 class OrderLog:
-    """The order of one log. Thread-safe. `state` is to be read with `lock` held."""
+    """The order of one log. Thread-safe. `state` is to be read with `lock` held, which no request is made under."""
 
     def __init__(
         self, objects: Objects, parallel: Parallel, *, read_only: bool, probes: bool = False, stall_s: float = STALL_S
@@ -48,11 +48,12 @@ class OrderLog:
         self.objects = objects
         self.parallel = parallel
         self.lock = threading.RLock()
+        self._turn = threading.RLock()  #: one thread at a time takes in steps or adds one
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
         self._probes = probes
-        self._looked = 0.0  #: when the end was seen last
+        self._looked = -stall_s  #: when the end was seen last, by the monotonic clock
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
         self._full: list[bytes] = []  #: those of the block before
@@ -65,11 +66,16 @@ class OrderLog:
     def open(self) -> None:
         """Take in what there is; make the log if there is none. Raises UsageError for a log that is to be read only
         and is not there, and for one that is to be made in a store that is no place for it."""
-        with self.lock:
+        with self._turn:
             self._leap()
             if self.state.k == 0:
                 self._begin()
             self.refresh()
+
+    def begin_anew(self) -> None:
+        """In a forked child: a thread of the parent may hold the locks, in the middle of a change."""
+        self.lock, self._turn = threading.RLock(), threading.RLock()
+        self._reset()
 
     def _begin(self) -> None:
         first = self.objects.get(names.order(0))
@@ -78,7 +84,9 @@ class OrderLog:
                 raise missing(self.objects.url)
             if self._probes:  # once for each log: a store does not unlearn it
                 probe(self.objects)
-            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [["made", uuid4().bytes, wall_us()]])
+            data = step.encode(
+                bytes(16), secrets.token_bytes(8), wall_us(), [["made", FORMAT, uuid4().bytes, wall_us()]]
+            )
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
                 raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")
@@ -96,7 +104,8 @@ class OrderLog:
             except CorruptLogError as error:
                 logger.warning("%s: %s", self.objects.url, error)
                 continue
-            self.state, self._tail, self._raw = state, [], []
+            with self.lock:
+                self.state, self._tail, self._raw, self._full = state, [], [], []
             self._checkpoint_k, self._checkpoint_size = k, len(data)
             return None
 
@@ -104,9 +113,9 @@ class OrderLog:
 
     def refresh(self) -> None:
         """Take in every step that was added before this call."""
-        with self.lock:
+        with self._turn:
             began = time.monotonic()
-            if began - self._looked > self.stall_s:
+            if began - self._looked > self.stall_s or self.state.k == 0:
                 self._leap()
             width = 1
             while True:
@@ -120,23 +129,36 @@ class OrderLog:
 
     def _take(self, data: bytes) -> None:
         k = self.state.k
-        self._tail += self.state.apply(step.decode(data, names.order(k), k))
-        self._raw.append(data)
-        if self.state.k % BLOCK == 0:
-            self._keep_block(k // BLOCK, self._tail)
-            self._full = self._raw
-            self._tail, self._raw = [], []
+        taken = step.decode(data, names.order(k), k)
+        with self.lock:
+            try:
+                self._tail += self.state.apply(taken)
+                self._raw.append(data)
+                if self.state.k % BLOCK == 0:
+                    self._keep_block(k // BLOCK, self._tail)
+                    self._full = self._raw
+                    self._tail, self._raw = [], []
+            except BaseException:
+                self._reset()  # taken in by half: an interrupt, or damage
+                raise
+
+    def _reset(self) -> None:
+        """Forget what was taken in; the next look begins with the newest checkpoint."""
+        self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -self.stall_s
+        self._blocks.clear()
+        self._checkpoint_k = 0
 
     # -- adding -------------------------------------------------------------------------------------------------
 
     def commit(self, decide: Callable[[State], Sequence[Operation] | None]) -> bool:
         """Add a step with the operations that `decide` finds right for the state as it is; asked again if another was
         faster. False if it wants none. Raises UnavailableError if it is not known whether the step was added."""
-        with self.lock:
+        with self._turn:
             while True:
                 if time.monotonic() - self._looked > self.stall_s:
                     self.refresh()
-                operations = decide(self.state)
+                with self.lock:
+                    operations = decide(self.state)
                 if operations is None:
                     return False
                 if self._add(operations):

@@ -69,6 +69,8 @@ class Pendings:
         """Give these receipts their positions; False if the head is elsewhere by now."""
         order = self._order
         described = self.describe([one.receipt for one in placed])
+        if described is None:
+            return False
         with self._lock:
             seen = dict(self._markers)
         cleared: list[tuple[str, int]] = []
@@ -76,12 +78,16 @@ class Pendings:
         def decide(state: State) -> list[Operation] | None:
             if state.head != after:
                 return None
-            ends = {shard: line.ordered_seq for shard, line in state.lines.items()} if seen else {}
-            ends |= {one.receipt.shard: one.receipt.last_seq for one in placed}
+            ends = {one.receipt.shard: one.receipt.last_seq for one in placed}
+
+            def end(shard: str) -> int:
+                line = state.lines.get(shard)
+                return ends.get(shard, 0 if line is None else line.ordered_seq)
+
             cleared[:] = [
                 found
                 for name, entries in seen.items()
-                if all(last <= ends.get(shard, 0) for shard, _, last in entries)
+                if all(last <= end(shard) for shard, _, last in entries)
                 and (found := names.of_marker(name)) is not None
             ]
             return [place(placed, described, cleared)]
@@ -91,8 +97,9 @@ class Pendings:
         self._drop(order.state.writers, {name: seen[name] for name in (names.marker(*one) for one in cleared)})
         return True
 
-    def describe(self, receipts: Sequence[Receipt]) -> list[Pending]:
-        """What the segments of receipts without a position say of them, in the order given."""
+    def describe(self, receipts: Sequence[Receipt]) -> list[Pending] | None:
+        """What the segments of receipts without a position say of them, in the order given; None if they have got
+        positions meanwhile."""
         wanted: dict[str, set[int]] = {}
         for receipt in receipts:
             wanted.setdefault(receipt.shard, set()).add(receipt.first_seq)
@@ -100,9 +107,8 @@ class Pendings:
             lines = self._order.state.lines
             ends = {shard: _end(lines[shard]) for shard in wanted if shard in lines}
         found = {(one.receipt.shard, one.receipt.first_seq): one for one in self._walk(wanted, ends)[0]}
-        # What is not found has been placed by somebody else; then the head is another one, and nothing is placed here.
-        nothing = [Pending(one, False, one.last_seq, (), {}) for one in receipts]
-        return [found.get((one.receipt.shard, one.receipt.first_seq), one) for one in nothing]
+        described = [found.get((one.shard, one.first_seq)) for one in receipts]
+        return None if None in described else [one for one in described if one is not None]
 
     # -- markers ------------------------------------------------------------------------------------------------
 

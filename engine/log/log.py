@@ -32,7 +32,6 @@ from .port import (
     Copied,
     Expect,
     Expected,
-    HasDatabase,
     Head,
     Receipt,
     Shard,
@@ -438,9 +437,9 @@ class EventLog:
         self._check_open()
         if not isinstance(self.backend, CanBackup):
             error = UsageError(f"{self.backend.url} is no folder that could be copied")
-            error.remedy = "There is no copy of a log in memory; put it in a place, as sqlite:///./history."
-            if isinstance(self.backend, HasDatabase):
-                error.remedy = "`foldlog export FILE` writes it to one file; or use the server's own means, as pg_dump."
+            error.remedy = "`foldlog export FILE` writes it to one file; or use the store's own means, as pg_dump."
+            if self.backend.url.startswith("memory:"):
+                error.remedy = "There is no copy of a log in memory; put it in a place, as sqlite:///./history."
             raise error
         self.catch_up()
         return self.backend.backup(Path(folder), beside=tuple(beside), progress=progress)

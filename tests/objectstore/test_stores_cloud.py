@@ -141,6 +141,9 @@ class Scripted:
     def delete(self, paths: Any, *, timeout_s: float) -> None:
         self._next()
 
+    def abandon(self) -> None:
+        self.is_abandoned = True
+
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -215,6 +218,13 @@ def test_what_no_repetition_mends_is_told_at_once(slept, error, message, remedy,
     assert str(caught.value).startswith("s3://bucket/p: cannot ")
     assert (driver.calls, slept) == (1, [])
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_child_abandons_the_connection_of_its_parent():
+    objects, driver = scripted()
+    objects.put("a", b"x")
+    objects.begin_anew()
+    assert driver.is_abandoned
 
 
 def test_an_error_of_the_program_passes_unless_it_shows_a_secret(slept):

@@ -112,10 +112,10 @@ class CloudObjects:
                 meaning = meaning_of(error)
                 if meaning in answers:
                     return answers[meaning]
-                cause = self._secrecy.cause(error)
-                if meaning is Meaning.UNFORESEEN and cause is not None:
-                    raise
                 if meaning is not Meaning.AGAIN or time.monotonic() - began + pause > PATIENCE_S:
+                    cause = self._secrecy.cause(error)
+                    if meaning is Meaning.UNFORESEEN and cause is not None:
+                        raise
                     raise self._told(deed, name, meaning, error) from cause
             time.sleep(pause * random.uniform(0.5, 1.0))  # not in step with whoever was turned away as well
             pause = min(2 * pause, LONGEST_PAUSE_S)

@@ -1,4 +1,7 @@
-"""Google Cloud Storage, through gcsfs."""
+"""Google Cloud Storage, through gcsfs.
+
+A read from a bucket that is not there finds no object; the first write or listing says what is wrong.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Promises: what the port says. An object is written without a name, synced, and then linked to its name: two links to one
 name cannot both succeed, and no reader sees a part of it. `durability=process` leaves out the syncs: a crash of the
-machine may take the last objects, and may leave one with other bytes than were written.
+machine may take the last objects, and may leave one with other bytes than were written. Deletions are not synced either
+way: a crash of the machine may bring the last ones back.
 
 A name with `#` in it is none of an object: a file on its way, or what a crash left of one.
 """
