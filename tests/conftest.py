@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[SESSION] = str(folder)
         os.environ["FOLDLOG_CACHE"] = str(folder / "caches")  # of views
         config.add_cleanup(lambda: _end_session(folder))
+    os.environ["FOLDLOG_CACHE"] = str(Path(os.environ[SESSION]) / "cache")
 
 
 def _end_session(folder: Path) -> None:

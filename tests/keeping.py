@@ -75,7 +75,7 @@ class SqliteWithFiles(SqliteBackend):
     def fetch(self, name: str) -> bytes | None:
         try:
             return (self._files / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return None
 
     def kept(self, prefix: str) -> list[Kept]:

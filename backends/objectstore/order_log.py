@@ -84,9 +84,8 @@ class OrderLog:
                 raise missing(self.objects.url)
             if self._probes:  # once for each log: a store does not unlearn it
                 probe(self.objects)
-            data = step.encode(
-                bytes(16), secrets.token_bytes(8), wall_us(), [["made", FORMAT, uuid4().bytes, wall_us()]]
-            )
+            made = ["made", FORMAT, uuid4().bytes, wall_us()]
+            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [made])
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
                 raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")
