@@ -223,6 +223,18 @@ def test_what_no_repetition_mends_is_told_at_once(slept, error, message, remedy,
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("given", [{"nokey": SECRET}, {"key": "k", "secret": SECRET, "client_kwargs": {"nowhere": 1}}])
+def test_options_that_the_package_does_not_know_are_told(monkeypatch, given):
+    monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(given))
+    objects = open_objects("s3://bucket/p", create=False)
+    with pytest.raises(
+        UsageError, match=r"s3://bucket/p: the store's package takes no such options: .*no(key|where)"
+    ) as caught:
+        objects.list("")
+    assert caught.value.remedy.startswith("Correct FOLDLOG_STORAGE_OPTIONS")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
 def test_a_child_abandons_the_connection_of_its_parent():
     objects, driver = scripted()
     objects.put("a", b"x")

@@ -125,9 +125,18 @@ class CloudObjects:
         if driver is None:
             with self._lock:
                 if self._driver is None:
-                    self._driver = self._connect()
+                    self._driver = self._made()
                 driver = self._driver
         return driver
+
+    def _made(self) -> Driver:
+        try:
+            return self._connect()
+        except TypeError as error:  # how Python says that there is no such argument
+            raise fault(
+                f"{self.url}: the store's package takes no such options: {self._secrecy.shown(str(error))}",
+                f"Correct {VARIABLE}, a JSON object with the options that the package's own manual has.",
+            ) from self._secrecy.cause(error)
 
     def _told(self, deed: str, name: str, meaning: Meaning, error: Exception) -> FoldlogError:
         problem = f"{self.url}: cannot {deed} {name or 'objects'}"
