@@ -76,7 +76,8 @@ def test_steps_blocks_and_markers_are_read_by_what_the_manual_says() -> None:
     block = step.encode_block([first] * 64)
     assert (block[:8], msgpack.unpackb(zlib.decompress(block[8:]))) == (b"foldblk1", [first] * 64)
     marker = markers.encode([("run-1", 1, 3)], NONCE)
-    assert (marker[:8], msgpack.unpackb(marker[8:])) == (b"foldmrk1", [NONCE, [["run-1", 1, 3]]])
+    assert (marker[:8], msgpack.unpackb(marker[8:-4])) == (b"foldmrk1", [NONCE, [["run-1", 1, 3]]])
+    assert struct.unpack(">I", marker[-4:])[0] == zlib.crc32(marker[:-4])
     assert (markers.guard()[:8], len(markers.guard())) == (b"foldgrd1", 16)
 
 
@@ -91,7 +92,7 @@ def test_a_checkpoint_is_read_by_what_the_manual_says() -> None:
     data = checkpoint.encode(whole)
     assert (data[:8], data[-16:]) == (b"foldckp1", blake2b(data[:-16], digest_size=16).digest())
     head, epochs, gate, closing, blocks, writers, [shard] = msgpack.unpackb(zlib.decompress(data[8:-16]))
-    assert head == [1, blake2b(made, digest_size=16).digest(), LOG_ID.bytes, 0, bytes(16), 0]
+    assert head == [1, blake2b(made, digest_size=16).digest(), LOG_ID.bytes, 0, bytes(16), 0, 0]
     assert (epochs, gate, closing, writers) == ([[1, 0, bytes(16), 7, "created"]], [0, ""], None, {})
     assert blocks == [bytes(8), bytes(16), [b""], []]
     one = (1).to_bytes(8, "little")
