@@ -93,16 +93,15 @@ class Gatekeeper:
         with self._order.lock:
             return not self._order.state.lines
 
-    def guard(self, writers: Sequence[str]) -> None:
-        """Refuse the next marker of each of these writers."""
+    def guard(self, writers: Sequence[str]) -> list[str]:
+        """Refuse the next marker of each of these writers; the names of the guards."""
         reached: dict[str, int] = {}
         for one in self._order.objects.list(names.PENDING):
             if (found := names.of_marker(one.name)) is not None:
                 reached[found[0]] = max(found[1], reached.get(found[0], 0))
-        for id in writers:
-            self._guard(id, reached.get(id, 0))
+        return [self._guard(id, reached.get(id, 0)) for id in writers]
 
-    def _guard(self, id: str, reached: int) -> None:
+    def _guard(self, id: str, reached: int) -> str:
         objects = self._order.objects
         for _ in range(TRIES):
             with self._order.lock:
@@ -118,7 +117,7 @@ class Gatekeeper:
             self._order.refresh()
             with self._order.lock:
                 if self._order.state.writers.get(id, 0) < n:
-                    return
+                    return names.marker(id, n)
         raise UnavailableError(f"writer {id} was faster than its guard {TRIES} times")
 
     def _open(self, expected: Gate) -> bool:

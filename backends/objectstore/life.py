@@ -12,13 +12,14 @@ from typing import Final
 from ...engine.errors import ShardPurged, UnavailableError
 from ...engine.log.port import Shard, ShardState
 from . import names, segment
+from .clock import elapsed_s
 from .order_log import OrderLog
 from .pendings import Pendings
 from .reading import Reader
 from .segment import Kind
 from .state import Line, State
 from .step import Operation
-from .tails import Tails
+from .tails import Tail, Tails
 
 TRIES: Final = 100  #: a fence that loses against an append tries again; each time the shard has moved on
 
@@ -75,16 +76,25 @@ class Life:
     def fence(self, shard: str) -> None:
         for _ in range(TRIES):
             try:
-                end = self._tails.load(shard, with_keys=False).last_seq
+                tail = self._tails.load(shard, with_keys=False)
             except ShardPurged:
                 return self._note_fence(shard)
-            if end == 0:
+            if tail.last_seq == 0:
                 return None
             mark = segment.encode_mark(Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
             self._tails.forget(shard)
-            if self._order.objects.create(names.slot(shard, end + 1), mark):
+            if self._order.objects.create(names.slot(shard, tail.last_seq + 1), mark) and self._is_end(tail):
                 return self._note_fence(shard)
         raise UnavailableError(f"fencing shard {shard}: appends were faster {TRIES} times")
+
+    def _is_end(self, tail: Tail) -> bool:
+        """Whether a shard ends where it did: else a slot was fenced that had been packed and collected since."""
+        if elapsed_s() - tail.seen <= self._order.stall_s:
+            return True
+        self._order.refresh()
+        with self._order.lock:
+            line = self._order.state.lines.get(tail.shard)
+            return line is None or line.ordered_seq <= tail.last_seq
 
     def _note_fence(self, shard: str) -> None:
         def decide(state: State) -> list[Operation] | None:

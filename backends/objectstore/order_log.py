@@ -15,16 +15,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import takewhile
+from math import inf
 from typing import Final
 from uuid import uuid4
 
 from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from . import checkpoint, names, step
+from .clock import elapsed_s
 from .segment import damaged
 from .state import FORMAT, State
 from .step import BLOCK, Operation, Row
 from .stores.parallel import Parallel, get_many
 from .stores.port import Objects
+from .stores.probing import probe
 
 logger = logging.getLogger("foldlog.objectstore")
 
@@ -42,7 +45,9 @@ def wall_us() -> int:
 class OrderLog:
     """The order of one log. Thread-safe. `state` is to be read with `lock` held, which no request is made under."""
 
-    def __init__(self, objects: Objects, parallel: Parallel, *, read_only: bool, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self, objects: Objects, parallel: Parallel, *, read_only: bool, probes: bool = False, stall_s: float = STALL_S
+    ) -> None:
         self.objects = objects
         self.parallel = parallel
         self.lock = threading.RLock()
@@ -50,7 +55,8 @@ class OrderLog:
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
-        self._looked = -stall_s  #: when the end was seen last, by the monotonic clock
+        self._probes = probes
+        self._looked = -inf  #: when the end was seen last
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
         self._full: list[bytes] = []  #: those of the block before
@@ -63,13 +69,12 @@ class OrderLog:
 
     def open(self) -> None:
         """Take in what there is; make the log if there is none. Raises UsageError for a log that is to be read only
-        and is not there."""
+        and is not there, and for one that is to be made in a store that is no place for it."""
         with self._turn:
-            began = time.monotonic()
             self._leap()
             if self.state.k == 0:
                 self._begin()
-            self._go_on(began, far=True)
+            self._advance(is_sure=False)
 
     def begin_anew(self) -> None:
         """In a forked child: a thread of the parent may hold the locks, in the middle of a change."""
@@ -81,9 +86,10 @@ class OrderLog:
         if first is None:
             if self._read_only:
                 raise missing(self.objects.url)
-            data = step.encode(
-                bytes(16), secrets.token_bytes(8), wall_us(), [["made", FORMAT, uuid4().bytes, wall_us()]]
-            )
+            if self._probes:  # once for each log: a store does not unlearn it
+                probe(self.objects)
+            made = ["made", FORMAT, uuid4().bytes, wall_us()]
+            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [made])
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
                 raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")
@@ -113,23 +119,27 @@ class OrderLog:
     def refresh(self) -> None:
         """Take in every step that was added before this call."""
         with self._turn:
-            began = time.monotonic()
-            far = began - self._looked > self.stall_s or self.state.k == 0
-            if far:
+            is_sure = elapsed_s() - self._looked <= self.stall_s and self.state.k > 0
+            if not is_sure:
                 self._leap()
-            self._go_on(began, far=far)
+            self._advance(is_sure=is_sure)
 
-    def _go_on(self, began: float, *, far: bool) -> None:
-        """Take in the steps up to the end. `far`: there may be many, and blocks of them."""
-        width = 1
+    def _advance(self, *, is_sure: bool) -> None:
+        """Go on to the end. Unless that was seen a moment ago, a step that is not there may have been collected: then a
+        checkpoint is ahead of it. And there may be many, and blocks of them."""
+        began = elapsed_s()
+        width, far = 1, not is_sure
         while True:
             steps, wanted = self._fetch(width, blocks=far and self.state.k % BLOCK == 0)
             for data in steps:
                 self._take(data)
-            if len(steps) < wanted:
+            if len(steps) == wanted:
+                width = 1 if len(steps) == BLOCK else min(width * 2, WIDEST)
+                far = far or width == WIDEST
+                continue
+            if self._is_end(is_sure and elapsed_s() - began <= self.stall_s):
                 break
-            width = 1 if len(steps) == BLOCK else min(width * 2, WIDEST)
-            far = far or width == WIDEST
+            began, is_sure, width, far = elapsed_s(), False, 1, True
         if self.state.k < self._newest:
             # What follows was collected: it lies below a checkpoint, which is damaged, and in a block, which is gone.
             # To go on here would be to begin another history.
@@ -148,6 +158,14 @@ class OrderLog:
                 return step.decode_block(block, names.block(k // BLOCK)), BLOCK
         return [data for data in takewhile(lambda data: data is not None, found) if data is not None], len(wanted)
 
+    def _is_end(self, is_sure: bool) -> bool:
+        """Whether the step that is missing was never there. If it was, the state is that of a later checkpoint now."""
+        if is_sure:
+            return True
+        k = self.state.k
+        self._leap()
+        return self.state.k == k
+
     def _take(self, data: bytes) -> None:
         k = self.state.k
         taken = step.decode(data, names.order(k), k)
@@ -165,7 +183,7 @@ class OrderLog:
 
     def _reset(self) -> None:
         """Forget what was taken in; the next look begins with the newest checkpoint."""
-        self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -self.stall_s
+        self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -inf
         self._blocks.clear()
         self._checkpoint_k = self._newest = 0
 
@@ -176,7 +194,7 @@ class OrderLog:
         faster. False if it wants none. Raises UnavailableError if it is not known whether the step was added."""
         with self._turn:
             while True:
-                if time.monotonic() - self._looked > self.stall_s:
+                if elapsed_s() - self._looked > self.stall_s:
                     self.refresh()
                 with self.lock:
                     operations = decide(self.state)
@@ -189,7 +207,7 @@ class OrderLog:
         k = self.state.k
         data = step.encode(self.state.hash, secrets.token_bytes(8), wall_us(), operations)
         mine = self.objects.create(names.order(k), data) or self.objects.get(names.order(k)) == data
-        if mine and time.monotonic() - self._looked > self.stall_s:
+        if mine and elapsed_s() - self._looked > self.stall_s:
             # So slow that the slot may have been filled, superseded and collected before this came: then it is void.
             self._leap()
             mine = self.state.k == k
@@ -197,7 +215,7 @@ class OrderLog:
             self.refresh()
             return False
         self._take(data)
-        self._looked = time.monotonic()
+        self._looked = elapsed_s()
         if self.state.k % BLOCK == 0:
             self._round_off()
         return True
@@ -213,13 +231,14 @@ class OrderLog:
         if k - self._checkpoint_k >= every:
             data = checkpoint.encode(self.state)
             self._checkpoint_k, self._checkpoint_size = k, len(data)
-            deeds += [lambda: self.objects.create(names.checkpoint(k), data), self._drop_checkpoints]
+            deeds += [lambda: self.objects.create(names.checkpoint(k), data), self.drop_checkpoints]
         try:
             self.parallel.run(deeds)
         except FoldlogError as error:
             logger.warning("%s: %s", self.objects.url, error)
 
-    def _drop_checkpoints(self) -> None:
+    def drop_checkpoints(self) -> None:
+        """All but the newest few."""
         found = [one.name for one in self.objects.list(names.CHECKPOINTS)]
         if found[:-KEEP]:
             self.objects.delete(found[:-KEEP])
@@ -245,7 +264,7 @@ class OrderLog:
         with self.lock:
             position, chain = self.state.starts[j], self.state.chains[j]
         rows: list[Row] = []
-        for k, data in enumerate(self._steps(j), start=j * BLOCK):
+        for k, data in enumerate(self.steps(j), start=j * BLOCK):
             for operation in step.decode(data, names.order(k), k).operations:
                 if operation[0] == "place":
                     try:
@@ -256,12 +275,15 @@ class OrderLog:
                         position, chain = rows[-1].placed.last_position, rows[-1].placed.chain
         return rows
 
-    def _steps(self, j: int) -> list[bytes]:
+    def steps(self, j: int) -> list[bytes]:
+        """The steps of a finished block, as they were written; its block is made if it is missing."""
         data = self.objects.get(names.block(j))
         if data is not None:
             return step.decode_block(data, names.block(j))
         steps = get_many(self.objects, [names.order(k) for k in range(j * BLOCK, (j + 1) * BLOCK)], self.parallel)
         whole = [data for data in steps if data is not None]
+        if len(whole) < BLOCK and (data := self.objects.get(names.block(j))) is not None:  # collected since
+            return step.decode_block(data, names.block(j))
         if len(whole) < BLOCK:
             gone = steps.index(None)
             raise damaged(names.order(j * BLOCK + gone), "it is gone, and no block holds it")
@@ -278,6 +300,4 @@ class OrderLog:
 
 def missing(url: str) -> UsageError:
     """The error of a log that is not there and is not to be made."""
-    error = UsageError(f"there is no log at {url}")
-    error.remedy = "Check the URL; a log is made by opening it once for writing, for example `foldlog init URL`."
-    return error
+    return UsageError(f"there is no log at {url}; open it for writing once to create it")
