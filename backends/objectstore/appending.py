@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Final, NamedTuple
 from uuid import uuid4
 
@@ -148,7 +149,8 @@ class Appender:
     def _commit(self, group: Sequence[Job]) -> None:
         lane: Lane | None = self._writers.take()
         try:
-            for attempt in range(TRIES):
+            lost = 0  #: rounds in a row that have brought no append to its end
+            for attempt in count():
                 by_shard: dict[str, list[Job]] = {}
                 for job in group:
                     if job.outcome is None:
@@ -159,9 +161,11 @@ class Appender:
                 # Held by nobody meanwhile: of a lane whose marker was interrupted nothing is known.
                 current, lane = lane or self._writers.take(), None
                 lane = self._write(current, plans)
-                if attempt > 2:  # several writers of one shard: let them not meet again at once
-                    time.sleep(random.random() * 0.002 * min(attempt, 20))
-            raise UnavailableError(f"other writers of the same shards were faster {TRIES} times")
+                lost = 0 if any(job.outcome is not None for plan in plans for job in plan.jobs) else lost + 1
+                if lost == TRIES:
+                    raise UnavailableError(f"other writers of the same shards were faster {TRIES} times")
+                if lost > 2:  # several writers of one shard: let them not meet again at once
+                    time.sleep(random.random() * 0.002 * min(lost, 20))
         finally:
             if lane is not None:
                 self._writers.give_back(lane)
@@ -215,9 +219,8 @@ class Appender:
         elif announced is False:
             announced, kept = self._again(entries)
         for plan, outcome in zip(plans, made, strict=True):
-            error = announced if isinstance(announced, Exception) else None
-            if error is None and isinstance(outcome, Exception):
-                error = outcome
+            # A segment of which nothing is known may come yet, whatever became of its marker.
+            error = next((one for one in (outcome, announced) if isinstance(one, Exception)), None)
             if isinstance(error, LogMoved) and self._counts(plan):
                 error = None
             if error is not None:

@@ -36,6 +36,7 @@ class Life:
 
     def shards(self, *, after: str, limit: int) -> list[Shard]:
         ends = self._pendings.look().ends
+        self._order.refresh()  # what the look did not find pending any more has positions by now
         with self._order.lock:
             lines = self._order.state.lines
             if len(self._sorted) != len(lines):  # lines only ever come

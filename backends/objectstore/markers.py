@@ -81,12 +81,12 @@ class Writers:
 
     def take(self) -> Lane:
         """A lane, registered. Raises LogMoved behind a gate that is not open."""
+        self._check_gate()
         with self._lock:
             if self._pid != os.getpid():  # those of the parent go on there
                 self._free, self._pid = [], os.getpid()
             lane = self._free.pop() if self._free else None
         if lane is not None and elapsed_s() - lane.since < AGE_S:
-            self._check_gate()
             return lane
         return self._register()
 

@@ -78,8 +78,8 @@ class Pendings:
         """Give these receipts their positions; False if the head is elsewhere by now."""
         order = self._order
         described = self.describe([one.receipt for one in placed])
-        if described is None:
-            return False
+        if described is None or [one.receipt for one in described] != [one.receipt for one in placed]:
+            return False  # placed meanwhile; or others stand there now, and the chain would not come out
         with self._lock:
             seen = dict(self._markers)
         cleared: list[tuple[str, int]] = []
@@ -88,15 +88,11 @@ class Pendings:
             if state.head != after:
                 return None
             ends = {one.receipt.shard: one.receipt.last_seq for one in placed}
-
-            def end(shard: str) -> int:
-                line = state.lines.get(shard)
-                return ends.get(shard, 0 if line is None else line.ordered_seq)
-
             cleared[:] = [
                 found
                 for name, entries in seen.items()
-                if all(last <= end(shard) for shard, _, last in entries)
+                if entries  # a guard is none of its writer's numbers
+                and all(_is_over(entry, state.lines.get(entry[0]), ends.get(entry[0], 0)) for entry in entries)
                 and (found := names.of_marker(name)) is not None
             ]
             return [place(placed, described, cleared)]
@@ -166,7 +162,7 @@ class Pendings:
                 found = names.of_marker(name)
                 if found is None or found[1] > noted.get(found[0], 0) or not entries:
                     continue
-                if all(shard in lines and last <= lines[shard].ordered_seq for shard, _, last in entries):
+                if all(_is_over(entry, lines.get(entry[0]), 0) for entry in entries):
                     done.append(name)
         if done:
             try:
@@ -217,11 +213,20 @@ def _described(segment: Segment, part: Part) -> Pending:
     return Pending(part.receipt, part.keyed, reach, part.types, dict(part.weights))
 
 
+def _is_over(entry: Entry, line: Line | None, end: int) -> bool:
+    """Whether a segment has its positions, with those up to `end` that are just given; or lost its slot to another,
+    which has begun to get some."""
+    _, first, last = entry
+    if line is None:
+        return last <= end
+    return last <= max(end, line.ordered_seq) or first <= line.ordered_seq <= line.reach < last
+
+
 def _unplaced(state: State, announced: Iterable[Sequence[Entry]]) -> dict[str, set[int]]:
     wanted: dict[str, set[int]] = {}
     for entries in announced:
         for shard, first, last in entries:
             line = state.lines.get(shard)
-            if line is None or last > line.ordered_seq:
+            if not _is_over((shard, first, last), line, 0):
                 wanted.setdefault(shard, set()).add(first)
     return wanted

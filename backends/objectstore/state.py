@@ -196,7 +196,7 @@ def _place(state: State, operation: Operation, k: int) -> list[Row]:
             weight[0] += events
             weight[1] += size
         state.last_us = max(state.last_us, receipt.at_us)
-        for type in row.types:
+        for type in sorted(row.types):  # a set has another order in each process
             state.masks[-1] |= 1 << state.types.setdefault(type, len(state.types))
     if found:
         state.position, state.chain = found[-1][0].placed.last_position, found[-1][0].placed.chain
