@@ -70,9 +70,15 @@ class Life:
                 return None
             return [["seal", shard, found.ordered_seq]]
 
-        if self._reader.steady(lambda: self._reader.pending_of(shard, found.ordered_seq)):
+        if self._reader.steady(lambda: self._has_pending(shard)):
             return False
         return self._order.commit(decide)
+
+    def _has_pending(self, shard: str) -> bool:
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            seq = 0 if line is None else line.reach
+        return bool(self._reader.pending_of(shard, seq))
 
     def fence(self, shard: str) -> None:
         for _ in range(TRIES):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ...engine.errors import FoldlogError
-from ...engine.log.port import GateState, Head, Placed, Receipt
+from ...engine.log.port import GateState, Head, Placed, Receipt, ShardState
 from . import markers, names
 from .clock import elapsed_s
 from .library import Library
@@ -215,10 +215,12 @@ def _described(segment: Segment, part: Part) -> Pending:
 
 def _is_over(entry: Entry, line: Line | None, end: int) -> bool:
     """Whether a segment has its positions, with those up to `end` that are just given; or lost its slot to another,
-    which has begun to get some."""
+    which has begun to get some, or to the fence of a shard that was deleted since."""
     _, first, last = entry
     if line is None:
         return last <= end
+    if line.state is ShardState.PURGED and line.reach == line.ordered_seq:
+        return True
     return last <= max(end, line.ordered_seq) or first <= line.ordered_seq <= line.reach < last
 
 

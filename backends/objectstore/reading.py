@@ -112,7 +112,7 @@ class Reader:
         with self._order.lock:
             shut = self._order.state.closing is not None or self._order.state.gate.state is not GateState.OPEN
         # Behind a gate that is shut, only what was announced counts: the rest was refused.
-        last = self._pendings.look().ends.get(shard, 0) if shut else None
+        last = self._announced(shard, seq) if shut else None
         found: list[Stretch] = []
         while last is None or seq < last:
             if len(found) == 2:
@@ -127,6 +127,17 @@ class Reader:
             found.append(Stretch(seq + 1, segment.last_seq, name))
             seq = segment.last_seq
         return found
+
+    def _announced(self, shard: str, seq: int) -> int:
+        """The last seq of a shard that was announced and has no position. Raises Superseded if some that were read as
+        pending have got theirs meanwhile: then they are announced no more."""
+        last = self._pendings.look().ends.get(shard, 0)
+        self._order.refresh()
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            if line is not None and line.reach > seq:
+                raise Superseded(names.slot(shard, seq + 1))
+        return last
 
     # -- the timeline -------------------------------------------------------------------------------------------
 

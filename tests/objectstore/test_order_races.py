@@ -7,12 +7,13 @@ import time
 import pytest
 from hooked import Hooked, nothing
 
-from foldlog.backends.objectstore import names
+from foldlog.backends.objectstore import library, names
 from foldlog.backends.objectstore.backend import ObjectBackend
 from foldlog.backends.objectstore.step import BLOCK
 from foldlog.backends.objectstore.stores.memory import MemoryObjects
+from foldlog.engine.errors import ShardPurged
 from foldlog.engine.events.event import Retention
-from foldlog.engine.log.port import Append
+from foldlog.engine.log.port import OPEN_GATE, Append, Gate, GateState
 from foldlog.testing.store import an_append, bodies, held, put, record, sequence
 
 STALL_S = 0.05
@@ -131,3 +132,54 @@ print(list(backend._order.state.types))
         for seed in ("1", "2")
     }
     assert len(found) == 1
+
+
+def test_a_marker_that_met_a_fence_goes_with_the_shard(objects: MemoryObjects) -> None:
+    door = Hooked(objects)
+    backend, other = ObjectBackend(door), ObjectBackend(objects)
+    put(backend, "run-1", b"a")
+
+    def before(operation: str, name: str) -> None:
+        if operation == "create" and name.startswith(names.folder("run-1")):
+            door.before = nothing
+            other.fence("run-1")
+
+    door.before = before
+    with pytest.raises(ShardPurged):
+        put(backend, "run-1", b"late")
+    sequence(other)
+    other.purge("run-1", keep=False)
+    put(other, "run-2", b"b")
+    sequence(other)
+    sequence(other)
+    assert objects.list(names.PENDING) == []
+
+
+def test_a_shard_is_read_behind_the_shut_gate_while_it_gets_its_positions(objects: MemoryObjects) -> None:
+    door = Hooked(objects)
+    backend, other = ObjectBackend(door), ObjectBackend(objects)
+    put(other, "run-1", b"a")
+    assert other.set_gate(Gate(GateState.MOVED, "elsewhere"), expected=OPEN_GATE)
+
+    def before(operation: str, name: str) -> None:
+        if operation == "list" and name == names.PENDING:
+            door.before = nothing
+            sequence(other)
+
+    backend.head()
+    door.before = before
+    assert bodies(held(backend, "run-1")) == [b"a"]
+
+
+def test_what_headers_take_in_memory_is_bounded(objects: MemoryObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "HEADS", 10)
+    monkeypatch.setattr(library, "HELD", 20_000)
+    writer, reader = ObjectBackend(objects), ObjectBackend(objects)
+    for shard in range(9):
+        writer.append_group([an_append(f"run-{shard}", b"x") for _ in range(4)])
+    sequence(reader)
+    for shard in range(9):
+        assert len(held(reader, f"run-{shard}")) == 4
+    kept = reader._library
+    assert sum(len(head.parts) for head in kept._heads.values()) == kept._parts <= 10
+    assert sum(one.size for one in kept._whole.values()) == kept._bytes <= 20_000
