@@ -334,6 +334,7 @@ class Appender:
             job.outcome = item.receipt
         tail.seen = elapsed_s()
         self._tails.keep(tail)
+        self._pendings.appended(tail.shard, last.last_seq)
 
 
 def _decide(tail: Tail, jobs: Sequence[Job]) -> tuple[list[Item], list[Job], list[tuple[Job, Outcome]]]:

@@ -123,9 +123,11 @@ class Pendings:
             self._own[name] = list(entries)
             while len(self._own) > OWN:  # of those that another process was faster to place
                 self._own.popitem(last=False)
-            now = elapsed_s()
-            for shard, _, last in entries:
-                self._waiting.setdefault(shard, deque(maxlen=WAITING)).append((last, now))
+
+    def appended(self, shard: str, last: int) -> None:
+        """Told by who has appended up to a seq, which waits for its position from now on."""
+        with self._lock:
+            self._waiting.setdefault(shard, deque(maxlen=WAITING)).append((last, elapsed_s()))
 
     def waited_s(self) -> float | None:
         """For how long what this handle has appended waits for a position; None if all of it has one."""

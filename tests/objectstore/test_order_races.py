@@ -106,6 +106,7 @@ def test_a_marker_that_lost_its_slot_goes_with_the_others(objects: MemoryObjects
     put(backend, "run-1", b"c")
     sequence(backend)
     assert objects.list(names.PENDING) == []
+    assert backend.is_followed() is False  # nothing waits for positions that will never be given
 
 
 def test_the_fold_numbers_types_alike_in_every_process() -> None:
