@@ -22,6 +22,7 @@ from .step import Row
 T = TypeVar("T")
 
 WAVE: Final = 32  #: objects fetched at once
+WAVE_BYTES: Final = 32 * 1024 * 1024  #: of bodies of a page of the timeline, fetched at once
 _TRIES: Final = 20
 
 
@@ -249,13 +250,14 @@ class Reader:
 def _waves(rows: Iterator[Row], limit: int) -> Iterator[list[Row]]:
     """Rows by so many as may fill a page, and no more than are fetched at once."""
     wave: list[Row] = []
-    events = 0
+    events = size = 0
     for row in rows:
         wave.append(row)
         events += row.placed.receipt.size
-        if len(wave) >= WAVE * 8 or (events >= limit and len(wave) >= 1):
+        size += row.bytes
+        if len(wave) >= WAVE * 8 or events >= limit or size >= WAVE_BYTES:
             yield wave
-            wave, events = [], 0
+            wave, events, size = [], 0, 0
     if wave:
         yield wave
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 from hooked import Hooked, nothing
 
-from foldlog.backends.objectstore import library, names
+from foldlog.backends.objectstore import library, names, reading
 from foldlog.backends.objectstore.backend import ObjectBackend
 from foldlog.backends.objectstore.step import BLOCK
 from foldlog.backends.objectstore.stores.memory import MemoryObjects
 from foldlog.engine.errors import ShardPurged
 from foldlog.engine.events.event import Retention
 from foldlog.engine.log.port import OPEN_GATE, Append, Gate, GateState
-from foldlog.testing.store import an_append, bodies, held, put, record, sequence
+from foldlog.testing.store import an_append, bodies, held, put, record, sequence, timeline
 
 STALL_S = 0.05
 
@@ -184,3 +185,23 @@ def test_what_headers_take_in_memory_is_bounded(objects: MemoryObjects, monkeypa
     kept = reader._library
     assert sum(len(head.parts) for head in kept._heads.values()) == kept._parts <= 10
     assert sum(one.size for one in kept._whole.values()) == kept._bytes <= 20_000
+
+
+def test_a_page_of_large_appends_is_not_fetched_at_once(
+    objects: MemoryObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "WAVE_BYTES", 30_000)
+    backend = ObjectBackend(objects)
+    for number in range(20):
+        put(backend, f"run-{number}", bytes(10_000))
+    sequence(backend)
+    reader, at_once = ObjectBackend(objects), []
+    load = reader._reader.load
+
+    def noted(wanted: Sequence[str]) -> dict[str, library.Loaded]:
+        at_once.append(len(wanted))
+        return load(wanted)
+
+    monkeypatch.setattr(reader._reader, "load", noted)
+    assert len(timeline(reader)) == 20
+    assert max(at_once) == 3
