@@ -187,7 +187,7 @@ class Appender:
                 job.outcome = error
             return None
         for job, outcome in refused:
-            job.outcome = outcome
+            job.outcome = self._announced(outcome) if isinstance(outcome, Receipt) else outcome
         if not items:
             return None
         nonce = secrets.token_bytes(8)
@@ -236,6 +236,26 @@ class Appender:
             return error, None
         return (True, lane) if accepted else (_unknown("two guards in a row stood in its way"), None)
 
+    def _announced(self, receipt: Receipt) -> Outcome:
+        """A receipt that was found under its key. Behind the timeline, whoever wrote the segment may have ended before
+        it was announced: that must be done before it is acknowledged, or nobody would give it a position."""
+        shard = receipt.shard
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            if line is not None and receipt.last_seq <= line.ordered_seq:
+                return receipt
+        try:
+            self._writers.adopt([(shard, receipt.first_seq, receipt.last_seq)])
+        except LogMoved as error:
+            return receipt if receipt.last_seq <= self._reached(shard) else error
+        except FoldlogError as error:
+            return error
+        self._tails.forget(shard)
+        known = self._tails.load(shard, with_keys=True).keys or {}
+        if known.get(receipt.key) != receipt._replace(duplicate=False):
+            return _unknown("the gate was shut and opened meanwhile")  # and what nobody had announced was swept away
+        return receipt
+
     def _settled_gate(self) -> Gate | None:
         """The gate, once nobody is at shutting it; None if that takes too long."""
         pause = 0.005
@@ -254,10 +274,14 @@ class Appender:
         found = self._library.head(plan.name)
         if found is None or found.nonce != plan.nonce:
             return False
-        reached = self._pendings.look().ends.get(plan.tail.shard, 0)
+        return plan.items[-1].receipt.last_seq <= self._reached(plan.tail.shard)
+
+    def _reached(self, shard: str) -> int:
+        """The last seq of a shard that was announced."""
+        reached = self._pendings.look().ends.get(shard, 0)
         with self._order.lock:
-            line = self._order.state.lines.get(plan.tail.shard)
-            return plan.items[-1].receipt.last_seq <= max(reached, line.ordered_seq if line else 0)
+            line = self._order.state.lines.get(shard)
+            return max(reached, line.ordered_seq if line else 0)
 
     def _make(self, plan: _Plan) -> bool:
         """Whether the segment is there, and is this one."""

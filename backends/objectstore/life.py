@@ -12,6 +12,7 @@ from typing import Final
 from ...engine.errors import ShardPurged, UnavailableError
 from ...engine.log.port import Shard, ShardState
 from . import names, segment
+from .markers import Writers
 from .order_log import OrderLog
 from .pendings import Pendings
 from .reading import Reader
@@ -26,8 +27,9 @@ TRIES: Final = 100  #: a fence that loses against an append tries again; each ti
 class Life:
     """Shards of one handle. Thread-safe."""
 
-    def __init__(self, order: OrderLog, reader: Reader, pendings: Pendings, tails: Tails) -> None:
+    def __init__(self, order: OrderLog, reader: Reader, pendings: Pendings, tails: Tails, writers: Writers) -> None:
         self._order = order
+        self._writers = writers
         self._reader = reader
         self._pendings = pendings
         self._tails = tails
@@ -80,11 +82,21 @@ class Life:
                 return self._note_fence(shard)
             if end == 0:
                 return None
+            self._adopt(shard, end)
             mark = segment.encode_mark(Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
             self._tails.forget(shard)
             if self._order.objects.create(names.slot(shard, end + 1), mark):
                 return self._note_fence(shard)
         raise UnavailableError(f"fencing shard {shard}: appends were faster {TRIES} times")
+
+    def _adopt(self, shard: str, end: int) -> None:
+        """What stands before a fence gets its positions, also what a writer has left who ended before it announced it:
+        behind a fence no append comes that would take it in."""
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            ordered = 0 if line is None else line.ordered_seq
+        if end > ordered and self._pendings.look().ends.get(shard, 0) < end:
+            self._writers.adopt([(shard, end, end)])
 
     def _note_fence(self, shard: str) -> None:
         def decide(state: State) -> list[Operation] | None:

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgpack
 
+from ...engine.errors import UnavailableError
 from ...engine.log.port import GateState, refusal
 from . import names
 from .order_log import OrderLog
@@ -102,6 +103,15 @@ class Writers:
         lane.n += 1
         return True
 
+    def adopt(self, entries: Sequence[Entry]) -> None:
+        """Announce what another writer may have left without a marker. Raises LogMoved behind a gate that is shut."""
+        for _ in range(2):  # a guard that a former shutting has left is no reason to give up
+            lane = self.take()
+            if self.announce(lane, entries):
+                return self.give_back(lane)
+        self._check_gate(anew=True)
+        raise UnavailableError("it is not known what became of the append: two guards in a row stood in its way")
+
     def close(self) -> None:
         """Take the registrations away: nothing is under way in these lanes."""
         with self._lock:
@@ -123,9 +133,11 @@ class Writers:
             raise
         return lane
 
-    def _check_gate(self) -> None:
+    def _check_gate(self, *, anew: bool = False) -> None:
         """Raise LogMoved if the gate is not open; looked at anew before that is said."""
         order = self._order
+        if anew:
+            order.refresh()
         for looked in (False, True):
             with order.lock:
                 gate = order.state.closing or order.state.gate
