@@ -20,7 +20,7 @@ from uuid import uuid4
 from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from . import checkpoint, names, step
 from .segment import damaged
-from .state import State
+from .state import FORMAT, State
 from .step import BLOCK, Operation, Row
 from .stores.parallel import Parallel, get_many
 from .stores.port import Objects
@@ -78,7 +78,9 @@ class OrderLog:
         if first is None:
             if self._read_only:
                 raise missing(self.objects.url)
-            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [["made", uuid4().bytes, wall_us()]])
+            data = step.encode(
+                bytes(16), secrets.token_bytes(8), wall_us(), [["made", FORMAT, uuid4().bytes, wall_us()]]
+            )
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
                 raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")

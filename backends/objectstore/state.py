@@ -2,7 +2,7 @@
 
 Operations, by name and what follows it:
 
-    made        log id, started_us                       the first step; epoch 1
+    made        format, log id, started_us               the first step; epoch 1
     place       see step.py                              receipts get positions
     seal        shard, seq                               finished there; a later `place` opens it again
     fence       shard                                    takes no appends any more
@@ -25,10 +25,20 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from ...engine.errors import UsageError
 from ...engine.log.port import GENESIS, OPEN_GATE, Epoch, Gate, GateState, Head, ShardState
 from . import names
 from .segment import damaged
 from .step import BLOCK, Operation, Row, Step, rows_of
+
+FORMAT: Final = 1  #: of all that a log on objects consists of
+
+
+def newer(what: str) -> UsageError:
+    """The error of a log that a newer release has written."""
+    error = UsageError(what)
+    error.remedy = "Install the release that wrote it, or a newer one."
+    return error
 
 
 class Pack(NamedTuple):
@@ -130,10 +140,15 @@ class State:
             self.starts.append(self.position)
             self.chains.append(self.chain)
             self.masks.append(0)
+        unknown = [operation[0] for operation in step.operations if operation[0] not in _APPLY]
+        if unknown:
+            raise newer(f"{name} has an operation that this release does not know, {unknown[0]!r}")
         rows: list[Row] = []
         try:
             for operation in step.operations:
                 rows += _APPLY[operation[0]](self, operation, step.k) or ()
+        except UsageError:  # of a newer release, and a ValueError as well
+            raise
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise damaged(name, f"it has an operation that cannot be taken in: {error!r}") from error
         self.k, self.hash = step.k + 1, step.hash
@@ -148,7 +163,9 @@ class State:
 
 
 def _made(state: State, operation: Operation, k: int) -> None:
-    _, log_id, started_us = operation
+    _, format, log_id, started_us = operation
+    if format > FORMAT:
+        raise newer(f"the log has format {format}, this release knows {FORMAT}")
     state.log_id = UUID(bytes=log_id)
     state.epochs = [Epoch(1, 0, GENESIS, started_us, "created")]
 
