@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from .markers import Entry, Lane, Writers
 from .order_log import OrderLog
 from .pendings import Pendings
 from .segment import Item, Segment
+from .stores.parallel import Parallel
 from .tails import Tail, Tails
 
 LANES: Final = 4  #: groups under way at once: one slow request holds up a quarter of what comes
@@ -73,6 +75,7 @@ class Appender:
         self._waiting: deque[Job] = deque()
         self._busy: set[str] = set()  #: shards that a group is at work on
         self._groups = 0
+        self._leaders = Parallel(LANES)
 
     def append(self, append: Append) -> Receipt:
         [outcome] = self.append_group([append])
@@ -82,23 +85,39 @@ class Appender:
 
     def append_group(self, appends: Sequence[Append]) -> list[Outcome]:
         jobs = [Job(append) for append in appends]
-        with self._change:
-            self._waiting.extend(jobs)
+        lead = partial(self._lead, jobs)
         try:
-            while True:
-                with self._change:
-                    left = [job for job in jobs if job.outcome is None]
-                    if not left:
-                        return [job.outcome for job in jobs if job.outcome is not None]
-                    group = self._next_group()
-                    if not group:
-                        self._change.wait()
-                        continue
-                self._run(group)
+            with self._change:
+                self._waiting.extend(jobs)
+            if threading.current_thread() is threading.main_thread():
+                # An interrupt comes in this thread only. Others wait for what a leader does, so it leads in another.
+                self._leaders.run([_nothing, lead])
+            else:
+                lead()
         except BaseException:
             with self._change:  # what nobody has begun is not begun any more; what is under way has its leader
-                self._waiting = deque(job for job in self._waiting if job not in jobs)
+                for job in jobs:
+                    if job in self._waiting:
+                        self._waiting.remove(job)
+                        job.outcome = _unknown("it was interrupted before it began")
+                self._change.notify_all()
             raise
+        return [job.outcome for job in jobs if job.outcome is not None]
+
+    def close(self) -> None:
+        self._leaders.close()
+
+    def _lead(self, jobs: Sequence[Job]) -> None:
+        """Bring one group after another to its end, until these jobs have theirs."""
+        while True:
+            with self._change:
+                if all(job.outcome is not None for job in jobs):
+                    return
+                group = self._next_group()
+                if not group:
+                    self._change.wait()
+                    continue
+            self._run(group)
 
     def _next_group(self) -> list[Job]:
         """What can go now: nothing of a shard that is being written to, and no shard's appends out of their order."""
@@ -375,6 +394,10 @@ def _told(call: Callable[[], bool]) -> Callable[[], bool | Exception]:
             return error
 
     return run
+
+
+def _nothing() -> None:
+    """What the caller's own thread does meanwhile."""
 
 
 def _unknown(why: str) -> UnavailableError:

@@ -269,6 +269,7 @@ class ObjectBackend:
         except FoldlogError:
             pass  # a registration that stays is reaped in time
         finally:
+            self._appender.close()
             self._parallel.close()
             self._counted.close()
 
