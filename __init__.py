@@ -45,6 +45,8 @@ __all__ = [
     "ExecutionResult",
     "ExpectationResult",
     "Failure",
+    "FileHandle",
+    "FileManager",
     "FilesIOManager",
     "FoldlogError",
     "HistoryDiverged",
@@ -59,6 +61,7 @@ __all__ = [
     "InstanceType",
     "JobBucket",
     "LocalArtifactStorage",
+    "LocalFileHandle",
     "LogMoved",
     "MaterializeResult",
     "Nothing",
@@ -118,6 +121,7 @@ TYPE_CHECKING = False  # not imported from typing, which costs more than the res
 if TYPE_CHECKING:
     from .engine import events
     from .engine.artifacts import ComputeLogManager, LocalArtifactStorage
+    from .engine.artifacts.files import FileHandle, FileManager, LocalFileHandle
     from .engine.artifacts.io import (
         FilesIOManager,
         InMemoryIOManager,
@@ -219,6 +223,8 @@ _HOME = {
     "ExecutionResult": ".engine.execution.result",
     "ExpectationResult": ".engine.definitions.inout",
     "Failure": ".engine.definitions.retry",
+    "FileHandle": ".engine.artifacts.files",
+    "FileManager": ".engine.artifacts.files",
     "FilesIOManager": ".engine.artifacts.io",
     "FoldlogError": ".engine.errors",
     "HistoryDiverged": ".engine.errors",
@@ -233,6 +239,7 @@ _HOME = {
     "InstanceType": ".engine.config.ref",
     "JobBucket": ".engine.views.filters",
     "LocalArtifactStorage": ".engine.artifacts",
+    "LocalFileHandle": ".engine.artifacts.files",
     "LogMoved": ".engine.errors",
     "MaterializeResult": ".engine.definitions.results",
     "Nothing": ".engine.definitions.inout",

@@ -24,7 +24,9 @@ def open_log(url: str, *, read_only: bool = False) -> EventLog:
     """The log at a URL, created on first use.
 
     `memory://` · `sqlite:///DIR` (`?layout=consolidated`, `?durability=process`) · `postgresql://…` ·
-    `mysql://…`.
+    `mysql://…` · objects in a bucket, `s3://BUCKET/PREFIX`, `gs://…` or `az://…`, with credentials from
+    FOLDLOG_STORAGE_OPTIONS or as the store's own tools find them · objects in a folder, `file:///DIR`
+    (`?durability=process`). `sqlite:///./DIR` and `file:///./DIR` are relative.
     `read_only`: answers as of what others have sequenced, and needs no right to write.
 
     Raises UsageError for a URL no backend knows, CorruptLogError for a store that is damaged or of another program,

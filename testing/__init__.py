@@ -10,7 +10,8 @@
 
 pytest then collects the suite's tests in `TestMine`. Each says in its docstring which promise (P1 to P12 of the README)
 it guards. `Store` has switches for a store that only one process, or only one handle, can reach. An optional ability
-(`CanGroup`, `CanWait`, `CanRepair`, `CanMove`) is tested where the backend has it. Needs pytest and nothing else.
+(`CanGroup`, `CanWait`, `CanRepair`, `CanMove`, `CanKeep`) is tested where the backend has it. Needs pytest and nothing
+else.
 Not here: crashes of the machine, a failing disk or server. Each backend's own tests inject these.
 """
 
@@ -18,7 +19,9 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = "append chain deletion gate group handles life log model moving processes purge shard store timeline trim"
+_PARTS = (
+    "append chain deletion gate group handles keeping life log model moving processes purge shard store timeline trim"
+)
 # Before these are imported, so that their asserts show what they compared.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS.split()))
 
@@ -28,6 +31,7 @@ from .deletion import DeletionTests  # noqa: E402
 from .gate import GateTests  # noqa: E402
 from .group import GroupTests  # noqa: E402
 from .handles import HandleTests  # noqa: E402
+from .keeping import KeepingTests  # noqa: E402
 from .life import LifeTests  # noqa: E402
 from .log import LogTests  # noqa: E402
 from .model import ModelTests  # noqa: E402
@@ -54,6 +58,7 @@ class BackendSuite(
     GroupTests,
     GateTests,
     MovingTests,
+    KeepingTests,
     LogTests,
     DeletionTests,
     ModelTests,

@@ -45,7 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.mkdtemp(prefix="foldlog-tests-"))
         (folder / "owner").write_text(str(os.getpid()))
         os.environ[SESSION] = str(folder)
+        os.environ["FOLDLOG_CACHE"] = str(folder / "caches")  # of views
         config.add_cleanup(lambda: _end_session(folder))
+    os.environ["FOLDLOG_CACHE"] = str(Path(os.environ[SESSION]) / "cache")
 
 
 def _end_session(folder: Path) -> None:

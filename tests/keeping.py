@@ -48,7 +48,7 @@ class KeepingBackend(SqliteBackend):
         self.asked.append(f"fetch {name}")
         try:
             return (self._files / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return None
 
     def kept(self, prefix: str) -> list[Kept]:

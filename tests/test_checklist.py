@@ -26,6 +26,7 @@ from foldlog import (
     events,
 )
 from foldlog.engine.artifacts import NoOpComputeLogManager
+from foldlog.engine.artifacts.files import LocalFileHandle
 from foldlog.engine.config import EnvFileSecretsLoader, integer
 from foldlog.engine.coordination import DaemonScheduler, ProcessRunLauncher
 from foldlog.engine.payload import DebugRunPayload
@@ -611,3 +612,20 @@ def test_rows_023_to_027_compute_logs(home):
         with instance.compute_log_manager.capture_logs(key):
             pass
         assert instance.compute_log_manager.get_log_data(key).stdout in (b"", None)
+
+
+def test_rows_074_to_076_file_manager(home):
+    with Instance.get() as instance:
+        manager = instance.file_manager
+        with (home / "a.csv").open("wb+") as file:
+            file.write(b"id\n1\n")
+            file.seek(0)
+            written = manager.write(file, ext="csv")
+        assert written == LocalFileHandle(written.path_desc)
+        assert written.path_desc.startswith(f"{home}/storage/files~/")
+        with manager.read(written) as file:
+            assert file.read() == manager.read_data(written) == b"id\n1\n"
+        copy = Path(manager.copy_handle_to_local_temp(manager.write_data(b"id")))
+        assert copy.read_bytes() == b"id"
+        manager.delete_local_temp()
+        assert not copy.exists()

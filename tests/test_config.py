@@ -663,6 +663,7 @@ def test_the_check_shows_no_secret(home, monkeypatch):
         "storage": ("by URL", "line 2"),
         "local_artifacts": ("LocalArtifactStorage", "default"),
         "compute_logs": ("LocalComputeLogManager", "default"),
+        "file_manager": ("LocalFileManager", "default"),
         "run_coordinator": ("DefaultRunCoordinator", "default"),
         "run_launcher": ("foldlog.engine.coordination.ProcessRunLauncher", "line 5"),
         "scheduler": ("DaemonScheduler", "default"),

@@ -33,7 +33,8 @@ from foldlog import (
     UsageError,
     load_each,
 )
-from foldlog.engine.artifacts.io import newest, stores
+from foldlog.engine.artifacts import stores
+from foldlog.engine.artifacts.io import newest
 from foldlog.engine.artifacts.io.formats import FORMATS
 from foldlog.engine.cli.forms import metadata_text
 from foldlog.engine.errors import EncodingError, UnavailableError
@@ -858,7 +859,7 @@ def test_writers_and_readers_of_one_value_in_all_formats(tmp_path):
 def test_a_lock_is_waited_for_by_other_processes(tmp_path):
     code = f"""
 from pathlib import Path
-from foldlog.engine.artifacts.io.stores import LocalStore
+from foldlog.engine.artifacts.stores import LocalStore
 with LocalStore(Path({str(tmp_path)!r})).locked("runs/run-1/make/result.lock~"):
     print("locked", flush=True)
     input()

@@ -85,6 +85,16 @@ def test_the_guide_to_moving_runs(tmp_path, monkeypatch):
     assert (languages.count("python"), languages.count("sh")) == (3, 4)
 
 
+def test_the_guide_to_object_storage_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/backends.md").read_text(encoding="utf-8")
+    begin = text.count("\n", 0, text.index("\n## Object storage\n"))
+    found = [block for block in blocks("docs/backends.md", "python") if block[0] > begin]
+    assert len(found) == 1
+    execute("docs/backends.md", found)
+    assert (tmp_path / "objects" / "order").is_dir()
+
+
 def test_the_guide_to_upgrading_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = blocks("docs/upgrading.md", "python")

@@ -46,7 +46,7 @@ ACME = {
     "acme/files.py": """
         from contextlib import contextmanager
         from pathlib import Path
-        from foldlog import ComputeLogManager, LocalArtifactStorage
+        from foldlog import ComputeLogManager, FileManager, LocalArtifactStorage
         from foldlog.engine.artifacts import LogData, LogMetadata
         from foldlog.engine.artifacts.compute_logs import read_cursor
         from foldlog.engine.config import folder, text
@@ -59,6 +59,39 @@ ACME = {
             def __init__(self, base_dir, label):
                 super().__init__(base_dir)
                 self.label = label
+
+        class Numbered:
+            def __init__(self, path):
+                self.path_desc = str(path)
+
+        class Drawer(FileManager):
+            def __init__(self, folder):
+                self.folder = Path(folder)
+
+            @classmethod
+            def config_schema(cls):
+                return {"folder": folder(required=True)}
+
+            def write(self, file_obj, mode="wb", ext=None):
+                return self.write_data(file_obj.read(), ext)
+
+            def write_data(self, data, ext=None):
+                self.folder.mkdir(exist_ok=True)
+                path = self.folder / f"{len(list(self.folder.iterdir()))}.{ext}"
+                path.write_bytes(data)
+                return Numbered(path)
+
+            def read(self, file_handle, mode="rb"):
+                return open(file_handle.path_desc, mode)
+
+            def read_data(self, file_handle):
+                return Path(file_handle.path_desc).read_bytes()
+
+            def copy_handle_to_local_temp(self, file_handle):
+                return file_handle.path_desc
+
+            def delete_local_temp(self):
+                pass
 
         class OneFile(ComputeLogManager):
             '''All that is written, of all keys, in one file.'''
@@ -178,6 +211,7 @@ local_artifacts:
   class: Shelves
   config: {base_dir: shelves, label: third shelf}
 compute_logs: {module: acme.files, class: OneFile}
+file_manager: {module: acme.files, class: Drawer, config: {folder: drawer}}
 run_coordinator: {module: acme.runs, class: Polite}
 run_launcher:
   module: acme.runs
@@ -209,6 +243,9 @@ def use(ref, run_id, answers):
         while not subscription.is_over:
             pass
         instance.scheduler.start_schedule(run_id)
+        files = instance.file_manager
+        filed = files.write_data(run_id.encode(), "txt")
+        assert files.read_data(filed) == run_id.encode()
         told = [record.event.fact for record in instance.log.read_shard(run_id).records]
         answers.put({
             "status": run.status,
@@ -222,9 +259,10 @@ def use(ref, run_id, answers):
             "base": str(instance.local_artifact_storage.base_dir),
             "schedules": [r.event.fact.schedule for r in instance.log.read_shard("@ticks").records],
             "logs_path": str(instance.scheduler.get_logs_path("x")),
+            "filed": filed.path_desc,
             "secrets": sorted(instance.secrets_loader.load()),
             "parts": sorted(type(part).__module__ + "." + type(part).__name__ for part in (
-                instance.local_artifact_storage, instance.compute_log_manager, instance.run_coordinator,
+                instance.local_artifact_storage, instance.compute_log_manager, files, instance.run_coordinator,
                 instance.run_launcher, instance.scheduler, instance.secrets_loader)),
         })
 
@@ -275,6 +313,7 @@ def test_every_part_is_replaced_by_the_file_alone(plugged, tmp_path):
     (tmp_path / "foldlog.yaml").write_text(CONFIG)
     told = json.loads(in_home(plugged, tmp_path, plugged / "bin/python", "use.py"))
     assert told["parts"] == [
+        "acme.files.Drawer",
         "acme.files.OneFile",
         "acme.files.Shelves",
         "acme.runs.AtOnce",
@@ -292,6 +331,7 @@ def test_every_part_is_replaced_by_the_file_alone(plugged, tmp_path):
     assert (told["label"], told["base"]) == ("third shelf", str(tmp_path / "shelves"))
     assert told["schedules"] == ["of-the-child by hand"]
     assert told["logs_path"] == str(tmp_path / "by-hand")
+    assert told["filed"] == str(tmp_path / "drawer/0.txt")
     assert told["secrets"] == ["ACME_LAYOUT", "ACME_TOKEN"]
     assert told["runs"] == {"of-the-child": "SUCCESS"}
     assert told["url"].startswith(f"sqlite:///{tmp_path}/vault")
@@ -309,6 +349,7 @@ def test_the_command_line_works_on_it(plugged, tmp_path):
         "storage": "acme.storage.Vault",
         "local_artifacts": "acme.files.Shelves",
         "compute_logs": "acme.files.OneFile",
+        "file_manager": "acme.files.Drawer",
         "run_coordinator": "acme.runs.Polite",
         "run_launcher": "acme.runs.AtOnce",
         "scheduler": "acme.runs.ByHand",

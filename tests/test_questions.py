@@ -27,7 +27,7 @@ from foldlog.engine.events import AssetCheckKey
 START_US = 1_700_000_000_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres", "views-in-mysql"])
+@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres", "views-in-mysql", "objects"])
 def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instance]:
     views = None
     match request.param:
@@ -37,6 +37,8 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instanc
             url, views = "memory://", request.getfixturevalue("mysql_url")
         case "postgres":
             url = request.getfixturevalue("postgres_url")
+        case "objects":
+            url = f"file://{tmp_path}/h?durability=process"
         case layout:
             url = f"sqlite:///{tmp_path}/h?layout={layout.replace('sqlite', 'sharded')}&durability=process"
     with Instance.from_url(url, views=views) as instance:

@@ -47,7 +47,7 @@ from foldlog.engine.views.table import Table
 from foldlog.engine.views.views import Views
 
 
-@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres", "views-in-mysql"])
+@pytest.fixture(params=["memory", "sqlite", "consolidated", "postgres", "views-in-mysql", "objects"])
 def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instance]:
     views = None
     match request.param:
@@ -57,6 +57,8 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instanc
             url, views = "memory://", request.getfixturevalue("mysql_url")
         case "postgres":
             url = request.getfixturevalue("postgres_url")
+        case "objects":
+            url = f"file://{tmp_path}/h?durability=process"
         case layout:
             url = f"sqlite:///{tmp_path}/h?layout={layout.replace('sqlite', 'sharded')}&durability=process"
     with Instance.from_url(url, views=views) as instance:

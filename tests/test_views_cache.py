@@ -5,7 +5,9 @@ Another machine is another FOLDLOG_CACHE; the log, with the files beside it, is 
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -13,9 +15,11 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from keeping import KeepingBackend, keeping
@@ -23,11 +27,14 @@ from test_views_histories import dump
 
 from foldlog import Instance, ReadOnlyError, UnavailableError, UsageError
 from foldlog.engine.errors import CorruptLogError
-from foldlog.engine.log.port import CanKeep
+from foldlog.engine.log.port import CanKeep, Stored
 from foldlog.engine.views import cache, cached, kept_views, putting, snapshot_file
 from foldlog.engine.views.cached import CachedViews
 from foldlog.engine.views.putting import due_after
 from foldlog.engine.views.registry import PROJECTIONS
+from foldlog.engine.views.sqlite_file import file_at
+from foldlog.testing.keeping import KeepingTests
+from foldlog.testing.store import Store
 
 ROOT = Path(__file__).parent
 
@@ -47,6 +54,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "place"
+
+
+class TestKeeping(KeepingTests):
+    """What the other tests stand on."""
+
+    @pytest.fixture
+    def store(self, place: Path) -> Iterator[Store]:
+        with Store(opener=lambda read_only: KeepingBackend(place, read_only=read_only)) as store:
+            yield store
 
 
 def some_runs(instance: Instance, count: int = 3) -> None:
@@ -152,6 +168,39 @@ def test_a_reader_has_a_cache_of_its_own(place: Path, machine: Callable[[str], P
         assert reader.get_runs_count() == 5
         check_whole(reader)
         assert not [asked for asked in backend_of(reader).asked if asked.startswith(("keep ", "drop "))]
+
+
+def test_what_is_there_is_not_replaced_by_nothing(place: Path) -> None:
+    with keeping(place) as instance:
+        some_runs(instance)
+        assert instance.get_runs_count() == 3
+        views = instance.views
+        assert isinstance(views, CachedViews)
+        before = file_at(file_of(instance))
+        views._cache.replace()
+        assert file_at(file_of(instance)) == before
+
+
+@pytest.mark.parametrize("call", ["kept", "fetch"])
+def test_a_store_that_gives_no_snapshot_is_no_hindrance(
+    place: Path,
+    machine: Callable[[str], Path],
+    call: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with_a_snapshot(place)
+
+    def refuse(self: KeepingBackend, name: str) -> None:
+        raise UnavailableError("the bucket is on holiday")
+
+    monkeypatch.setattr(KeepingBackend, call, refuse)
+    folder = machine("cold")
+    with keeping(place) as cold:
+        assert cold.get_runs_count() == 4
+        assert "on holiday" in caplog.text
+        check_whole(cold)
+    assert not list(folder.rglob(".fill-*"))
 
 
 @pytest.fixture
@@ -308,6 +357,9 @@ def test_a_snapshot_of_a_history_that_was_lost_is_refused(
         with keeping(place) as cold:
             assert cold.get_runs_count() == (6 if grown else 2)
             assert backend_of(cold).events_read == cold.log.head().position - old
+            fetched = [asked for asked in backend_of(cold).asked if asked.startswith("fetch ")]
+            assert not [asked for asked in fetched if f"/{lost:020d}-" in asked]  # its name tells
+            assert len(fetched) == 2
             check_whole(cold)
             cold.put_back_views()
         assert not [one for one in snapshots(place) if one.name.startswith(f"{lost:020d}")]
@@ -334,31 +386,62 @@ def test_a_cache_far_behind_is_replaced(
     with keeping(place) as old:
         some_runs(old)
         assert old.get_runs_count() == 3
+        machine("two")
+        with keeping(place) as instance:
+            assert instance.get_runs_count() == 3
         machine("other")
         with keeping(place) as instance:
             some_runs(instance, 4)
             position = instance.put_back_views()
             some_runs(instance, 1)
-        machine("one")
+        machine("two")
         with keeping(place) as near:
             assert near.get_runs_count() == 8
-            assert not [asked for asked in backend_of(near).asked if asked.startswith("fetch ")]
+            assert backend_of(near).asked == []
+        machine("one")
         monkeypatch.setattr(cached, "FAR", 20)
-        for path in file_of(old).parent.glob("views.db*"):
-            path.unlink()
-        with keeping(place, read_only=True) as instance:
-            shutil.move(place / "kept", place / "away")
-            assert instance.get_runs_count() == 8
-            shutil.move(place / "away", place / "kept")
-        with sqlite3.connect(file_of(old)) as db:  # as if it stood at the beginning
-            db.execute("UPDATE foldlog_views SET position = 0, cursor = ''")
-        db.close()
         with keeping(place) as behind:
             assert behind.get_runs_count() == 8
             assert backend_of(behind).events_read == behind.log.head().position - position
-            assert old.get_runs_count() == 8
+            assert old.get_runs_count() == 8  # it has had the other file open
+            assert backend_of(old).events_read < behind.log.head().position
             check_whole(old)
             check_whole(behind)
+        with keeping(place) as near:
+            assert near.get_runs_count() == 8
+            assert backend_of(near).asked == []
+
+
+def test_a_log_of_objects(tmp_path: Path, machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, with a backend of foldlog's own."""
+    url = f"file://{tmp_path}/objects"
+    with Instance.from_url(url) as instance:
+        some_runs(instance)
+        position = instance.put_back_views()
+        some_runs(instance, 1)
+        assert instance.get_runs_count() == 4
+        folder = machine("cold")
+        with Instance.from_url(url, read_only=True) as cold:
+            read, backend_read = [], cold.log.backend.read
+
+            def noted(**terms: Any) -> list[Stored]:
+                read.append(backend_read(**terms))
+                return read[-1]
+
+            monkeypatch.setattr(cold.log.backend, "read", noted)
+            assert cold.get_runs_count() == 4
+            assert [one.position for page in read for one in page] == list(
+                range(position + 1, cold.log.head().position + 1)
+            )
+            assert file_of(cold).is_relative_to(folder)
+            assert dump(cold.views.store) == dump(instance.views.store)
+        with Instance.from_url(url) as cold:
+            some_runs(cold, 1)
+            assert cold.get_runs_count() == instance.get_runs_count() == 5
+            check_whole(cold)
+        with Instance.from_url(url, views=f"sqlite:///{tmp_path}/elsewhere.db") as elsewhere:
+            assert elsewhere.get_runs_count() == 5
+            assert file_of(elsewhere) == tmp_path / "elsewhere.db"
 
 
 # -- a cache that is no good ----------------------------------------------------------------------------------------
@@ -440,12 +523,18 @@ def test_a_cache_that_was_deleted_while_it_was_open_is_fetched(place: Path) -> N
         check_whole(instance)
 
 
-def test_a_wal_of_a_file_that_is_gone_is_not_taken_for_another_ones(place: Path) -> None:
+def test_a_wal_of_a_file_that_is_gone_is_not_taken_for_another_ones(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with_a_snapshot(place)
     with keeping(place) as instance:
+        assert instance.get_runs_count() == 4
+        path = file_of(instance)
+        with sqlite3.connect(path) as db:  # so that the WAL holds some pages, not all
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
         some_runs(instance, 2)
         assert instance.get_runs_count() == 6
-        path = file_of(instance)
         left = {name: (path.parent / name).read_bytes() for name in ("views.db-wal", "views.db-shm")}
         assert left["views.db-wal"]
     path.unlink()
@@ -453,10 +542,29 @@ def test_a_wal_of_a_file_that_is_gone_is_not_taken_for_another_ones(place: Path)
         (path.parent / name).write_bytes(content)
     with keeping(place) as instance:
         assert instance.get_runs_count() == 6
+        assert caplog.text == ""
         check_whole(instance)
 
 
-@pytest.mark.parametrize("problem", ["a file in the way", "a network", "no home"])
+def test_a_file_is_not_replaced_while_it_is_being_opened(place: Path) -> None:
+    """SQLite opens file and WAL one after the other, and must not get them of two files."""
+    with_a_snapshot(place)
+    with keeping(place) as instance:
+        views = instance.views
+        assert isinstance(views, CachedViews)
+        with views._cache.opening() as file:
+            thread = threading.Thread(target=views._cache.replace)
+            thread.start()
+            thread.join(0.5)
+            assert thread.is_alive()
+            assert file_at(file_of(instance)) == file
+        thread.join()
+        assert file_at(file_of(instance)) != file
+        assert instance.get_runs_count() == 4
+        check_whole(instance)
+
+
+@pytest.mark.parametrize("problem", ["a file in the way", "a network", "no folder for a home", "no home"])
 def test_where_no_folder_can_be_made_the_views_are_of_this_process_alone(
     place: Path,
     tmp_path: Path,
@@ -469,10 +577,12 @@ def test_where_no_folder_can_be_made_the_views_are_of_this_process_alone(
         case "a file in the way":
             (tmp_path / "file").touch()
             monkeypatch.setenv("FOLDLOG_CACHE", str(tmp_path / "file" / "below"))
-        case "no home":
-            for name in ("FOLDLOG_CACHE", "XDG_CACHE_HOME"):
-                monkeypatch.delenv(name, raising=False)
+        case "no folder for a home":
+            monkeypatch.delenv("FOLDLOG_CACHE")
+            monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
             monkeypatch.setenv("HOME", "/dev/null")
+        case "no home":
+            monkeypatch.setenv("FOLDLOG_CACHE", "~nobody-of-this-name/cache")
         case _:
 
             def refuse(folder: Path) -> None:
@@ -487,18 +597,57 @@ def test_where_no_folder_can_be_made_the_views_are_of_this_process_alone(
     assert not folder.exists()
 
 
-def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
-    with keeping(place) as instance:
-        log_id, url = instance.log.head().log_id, instance.log.backend.url
+def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_id = UUID(int=7)
 
-    def folder(**environment: str) -> str:
-        return str(cache.folder_of(log_id, url, environment))
+    def folder(url: str = "s3://b/l", views: str = "abc", **environment: str) -> str:
+        return str(cache.folder_of(log_id, url, views, environment))
 
-    assert folder(FOLDLOG_CACHE="/c", XDG_CACHE_HOME="/x").startswith(f"/c/{log_id.hex}-")
+    assert re.fullmatch(f"/c/{log_id.hex}-[0-9a-f]{{8}}/abc", folder(FOLDLOG_CACHE="/c", XDG_CACHE_HOME="/x"))
+    assert folder(url="s3://b/copy", FOLDLOG_CACHE="/c") != folder(FOLDLOG_CACHE="/c")
     assert folder(XDG_CACHE_HOME="/x").startswith(f"/x/foldlog/{log_id.hex}-")
     monkeypatch.setenv("HOME", "/h")
     for environment in ({}, {"XDG_CACHE_HOME": "relative"}):
         assert folder(**environment).startswith(f"/h/.cache/foldlog/{log_id.hex}-")
+
+
+def test_without_any_folder_the_views_are_in_memory(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_a_snapshot(place)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory")
+
+    monkeypatch.setattr(cache, "TemporaryDirectory", refuse)
+    monkeypatch.setenv("FOLDLOG_CACHE", "/dev/null/below")
+    with keeping(place) as instance:
+        assert instance.get_runs_count() == 4
+        assert "in memory" in caplog.text
+
+
+def test_a_release_with_other_views_has_a_file_of_its_own(place: Path, machine: Callable[[str], Path]) -> None:
+    """And what no release has used for a month goes."""
+    newer = [PROJECTIONS[0]._replace(version=PROJECTIONS[0].version + 1), *PROJECTIONS[1:]]
+    with_a_snapshot(place)
+    with keeping(place) as instance:
+        backend, mine = backend_of(instance), file_of(instance)
+        views = cached.open_cached(instance.log, backend, projections=newer)
+        other = views.store.database.path
+        assert other is not None
+        assert other.parent.parent == mine.parent.parent
+        views.close()
+        for path in mine.parent.glob("views.db*"):
+            path.unlink()
+        assert instance.get_runs_count() == 4
+        assert other.exists()
+        for path in other.parent.glob("views.db*"):
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+        for path in mine.parent.glob("views.db*"):
+            path.unlink()
+        assert instance.get_runs_count() == 4
+        assert not other.parent.exists()
+        check_whole(instance)
 
 
 def test_views_in_a_place_that_somebody_chose_have_no_snapshots(place: Path, tmp_path: Path) -> None:
@@ -649,6 +798,24 @@ def test_a_short_process_puts_back_what_it_has_begun_to(place: Path, monkeypatch
     assert len(snapshots(place)) == 1
 
 
+def test_without_a_thread_there_is_an_answer(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(putting, "EVERY", 30)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with keeping(place) as instance:
+        some_runs(instance, 5)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        for _ in range(2):
+            assert instance.get_runs_count() == 5
+            instance.views.projector.retry()
+        assert caplog.text.count("can't start new thread") == 1
+    assert snapshots(place) == []
+
+
 def test_an_answer_does_not_wait_and_closing_waits_for_a_while(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(putting, "EVERY", 30)
     monkeypatch.setattr(putting, "CLOSING_S", 0.1)
@@ -705,19 +872,6 @@ def test_put_back_under_writers(place: Path, machine: Callable[[str], Path], mon
             assert backend_of(cold).events_read == cold.log.head().position - int(path.name[:20])
             check_whole(cold)
         path.unlink()
-
-
-def test_an_older_release_leaves_putting_back_to_the_newer(place: Path) -> None:
-    with keeping(place) as instance:
-        some_runs(instance, 1)
-        assert instance.get_runs_count() == 1
-        with instance.views.store.database.write() as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO foldlog_views (name, version, slot, generation, position, cursor, digests) "
-                "VALUES ('runs', 99, 'live', 1, 0, '', '{}')"
-            )
-        with pytest.raises(UsageError, match="newer release"):
-            instance.put_back_views()
 
 
 # -- killed, and several at once ------------------------------------------------------------------------------------

@@ -932,7 +932,7 @@ def count(warehouse): ...
 
 @wrong(
     "job 'etl': there is no resource 'warehouse', which step count requires; did you mean 'warehose'? (there "
-    "are: io_manager, warehose)",
+    "are: file_manager, io_manager, warehose)",
     "Give it, as resources={'warehouse': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_resource_of_an_op():
@@ -941,7 +941,7 @@ def a_missing_resource_of_an_op():
 
 @wrong(
     "Definitions: there is no resource 'warehouse', which asset orders requires; did you mean 'ware'? (there "
-    "are: io_manager, ware)",
+    "are: file_manager, io_manager, ware)",
     "Give it, as resources={'warehouse': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_resource_of_an_asset():
@@ -950,7 +950,7 @@ def a_missing_resource_of_an_asset():
 
 @wrong(
     "job 'etl': there is no resource 'files', which step load requires; did you mean 'file'? (there are: file, "
-    "io_manager)",
+    "file_manager, io_manager)",
     "Give it, as resources={'files': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_io_manager_of_an_op():
@@ -961,7 +961,7 @@ def a_missing_io_manager_of_an_op():
 
 
 @wrong(
-    "Definitions: there is no resource 'files', which asset orders requires (there are: io_manager)",
+    "Definitions: there is no resource 'files', which asset orders requires (there are: file_manager, io_manager)",
     "Give it, as resources={'files': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_io_manager_of_an_asset():
@@ -969,7 +969,7 @@ def a_missing_io_manager_of_an_asset():
 
 
 @wrong(
-    "job 'etl': there is no resource 'files', which step clean requires (there are: io_manager)",
+    "job 'etl': there is no resource 'files', which step clean requires (there are: file_manager, io_manager)",
     "Give it, as resources={'files': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_input_manager():
@@ -980,7 +980,8 @@ def a_missing_input_manager():
 
 
 @wrong(
-    "job 'etl': there is no resource 'mail', which hook tell of step load requires (there are: io_manager)",
+    "job 'etl': there is no resource 'mail', which hook tell of step load requires (there are: "
+    "file_manager, io_manager)",
     "Give it, as resources={'mail': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_resource_of_a_hook():
@@ -991,7 +992,8 @@ def a_missing_resource_of_a_hook():
 
 
 @wrong(
-    "job 'etl': there is no resource 'vault', which warehouse requires (there are: io_manager, warehouse)",
+    "job 'etl': there is no resource 'vault', which warehouse requires (there are: "
+    "file_manager, io_manager, warehouse)",
     "Give it, as resources={'vault': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_resource_of_a_resource():
@@ -1002,7 +1004,8 @@ def a_missing_resource_of_a_resource():
 
 
 @wrong(
-    "Definitions: there is no resource 'vault', which warehouse requires (there are: io_manager, warehouse)",
+    "Definitions: there is no resource 'vault', which warehouse requires (there are: "
+    "file_manager, io_manager, warehouse)",
     "Give it, as resources={'vault': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_resource_of_a_resource_nobody_uses():
@@ -1013,7 +1016,8 @@ def a_missing_resource_of_a_resource_nobody_uses():
 
 
 @wrong(
-    "Definitions: there is no resource 'files', which asset report.orders requires (there are: io_manager)",
+    "Definitions: there is no resource 'files', which asset report.orders requires (there are: "
+    "file_manager, io_manager)",
     "Give it, as resources={'files': ...} of the Definitions, the job, or the call.",
 )
 def a_missing_input_manager_of_an_asset():

@@ -1465,7 +1465,7 @@ def an_io_manager_of_a_job_that_is_none():
 
 
 @wrong(
-    "job 'needs': there is no resource 'warehouse', which step free requires (there are: io_manager)",
+    "job 'needs': there is no resource 'warehouse', which step free requires (there are: file_manager, io_manager)",
     "Give it, as resources={'warehouse': ...} of the Definitions, the job, or the call.",
 )
 def a_resource_that_a_job_lacks():

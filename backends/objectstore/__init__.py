@@ -15,7 +15,7 @@ def open_url(url: str, *, read_only: bool = False) -> Backend:
     from .backend import ObjectBackend
     from .stores import open_objects
 
-    return ObjectBackend(open_objects(url, create=not read_only), read_only=read_only)
+    return ObjectBackend(open_objects(url, create=not read_only), read_only=read_only, probes=True)
 
 
 def check_url(url: str) -> None:

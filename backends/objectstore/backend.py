@@ -54,12 +54,15 @@ class ObjectBackend:
     looks = 2  #: a listing, and the headers it leads to, are no snapshot
     pass_s = 1.0  #: what this process appends gets positions so often at most: a pass costs a list and a put
 
-    def __init__(self, objects: Objects, *, read_only: bool = False, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self, objects: Objects, *, read_only: bool = False, probes: bool = False, stall_s: float = STALL_S
+    ) -> None:
+        """`probes`: before a log is made, try whether the store keeps what logs build on."""
         self.url = objects.url
         self._read_only = read_only
         self._counted = Counted(objects)
         self._parallel = Parallel()
-        self._order = OrderLog(self._counted, self._parallel, read_only=read_only, stall_s=stall_s)
+        self._order = OrderLog(self._counted, self._parallel, read_only=read_only, probes=probes, stall_s=stall_s)
         self._closed = threading.Event()
         self._began = time.monotonic()
         self._looked = 0.0

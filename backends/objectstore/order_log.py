@@ -24,6 +24,7 @@ from .state import FORMAT, State
 from .step import BLOCK, Operation, Row
 from .stores.parallel import Parallel, get_many
 from .stores.port import Objects
+from .stores.probing import probe
 
 logger = logging.getLogger("foldlog.objectstore")
 
@@ -41,7 +42,9 @@ def wall_us() -> int:
 class OrderLog:
     """The order of one log. Thread-safe. `state` is to be read with `lock` held, which no request is made under."""
 
-    def __init__(self, objects: Objects, parallel: Parallel, *, read_only: bool, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self, objects: Objects, parallel: Parallel, *, read_only: bool, probes: bool = False, stall_s: float = STALL_S
+    ) -> None:
         self.objects = objects
         self.parallel = parallel
         self.lock = threading.RLock()
@@ -49,6 +52,7 @@ class OrderLog:
         self.state = State()
         self.stall_s = stall_s
         self._read_only = read_only
+        self._probes = probes
         self._looked = -stall_s  #: when the end was seen last, by the monotonic clock
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
@@ -61,7 +65,7 @@ class OrderLog:
 
     def open(self) -> None:
         """Take in what there is; make the log if there is none. Raises UsageError for a log that is to be read only
-        and is not there."""
+        and is not there, and for one that is to be made in a store that is no place for it."""
         with self._turn:
             self._leap()
             if self.state.k == 0:
@@ -78,9 +82,10 @@ class OrderLog:
         if first is None:
             if self._read_only:
                 raise missing(self.objects.url)
-            data = step.encode(
-                bytes(16), secrets.token_bytes(8), wall_us(), [["made", FORMAT, uuid4().bytes, wall_us()]]
-            )
+            if self._probes:  # once for each log: a store does not unlearn it
+                probe(self.objects)
+            made = ["made", FORMAT, uuid4().bytes, wall_us()]
+            data = step.encode(bytes(16), secrets.token_bytes(8), wall_us(), [made])
             first = data if self.objects.create(names.order(0), data) else self.objects.get(names.order(0))
             if first is None:
                 raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")
@@ -251,6 +256,4 @@ class OrderLog:
 
 def missing(url: str) -> UsageError:
     """The error of a log that is not there and is not to be made."""
-    error = UsageError(f"there is no log at {url}")
-    error.remedy = "Check the URL; a log is made by opening it once for writing, for example `foldlog init URL`."
-    return error
+    return UsageError(f"there is no log at {url}; open it for writing once to create it")

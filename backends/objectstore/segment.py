@@ -4,7 +4,7 @@
     8            kind: 1 events, 2 a fence, 3 a stub
     9-12         bytes of the header, big endian
     13-          the header, msgpack; then its CRC-32
-    then         a chunk for each append: zlib of a table (26 bytes a record) and the bodies, one behind the other
+    then         a chunk for each append: zlib of a table (24 bytes a record) and the bodies, one behind the other
     last 24      blake2b-128 of all that stands before, b"foldend1"
 
 The header has the receipts, and of each append which types and how much of each retention class can be read in its

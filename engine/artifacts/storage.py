@@ -2,7 +2,9 @@
 
 BASE/RUN/compute_logs/   what the run's processes print
 BASE/RUN/files/          what its steps keep
-BASE/schedules/          what schedules and sensors print
+BASE/schedules~/         what schedules and sensors print
+BASE/files~/             files of the file manager
+BASE/values~/            values between steps
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from .names import file_name
 
 FILES = "files"
 COMPUTE_LOGS = "compute_logs"
+FILES_OF_ALL = "files~"
 SCHEDULES = "schedules~"  #: no run's folder is called so: `~` has a hash behind it there
 
 

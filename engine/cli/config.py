@@ -71,7 +71,7 @@ def _examine(configuration: Configuration) -> dict[str, Any]:
         configuration.make(key, _base(key))
         data = configuration.part(key)
         if data is None:
-            parts.append({"key": key, "class": PARTS[key].default, "from": "default", "config": {}})
+            parts.append({"key": key, "class": _default(key, configuration), "from": "default", "config": {}})
         else:
             name = data.shown
             config = masked(dict(data.config))
@@ -79,6 +79,16 @@ def _examine(configuration: Configuration) -> dict[str, Any]:
     # As it was written: what a variable holds is read, and not shown.
     settings = {key: masked(configuration.ref.config[key]) for key in SETTINGS if configuration.settings(key)}
     return {"root": str(configuration.root), "parts": parts, "settings": settings}
+
+
+def _default(key: str, configuration: Configuration) -> str | None:
+    """The class of a part that the file does not name."""
+    from ..artifacts.beside import FILES, beside_objects
+    from ..config.configuration import PARTS
+
+    if key == "file_manager" and beside_objects(configuration.storage().url, FILES) is not None:
+        return "FsspecFileManager"
+    return PARTS[key].default
 
 
 def _storage(configuration: Configuration) -> dict[str, Any]:

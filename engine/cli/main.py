@@ -58,6 +58,9 @@ For example:
   sqlite:////var/lib/app/history  a folder, absolute (four slashes)
   postgresql://user@host/name     a database
   mysql://user@host/name          the same on MySQL or MariaDB
+  s3://bucket/prefix              a bucket; gs:// and az:// likewise
+  file:///./history               the same objects in a folder,
+                                  also one that machines share
 
 \b
 Exit codes: 0 done, 1 failed (the message says what to do),

@@ -88,14 +88,14 @@ def log_exists(target: Target) -> bool:
 def _try_writing(opened: EventLog | Instance) -> None:
     """Take in what is new, which the command would do a moment later; what was opened is closed if that fails.
 
-    A folder without the right to write refuses to be opened so. A server says it only when something is written: raises
-    ReadOnlyError then, and nothing where there was nothing to write.
+    A SQLite home without the right to write refuses to be opened so. A server, or a store of objects, says it only when
+    something is written: raises ReadOnlyError then, and nothing where there was nothing to write.
     """
     from ..log.log import EventLog
-    from ..log.port import HasDatabase
+    from ..log.port import HasHome
 
     log = opened if isinstance(opened, EventLog) else opened.log
-    if not isinstance(log.backend, HasDatabase):
+    if isinstance(log.backend, HasHome):
         return
     try:
         log.catch_up()

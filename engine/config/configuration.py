@@ -24,6 +24,7 @@ P = TypeVar("P")
 MAX_BYTES = 1024 * 1024  #: of a configuration file
 
 ARTIFACTS = "foldlog.engine.artifacts"
+KEPT_FILES = "foldlog.engine.artifacts.files"
 COORDINATION = "foldlog.engine.coordination"
 SECRETS = "foldlog.engine.config.secrets"
 
@@ -45,6 +46,11 @@ PARTS: dict[str, Part] = {
         (ARTIFACTS, "ComputeLogManager"),
         {"LocalComputeLogManager": ARTIFACTS, "NoOpComputeLogManager": ARTIFACTS},
         "LocalComputeLogManager",
+    ),
+    "file_manager": Part(
+        (KEPT_FILES, "FileManager"),
+        {"LocalFileManager": KEPT_FILES, "FsspecFileManager": KEPT_FILES},
+        "LocalFileManager",  # of a log of objects: the other one
     ),
     "run_coordinator": Part(
         (COORDINATION, "RunCoordinator"),

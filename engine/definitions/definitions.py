@@ -14,6 +14,7 @@ from ..errors import fault
 from .asset_graph import AssetGraph, Selection
 from .assets import AssetsDefinition, AssetSpec
 from .hook import HookDefinition, check_hooks
+from .inout import IO_MANAGER
 from .job import JobDefinition
 from .job_text import ALL_ASSETS as ALL_ASSETS
 from .names import check_metadata, check_name, check_tags, check_text
@@ -196,5 +197,6 @@ def _several(argument: str, given: Any) -> Iterable[Any]:
     return given
 
 
-DEFAULTS = ("io_manager",)  #: resources that execution provides where nobody does
+FILE_MANAGER = "file_manager"
+DEFAULTS = (IO_MANAGER, FILE_MANAGER)  #: resources that execution provides where nobody does
 DEFAULT = ResourceDefinition(fn=lambda: None, takes_context=False)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
 from pathlib import PurePath
-from typing import Any, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias, get_args, runtime_checkable
 
 import msgspec
 
@@ -136,14 +136,24 @@ MetadataValue: TypeAlias = (
     | None
 )
 
+
+@runtime_checkable
+class _Located(Protocol):
+    """What says where it lies, as the handle of a file does."""
+
+    @property
+    def path_desc(self) -> str: ...
+
+
 _AS_IS = frozenset(get_args(MetadataValue))
 
 
 def to_metadata(values: Mapping[str, Any]) -> dict[str, MetadataValue]:
     """`values` as facts take them. What is a metadata value already stays as it is; of the rest
 
-    a datetime with a zone becomes a timestamp, a path a path, an asset key or check key a reference, a dict, list or
-    tuple a JSON document, and other numbers (of NumPy, say) the int or float they stand for.
+    a datetime with a zone becomes a timestamp, a path a path, the handle of a file a path or a URL, an asset key or
+    check key a reference, a dict, list or tuple a JSON document, and other numbers (of NumPy, say) the int or float
+    they stand for.
 
     Raises EncodingError, with the key, for a naive datetime, bytes, a set, or anything else.
     """
@@ -167,6 +177,8 @@ def _value(path: str, value: Any) -> MetadataValue:
             return CheckReference(value)
         case Mapping() | list() | tuple():
             return JsonMetadata(_plain(path, value, 1))
+        case _Located(path_desc=str(where)):
+            return UrlMetadata(where) if "://" in where and not where.startswith("/") else PathMetadata(where)
         case _:
             return _scalar(path, value)
 

@@ -11,6 +11,7 @@ from ..log.writer import EventWriter
 
 if TYPE_CHECKING:
     from ..artifacts import ComputeLogManager, LocalArtifactStorage
+    from ..artifacts.files import FileManager
     from ..views.orchestration_records import BackfillPartition, BackfillRecord, DynamicPartitionsPage
     from ..views.records import AssetRecord, Run, RunRecord
 
@@ -26,6 +27,8 @@ class Deployment(Protocol):
     def local_artifact_storage(self) -> LocalArtifactStorage: ...
     @property
     def compute_log_manager(self) -> ComputeLogManager: ...
+    @property
+    def file_manager(self) -> FileManager: ...
     @property
     def is_ephemeral(self) -> bool: ...
     def get_run_by_id(self, run_id: str) -> Run | None: ...

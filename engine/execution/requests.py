@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..definitions.assets import AssetsDefinition
-from ..definitions.definitions import UnresolvedAssetJob
+from ..definitions.definitions import FILE_MANAGER, UnresolvedAssetJob
 from ..definitions.graph import GraphDefinition
 from ..definitions.inout import IO_MANAGER
 from ..definitions.job import JobDefinition
@@ -34,7 +34,7 @@ from .frontier import Frontier
 from .given import check_is_mapping, op_texts
 from .in_process import StepReport
 from .interruption import Interruption, interrupts_held
-from .keeping import default_io_manager
+from .keeping import default_file_manager, default_io_manager, requires_file_manager
 from .narrowing import selected
 from .plan import NOTHING_KNOWN, KnownState, plan_of
 from .result import ExecutionResult
@@ -167,11 +167,15 @@ def _how_to_execute(given: Any) -> str:
 
 
 def equipped(instance: Deployment, job: JobDefinition, resources: Mapping[str, Any]) -> JobDefinition:
-    """The job with these resources in place of its own, and with the default IO manager if it has none."""
+    """The job with these resources in place of its own, and with the default IO manager if it has none; with the file
+    manager of the instance, if that is required and not there."""
     given = {**job.resource_defs, **check_resources("the call", resources)}
     if IO_MANAGER not in given:
         given[IO_MANAGER] = default_io_manager(instance)
-    return replace(job, resource_defs=given)
+    job = replace(job, resource_defs=given)
+    if FILE_MANAGER not in given and requires_file_manager(job):
+        return replace(job, resource_defs={**given, FILE_MANAGER: default_file_manager(instance)})
+    return job
 
 
 def _assets(job: JobDefinition) -> tuple[AssetKey, ...] | None:

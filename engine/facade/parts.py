@@ -14,6 +14,7 @@ from .runs import RunQuestions
 
 if TYPE_CHECKING:
     from ..artifacts import ComputeLogManager, LocalArtifactStorage
+    from ..artifacts.files import FileManager
     from ..config.configuration import Configuration
     from ..config.ref import InstanceRef
     from ..config.secrets import SecretsLoader
@@ -62,7 +63,7 @@ class Shelf:
 
 
 class Parts(RunQuestions):
-    """Artifacts, compute logs, coordinator, launcher, scheduler, secrets; and what they do with a run."""
+    """Artifacts, compute logs, files, coordinator, launcher, scheduler, secrets; and what they do with a run."""
 
     _shelf: Shelf
 
@@ -105,6 +106,20 @@ class Parts(RunQuestions):
             return LocalComputeLogManager(self.local_artifact_storage.base_dir)
 
         return self._part("compute_logs", ComputeLogManager, default)
+
+    @property
+    def file_manager(self) -> FileManager:
+        """What keeps files of steps; by default on the store of a log of objects, else beside the artifacts."""
+        from ..artifacts.beside import FILES, beside_objects
+        from ..artifacts.files import FileManager, FsspecFileManager, LocalFileManager
+        from ..artifacts.storage import FILES_OF_ALL
+
+        def default() -> FileManager:
+            if (url := beside_objects(self.log.backend.url, FILES)) is not None:
+                return FsspecFileManager(url)
+            return LocalFileManager(self.local_artifact_storage.base_dir / FILES_OF_ALL)
+
+        return self._part("file_manager", FileManager, default)
 
     @property
     def run_coordinator(self) -> RunCoordinator:

@@ -1,12 +1,14 @@
 """The file of views on this machine, for a log that has no place of its own here: found, made, thrown away.
 
     $FOLDLOG_CACHE, else $XDG_CACHE_HOME/foldlog, else ~/.cache/foldlog
-        <log id>-<hash of the log's URL>/views.db    and its -wal and -shm
-                                         lock        shared while the file is opened, alone while it is put or removed
-                                         newest      position of the newest snapshot known; only spares a look
+        <log id>-<hash of the log's URL>/<hash of the views' versions>/
+            views.db    and its -wal and -shm
+            lock        shared while the file is opened, alone while it is put or removed
+            putting     alone while a snapshot is made (putting.py)
+            newest      position of the newest snapshot known; only spares a look
 
 Promises: any number of processes share the file; it is there as a whole or not at all; killed at any moment, the next
-one goes on. A file that is damaged is thrown away, with a warning.
+one goes on. A file that is damaged is thrown away, with a warning; so is what no release has written to for a month.
 Not here: what is put there (kept_views.py), connections (database.py).
 """
 
@@ -17,6 +19,8 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -26,19 +30,24 @@ from typing import Final
 from uuid import UUID
 
 from ..errors import UsageError
-from .sqlite_file import File, file_at
+from .sqlite_file import File, file_at, open_for_writing
 
 logger = logging.getLogger("foldlog.views")
 
 VARIABLE: Final = "FOLDLOG_CACHE"
+UNUSED_S: Final = 30 * 24 * 3600  #: how long the file of another release is left alone
 WITHOUT_LOCKS: Final = (errno.ENOTSUP, errno.ENOSYS)  #: what file systems say that know no flock
 
-Fill = Callable[[Path], bool]  #: makes the file at a path that is free; False, and nothing is there, if it has none
+Fill = Callable[[Path], bool]  #: makes a file of views at a path; False, and nothing is there, if it has none
 
 
-def folder_of(log_id: UUID, url: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder of one log. Its URL is part of the name: two copies of a log have one id and may go on differently."""
-    return _root(environment) / f"{log_id.hex}-{blake2b(url.encode(), digest_size=4).hexdigest()}"
+def folder_of(log_id: UUID, url: str, views: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of one log and these views. The URL is part of the name, for two copies of a log have one id and may
+    go on differently; and so are the versions of the views, for then another release begins with a snapshot of its own.
+
+    Raises RuntimeError if it would be in a home that there is not.
+    """
+    return _root(environment) / f"{log_id.hex}-{blake2b(url.encode(), digest_size=4).hexdigest()}" / views
 
 
 def _root(environment: Mapping[str, str]) -> Path:
@@ -56,22 +65,25 @@ def passed(step: str) -> None:
 class Cache:
     """The file of views of one log. Thread-safe."""
 
-    def __init__(self, folder: Path, fill: Fill, *, check: Callable[[Path], None] = lambda folder: None) -> None:
-        """`check` raises UsageError for a folder that no SQLite file may be shared in."""
+    def __init__(
+        self, log_id: UUID, url: str, views: str, fill: Fill, *, check: Callable[[Path], None] = lambda folder: None
+    ) -> None:
+        """`check` raises UsageError for a folder that no SQLite file may be shared in. Raises OSError if not even a
+        temporary folder can be made."""
         self._temporary: TemporaryDirectory[str] | None = None
         self._fill = fill
-        self.folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            check(folder)
-            _check_writable(folder)
-        except (OSError, RuntimeError, UsageError) as error:  # RuntimeError: there is no home
+            self.folder = folder_of(log_id, url, views)
+            self._make_folder()
+            check(self.folder)
+            _check_writable(self.folder)
+        except (OSError, RuntimeError, UsageError) as error:
             self._temporary = TemporaryDirectory(prefix="foldlog-views-", ignore_cleanup_errors=True)
             self.folder = Path(self._temporary.name)
             logger.warning(
-                "no views can be kept in %s (%s), so they are fetched or folded anew for this process alone: "
+                "the views of %s are fetched or folded anew for this process alone (%s): "
                 "set %s to a folder on a disk of this machine",
-                folder,
+                url,
                 error,
                 VARIABLE,
             )
@@ -97,9 +109,9 @@ class Cache:
             self._remove()
 
     def replace(self) -> None:
-        """Put a newer file in the place of this one, if there is one. Processes that have it open go over to it."""
-        with self.locked(fcntl.LOCK_EX), self._filled() as fresh:
-            if fresh is not None:
+        """Put the newest views there are in the place of this file. Processes that have it open go over to them."""
+        with self.locked(fcntl.LOCK_EX), self._filled() as (fresh, has_views):
+            if has_views:
                 self._remove()
                 os.replace(fresh, self.path)
 
@@ -136,31 +148,35 @@ class Cache:
         try:
             return os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # somebody has emptied the caches meanwhile
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_folder()
             return os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+
+    def _make_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _make(self) -> None:
         with self.locked(fcntl.LOCK_EX):
             if file_at(self.path) is not None:
                 return  # another was faster
             self._remove()  # the WAL of a file that is gone would be taken for the new one's
-            with self._filled() as fresh:
-                if fresh is None:
-                    self.path.touch()  # an empty database
-                else:
-                    os.replace(fresh, self.path)
+            with self._filled() as (fresh, _):
+                os.replace(fresh, self.path)
             passed("made")
+        if self._temporary is None:
+            _sweep(self.folder)
 
     @contextmanager
-    def _filled(self) -> Iterator[Path | None]:
-        """A file with views, not in its place yet."""
+    def _filled(self) -> Iterator[tuple[Path, bool]]:
+        """A file that is not in its place yet, and whether there are views in it."""
         for left in self.folder.glob(".fill-*"):  # by whom was killed: who is alive has the lock, which is ours now
             left.unlink(missing_ok=True)
         fresh = self.folder / f".fill-{secrets.token_hex(8)}"
         try:
-            filled = self._fill(fresh)
+            has_views = self._fill(fresh)
+            # Now: it needs the file for itself, and fails where several open it at once.
+            open_for_writing(fresh).close()
             passed("filled")
-            yield fresh if filled else None
+            yield fresh, has_views
         finally:
             fresh.unlink(missing_ok=True)
 
@@ -169,6 +185,15 @@ class Cache:
         for name in ("views.db", "views.db-wal", "views.db-shm"):
             (self.folder / name).unlink(missing_ok=True)
             passed(f"removed {name}")
+
+
+def _sweep(mine: Path) -> None:
+    """Drop the files of releases that are at work no more. One that is at work all the same finds out."""
+    for folder in mine.parent.iterdir():
+        with suppress(OSError):  # another process is at it, or it is no folder of ours
+            newest = max((path.stat().st_mtime for path in folder.glob("views.db*")), default=time.time())
+            if folder != mine and time.time() - newest > UNUSED_S:
+                shutil.rmtree(folder)
 
 
 def _check_writable(folder: Path) -> None:

@@ -6,6 +6,7 @@ Here, cache (cache.py), snapshots (kept_views.py) and putting back (putting.py) 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,13 +14,15 @@ from typing import Final
 from ..errors import ReadOnlyError
 from ..log.log import EventLog
 from ..log.port import CanKeep
-from .cache import Cache, folder_of
+from .cache import Cache
 from .database import Database
-from .kept_views import KeptViews
+from .kept_views import KeptViews, fingerprint
 from .projection import Projection
 from .putting import Putter
 from .registry import PROJECTIONS
 from .views import Views
+
+logger = logging.getLogger("foldlog.views")
 
 FAR: Final = 200_000  #: events behind the newest snapshot from which on fetching it is quicker than folding them
 
@@ -66,9 +69,21 @@ def open_cached(
     """The views of a log in the cache of this machine. `check`: see `Cache`."""
     kept = KeptViews(log, store, projections)
     head = log.backend.head()
-    cache = Cache(folder_of(head.log_id, log.backend.url), kept.fill, check=check)
+    try:
+        cache = Cache(head.log_id, log.backend.url, fingerprint(projections), kept.fill, check=check)
+    except OSError as error:
+        logger.warning("the views of %s are folded in memory, for there is no folder: %s", log.backend.url, error)
+        return Views(log, Database.in_memory(), projections=projections)
     views = CachedViews(log, cache, kept, projections)
-    reached = max(at.position for at in views.store.checkpoints().values())  # one that has stopped never gets anywhere
-    if head.position - reached > FAR and kept.newest() - reached > FAR:
-        cache.replace()
+    try:
+        if _is_far_behind(views, head.position, kept):
+            cache.replace()
+    except BaseException:
+        views.close()
+        raise
     return views
+
+
+def _is_far_behind(views: Views, head: int, kept: KeptViews) -> bool:
+    reached = max(at.position for at in views.store.checkpoints().values())  # one that has stopped gets nowhere
+    return head - reached > FAR and kept.newest() - reached > FAR

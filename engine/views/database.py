@@ -26,7 +26,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from ..errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from .asking import Asking
 from .dialects import of
-from .sqlite_file import File, connect_to, file_at, open_for_reading, open_for_writing, tidy
+from .sqlite_file import File, connect_to, file_at, has_grown, open_for_reading, open_for_writing, tidy
 
 _TRIES = 5
 _CHANGING = "foldlog_changing"
@@ -108,11 +108,14 @@ class Database:
         """A SQLite file that somebody makes and throws away."""
 
         def connect() -> sqlite3.Connection:
-            with keeper.opening() as file:
-                if database._file is None:
-                    database._file = file  # before it is opened: a damaged one may not let itself be
-                db = open_for_writing(path, make=False)
-                database._check_file(db)
+            try:
+                with keeper.opening() as file:
+                    if database._file is None:
+                        database._file = file  # before it is opened: a damaged one may not let itself be
+                    db = open_for_writing(path, make=False)
+                    database._check_file(db)
+            except OSError as error:
+                raise UnavailableError(f"the views at {path} cannot be opened: {error}") from error
             return db
 
         database = cls(_sqlite(connect), shown=str(path), path=path, connect=connect, keeper=keeper)
@@ -155,8 +158,9 @@ class Database:
             with self.dialect.writing(connection, alone=alone) as writing:
                 writing.info[_CHANGING] = changing
                 yield writing
-        if self.path is not None:
-            tidy(self.path, only=self._file)
+        if self.path is not None and has_grown(self.path):
+            with self._keeper.opening() if self._keeper else nullcontext():
+                tidy(self.path, only=self._file)
 
     def is_changing(self, connection: sa.Connection) -> bool:
         """Whether a transaction of `write` is one that changes tables."""

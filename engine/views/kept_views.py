@@ -116,11 +116,18 @@ class KeptViews:
         except (CorruptLogError, UsageError, sqlite3.Error) as error:
             target.unlink(missing_ok=True)
             logger.warning("the snapshot %s of %s is passed over: %s", one.stem, self._shown, error)
-            if not self._log.read_only:
-                self._store.drop([f"{self._headings}{one.stem}"])
+            self._drop_damaged(one)
             return False
         logger.debug("the views of %s begin with the snapshot at position %s", self._shown, one.position)
         return True
+
+    def _drop_damaged(self, one: Snapshot) -> None:
+        if self._log.read_only:
+            return
+        try:
+            self._store.drop([f"{self._headings}{one.stem}"])
+        except FoldlogError as error:  # it may have no right to; there may be an older one that is whole
+            logger.warning("the snapshot %s of %s cannot be dropped: %s", one.stem, self._shown, error)
 
     def _check_heading(self, about: Heading, one: Snapshot, head: Head) -> None:
         if about.log_id != head.log_id.hex:

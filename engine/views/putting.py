@@ -18,16 +18,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import sqlalchemy as sa
-
-from ..errors import UsageError, ViewStopped
+from ..errors import ViewStopped
 from ..log.cursor import accept
 from ..log.log import EventLog
 from .cache import Cache, passed
-from .checkpoints import LIVE, REGISTRY, Checkpoint
+from .checkpoints import Checkpoint
 from .database import Database
 from .kept_views import KeptViews
-from .making import show
 from .sqlite_file import connect_to, uri_of
 from .store import Store
 
@@ -62,12 +59,15 @@ class Putter:
 
     def caught_up(self, position: int) -> None:
         """Told after a catch-up: begins to put back, beside whatever goes on, if that is due."""
-        if self._newest is None:
-            self._newest = self._cache.newest()
-        if position < self._newest:  # an older copy of the log was put back
-            self._newest = 0
-        if (position >= due_after(self._newest) or self._afresh) and time.monotonic() >= self._not_before:
-            self._begin()
+        if self._is_due(position):
+            self._newest = self._cache.newest()  # another process of this machine may have put one
+            if self._is_due(position) and time.monotonic() >= self._not_before:
+                self._begin()
+
+    def _is_due(self, position: int) -> bool:
+        newest = self._newest
+        # Before it, if an older copy of the log was put back.
+        return self._afresh or newest is None or position < newest or position >= due_after(newest)
 
     def rebuilt(self) -> None:
         """Told after a rebuild."""
@@ -101,8 +101,14 @@ class Putter:
             if self._closed or (self._thread is not None and self._thread.is_alive()):
                 return
             # A daemon: a process that ends waits for it in `close`, and no longer.
-            self._thread = threading.Thread(target=self._in_background, name="foldlog-put-back", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._in_background, name="foldlog-put-back", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is ending: no reason to give no answer
+                self._not_before = time.monotonic() + AGAIN_S
+                logger.warning("the views of %s are not put back now: %s", self._log.backend.url, error)
+            else:
+                self._thread = thread
 
     def _in_background(self) -> None:
         try:
@@ -170,24 +176,15 @@ class Putter:
             path.unlink(missing_ok=True)
 
     def _prepared(self, path: Path) -> Checkpoint:
-        """Take out of the copy what is not live, or of another release; the checkpoint of the view that has got
-        furthest."""
+        """Take out of the copy what is not live; the checkpoint of the view that has got furthest."""
         projections = self._store.projections
         store = Store(Database.in_file(path, scratch=True), projections)
         try:
             with store.database.write(changing=True) as connection:
                 held = store.checkpoints(connection)
                 self._check({at.cursor for at in held.values()})
-                newer = [sa.and_(REGISTRY.c.name == p.name, REGISTRY.c.version > p.version) for p in projections]
-                if connection.execute(
-                    sa.select(REGISTRY.c.name).where(REGISTRY.c.slot == LIVE, sa.or_(*newer))
-                ).first():
-                    raise UsageError("a newer release has views in the same file; it puts them back")
                 for projection in projections:
-                    if not held[projection.name].shown:
-                        show(store, connection, projection)
                     store.generations.drop_beside(connection, projection)
-                    store.generations.drop_old(connection, projection)
         finally:
             store.close()
         with closing(connect_to(uri_of(path, "rw"))) as db:

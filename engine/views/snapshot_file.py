@@ -1,7 +1,7 @@
 """The bytes of a snapshot of views: a SQLite file in compressed parts, and a heading that tells what they are of.
 
     heading   "foldview" | length of the JSON (4, big-endian) | JSON | BLAKE2b-256 of all before
-    part n    zlib of the bytes from n * 16 MiB to (n + 1) * 16 MiB of the file
+    part n    zlib of the bytes from n * 8 MiB to (n + 1) * 8 MiB of the file
 
 Promises: what was cut short or altered is refused, part by part. Memory: one part, however large the file is.
 Not here: where snapshots are kept (kept_views.py), whether one fits a log (the same).
@@ -20,7 +20,7 @@ from ..errors import CorruptLogError
 
 FORMAT: Final = 1  #: also a part of the names, so that nobody fetches what it cannot read
 MAGIC: Final = b"foldview"
-PART: Final = 16 * 1024 * 1024  #: bytes of the file
+PART: Final = 8 * 1024 * 1024  #: bytes of the file
 DIGEST: Final = 32  #: bytes
 _LENGTH: Final = 4
 _LEVEL: Final = 1  #: of zlib: the higher ones cost a multiple of the time for a tenth of the bytes

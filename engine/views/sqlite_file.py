@@ -71,18 +71,23 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return db
 
 
+def has_grown(path: Path) -> bool:
+    """Whether the WAL of a file is worth moving into it."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size >= WAL_LIMIT
+    except OSError:
+        return False  # the next commit tries again
+
+
 def tidy(path: Path, *, only: File | None) -> None:
-    """Move a WAL that has grown into its file; only if it is that file still.
+    """Move the WAL of a file into it; only if it is that file still.
 
     While another connection holds the write lock: SQLite before 3.51.3 can corrupt a file when a commit starts the
     WAL over during a checkpoint (sqlite.org/wal.html, "WAL-reset bug"). So automatic checkpoints are off.
     """
-    wal = path.with_name(path.name + "-wal")
     try:
-        if wal.stat().st_size < WAL_LIMIT:
-            return
         guard, mover = connect_to(uri_of(path, "rw"), timeout=0.0), connect_to(uri_of(path, "rw"))
-    except (OSError, sqlite3.Error):
+    except sqlite3.Error:
         return  # the next commit tries again
     try:
         guard.execute("BEGIN IMMEDIATE")

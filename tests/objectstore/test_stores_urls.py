@@ -24,7 +24,9 @@ RIGHT = [
     ("file:///srv/log/?durability=process", "file", "/srv/log", "process", "file:///srv/log"),
     ("file:///srv/log?durability=full", "file", "/srv/log", "full", "file:///srv/log"),
     ("file:///a%20log", "file", "/a log", "full", "file:///a%20log"),
-    ("file:///./a/log", "file", str(Path("a/log").absolute()), "full", "file:///./a/log"),
+    ("file:///./a/log", "file", str(Path("a/log").absolute()), "full", f"file://{Path('a/log').absolute()}"),
+    ("file:///../log/", "file", str(Path("..").resolve() / "log"), "full", f"file://{Path('..').resolve()}/log"),
+    ("file:////srv//log", "file", "/srv/log", "full", "file:///srv/log"),
 ]
 SCHEMES = "there are file://, s3://, gs://, gcs://, az://, abfs://, abfss://."
 OPTIONS = "Put them into FOLDLOG_STORAGE_OPTIONS, a JSON object."

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 
 from ....engine.errors import fault
@@ -26,7 +25,8 @@ def check_url(url: str) -> None:
 
 
 def open_objects(url: str, *, create: bool) -> Objects:
-    """The objects of a URL. `create`: a folder that is missing is made; a bucket never is. Raises UsageError."""
+    """The objects of a URL. `create`: a folder that is missing is made; else it is as one without objects. A bucket is
+    never made. Raises UsageError."""
     address = parse(url)
     return _cloud(address) if address.scheme in CLOUDS else _local(address, create=create)
 
@@ -39,8 +39,6 @@ def _local(address: Address, *, create: bool) -> Objects:
     if create:
         with translated("make", address.shown, "its folder"):
             make_base(address.place, synced=address.durability == "full")
-    elif not os.path.isdir(address.place):
-        raise fault(f"{address.shown}: there is no such folder", "Correct the URL, or open the log for writing once.")
     return LocalObjects(address.place, url=address.shown, durability=address.durability)
 
 

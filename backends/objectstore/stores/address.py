@@ -1,6 +1,6 @@
 """Where objects are: the parts of a URL, and what of it may be shown.
 
-    file:///abs/path[?durability=full|process]     file:///./path is relative, as in sqlite:///./path
+    file:///abs/path[?durability=full|process]     file:///./path is relative, and file:///../path
     s3://bucket[/prefix]    gs:// and gcs://    az://, abfs:// and abfss://container[/prefix]
 
 Promises: no text that may be a credential is in `shown` or in an error.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Literal, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from ....engine.errors import UsageError, fault
 from ....engine.secrecy import VARIABLE
@@ -70,12 +70,13 @@ def _file(place: str, query: str) -> Address:
         if name != "durability":
             raise fault(f"{shown} has an option {name!r}; there is durability", "Leave it out, or correct its name.")
     path = unquote(place)
-    if path.startswith(("/./", "/../")):
-        path = path[1:]
-    if not path.strip("/") or "\0" in path:
+    relative = path.startswith(("/./", "/../"))
+    path = path.strip("/") if relative else f"/{path.strip('/')}"
+    if path == "/" or "\0" in path:
         raise fault(f"{shown} names no folder", "Write file:///path/of/a/folder.")
     durability = _durability(options.get("durability", "full"), shown)
-    return Address("file", os.path.abspath(path), durability, None, f"file://{place.rstrip('/')}")
+    folder = os.path.abspath(path)  # and so it is shown: the process may go elsewhere
+    return Address("file", folder, durability, None, f"file://{quote(folder)}")
 
 
 def _durability(given: str, shown: str) -> Durability:

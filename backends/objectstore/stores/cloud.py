@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from ....engine.errors import FoldlogError, UnavailableError, fault
+from ....engine.errors import FoldlogError, ReadOnlyError, UnavailableError, UsageError, fault
 from ....engine.secrecy import VARIABLE, Secrecy
 from ...sql.forked import begin_anew_in_children
 from .driver import Driver
@@ -112,11 +112,11 @@ class CloudObjects:
                 meaning = meaning_of(error)
                 if meaning in answers:
                     return answers[meaning]
+                cause = self._secrecy.cause(error)
+                if meaning is Meaning.UNFORESEEN and cause is not None:
+                    raise
                 if meaning is not Meaning.AGAIN or time.monotonic() - began + pause > PATIENCE_S:
-                    cause = self._secrecy.cause(error)
-                    if meaning is Meaning.UNFORESEEN and cause is not None:
-                        raise
-                    raise self._told(f"{self.url}: cannot {deed} {name or 'objects'}", meaning, error) from cause
+                    raise self._told(deed, name, meaning, error) from cause
             time.sleep(pause * random.uniform(0.5, 1.0))  # not in step with whoever was turned away as well
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -129,7 +129,8 @@ class CloudObjects:
                 driver = self._driver
         return driver
 
-    def _told(self, problem: str, meaning: Meaning, error: Exception) -> FoldlogError:
+    def _told(self, deed: str, name: str, meaning: Meaning, error: Exception) -> FoldlogError:
+        problem = f"{self.url}: cannot {deed} {name or 'objects'}"
         text = f"{problem}: {self._secrecy.shown(f'{type(error).__name__}: {error}')}"
         if meaning is Meaning.AGAIN or meaning is Meaning.UNFORESEEN:
             told = UnavailableError(text)
@@ -137,10 +138,13 @@ class CloudObjects:
             return told
         bucket = self._root.partition("/")[0]
         if meaning is Meaning.REFUSED:
-            return fault(
-                f"{problem}: access was refused: {self._secrecy.shown(f'{type(error).__name__}: {error}')}",
-                f"Let these credentials list {bucket!r}, and read, write and delete objects in it; {CREDENTIALS}",
+            refused = (UsageError if deed in ("read", "list") else ReadOnlyError)(
+                f"{problem}: access was refused: {self._secrecy.shown(f'{type(error).__name__}: {error}')}"
             )
+            refused.remedy = (
+                f"Let these credentials list {bucket!r}, and read, write and delete objects in it; {CREDENTIALS}"
+            )
+            return refused
         if meaning is Meaning.NOWHERE or meaning is Meaning.MISSING:
             return fault(
                 f"{problem}: there is no {bucket!r}",

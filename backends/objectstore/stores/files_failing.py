@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ....engine.errors import UnavailableError, UsageError, fault
+from ....engine.errors import ReadOnlyError, UnavailableError, UsageError, fault
 
 GONE = (FileNotFoundError, NotADirectoryError)  #: no such object
 
@@ -18,7 +18,8 @@ _REPEAT = "an object that has landed is not written twice."
 
 @contextmanager
 def translated(deed: str, url: str, name: str) -> Iterator[None]:
-    """`deed` is what was tried, as a verb. UsageError if no repetition mends it, else UnavailableError."""
+    """`deed` is what was tried, as a verb. UsageError if no repetition mends it, ReadOnlyError if this
+    process may not write there, else UnavailableError."""
     try:
         yield
     except OSError as error:
@@ -33,12 +34,14 @@ def _told(problem: str, deed: str, error: OSError) -> UsageError | UnavailableEr
             "Keep the log on a file system that has hard links (ext4, xfs, btrfs, apfs, nfs), or in sqlite:///.",
         )
     if error.errno in _REFUSED:
-        return fault(problem, "Let this process read and write below the folder, or open the log read-only.")
+        told = (UsageError if deed in ("read", "list") else ReadOnlyError)(problem)
+        told.remedy = "Let this process read and write below the folder, or open the log read-only."
+        return told
     if isinstance(error, (NotADirectoryError, IsADirectoryError)):
         return fault(problem, "Keep nothing but the log in its folder: a file is in the place of a folder.")
-    told = UnavailableError(problem)
+    silent = UnavailableError(problem)
     if error.errno in _FULL:
-        told.remedy = f"Make room on the disk, then repeat the call: {_REPEAT}"
+        silent.remedy = f"Make room on the disk, then repeat the call: {_REPEAT}"
     else:
-        told.remedy = f"Check the disk and that the folder is mounted, then repeat the call: {_REPEAT}"
-    return told
+        silent.remedy = f"Check the disk and that the folder is mounted, then repeat the call: {_REPEAT}"
+    return silent

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 
-from ....engine.errors import UsageError, fault
+from ....engine.errors import FoldlogError, UsageError, fault
 from .port import Objects
 
 FOLDER = "probe/"
@@ -19,8 +20,11 @@ def probe(objects: Objects) -> None:
     name = f"{FOLDER}{secrets.token_hex(8)}"
     try:
         _try(objects, name)
-    finally:
-        objects.delete([name])
+    except BaseException:
+        with contextlib.suppress(FoldlogError):  # what is wrong with the store has been said
+            objects.delete([name])
+        raise
+    objects.delete([name])
     if objects.get(name) is not None:
         raise _unfit(objects, "an object that was deleted is still read")
 

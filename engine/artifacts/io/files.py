@@ -11,6 +11,8 @@ from ...config.place import meant
 from ...errors import UsageError
 from ...events.metadata import PathMetadata, UrlMetadata
 from ...secrecy import Secrecy, options_for, shown_url
+from ..store_errors import translated
+from ..stores import Store, local_folder, open_store
 from . import newest
 from .contexts import InputContext, OutputContext
 from .formats import FORMATS, Unfit, prepare
@@ -19,8 +21,6 @@ from .loading import load_each, missing
 from .newest import Found
 from .pickled import OfScript
 from .places import place_of
-from .store_errors import translated
-from .stores import Store, local_folder, open_store
 from .tables import NotInstalled
 from .value_id import ValueId
 
@@ -38,7 +38,7 @@ class FilesIOManager(IOManager):
         the environment's FOLDLOG_STORAGE_OPTIONS, a JSON object, is used for stores other than local ones.
 
     A value is whole or not there, also after a crash, and one that is written anew replaces the former at once (see
-    stores.py and newest.py for what that means for each kind of store, and when the format changes). Large values are
+    ../stores.py and newest.py for what that means in each kind of store, and when the format changes). Large values are
     not copied in memory as pickle and parquet; as json and msgpack once. Thread-safe; pickles; making one touches
     nothing. Raises UsageError for a value that does not go into the format, one that is not there and a file that is
     damaged; UnavailableError if the store does not answer.
@@ -116,7 +116,7 @@ class FilesIOManager(IOManager):
     @contextmanager
     def _store(self, problem: str) -> Iterator[Store]:
         options = options_for(self._options, is_local=self._is_local)
-        with translated(problem, Secrecy(self._base, options)):
+        with translated(problem, Secrecy(self._base, options), Unfit):
             yield open_store(self._base, options)
 
     def __repr__(self) -> str:

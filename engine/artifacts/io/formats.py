@@ -1,6 +1,7 @@
 """The formats of stored values: which one takes which value, and how it writes and reads.
 
-    json      None, bool, int of 64 bits, finite float, text, lists of these, dicts of these with text keys
+    json      None, bool, int of 64 bits, finite float, text, handles of files, lists of these, dicts of these with text
+              keys
     msgpack   the same and bytes
     parquet   tables of pandas, polars and pyarrow
     pickle    what pickle takes; reading it runs code

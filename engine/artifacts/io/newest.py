@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, NamedTuple
 
+from ..stores import Stat, Store
 from .formats import FORMATS
-from .stores import Stat, Store
 
 MARKER = ".newest~"  #: no value has this name: what `file_name` gives never ends in `~`
 LOCK = ".lock~"  #: nor this

@@ -1,7 +1,7 @@
 """Plain data as JSON or MessagePack: exactly what these give back as it was.
 
 By exact type: a tuple, an int key, an enum or a subclass of dict would come back as something else, so they are not
-plain; nor are NaN and infinities, text with lone surrogates, and ints of more than 64 bits.
+plain; nor are NaN and infinities, text with lone surrogates, and ints of more than 64 bits. Handles of files are plain.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
+from ..files.handles import KINDS, MARK, revived
 from .unfit import Prepared, Unfit
 
 MAX_DEPTH = 100  #: lists and dicts inside one another
@@ -56,12 +57,19 @@ def prepare_msgpack(value: Any) -> Prepared:
 
 def read_json(file: IO[bytes], type_hint: Any) -> Any:
     """The value. Raises msgspec.DecodeError for a file that is damaged."""
-    return msgspec.json.decode(file.read())
+    return _decoded(file.read(), msgspec.json.decode)
 
 
 def read_msgpack(file: IO[bytes], type_hint: Any) -> Any:
     """The value. Raises msgspec.DecodeError for a file that is damaged."""
-    return msgspec.msgpack.decode(file.read())
+    return _decoded(file.read(), msgspec.msgpack.decode)
+
+
+def _decoded(data: bytes, decode: Callable[[bytes], Any]) -> Any:
+    value = decode(data)
+    return (
+        revived(value) if MARK.encode() in data else value
+    )  # few values have handles; the others are not gone through
 
 
 def _checked(value: Any, name: str, *, with_bytes: bool) -> Prepared:
@@ -92,6 +100,8 @@ class _Look:
         if kind is bytes and self._with_bytes:
             self.has_bytes = True
             return None
+        if kind in KINDS:
+            value = value.path_desc
         reason = _scalar_fault(value)
         return Fault("", reason) if reason else None
 
@@ -110,6 +120,8 @@ class _Look:
             for key in value:
                 if type(key) is not str or _scalar_fault(key):
                     return Fault("", f"its key {_shown(key)} is no text")
+            if MARK in value:
+                return Fault("", f"its key {MARK!r} stands for the handle of a file")
         for key, one in items:
             if (fault := self.fault(one, depth + 1)) is not None:
                 return Fault(f"[{key!r:.80}]{fault.path}", fault.reason)

@@ -1,25 +1,26 @@
-"""What a store of values raises, told as an error of foldlog."""
+"""What a store of values or files raises, told as an error of foldlog."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...errors import FoldlogError, UnavailableError, UsageError
-from ...secrecy import PACKAGES, Secrecy
-from .unfit import Unfit
+from ..errors import FoldlogError, UnavailableError, UsageError
+from ..secrecy import PACKAGES, Secrecy
 
 #: what no repetition mends
 LASTING = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
 @contextmanager
-def translated(problem: str, secrecy: Secrecy) -> Iterator[None]:
+def translated(problem: str, secrecy: Secrecy, *untold: type[Exception]) -> Iterator[None]:
     """Whatever a store raises inside is told as an error of foldlog: UsageError if no repetition mends it, else
-    UnavailableError."""
+    UnavailableError. `untold`: errors that are none of the store's, and pass as they are."""
     try:
         yield
-    except (FoldlogError, Unfit, MemoryError):
+    except (FoldlogError, MemoryError):
+        raise
+    except untold:
         raise
     except Exception as error:  # each store has errors of its own
         if package := _missing(error, secrecy.base):  # whose traceback has no more to say

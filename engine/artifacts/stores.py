@@ -1,4 +1,4 @@
-"""Where files of values lie: a folder of this machine, or whatever fsspec knows by a URL.
+"""Where files lie, of values and others: a folder of this machine, or whatever fsspec knows by a URL.
 
 Promises: a file is whole under its name or not there; who reads while it is written anew gets the former one or the new
 one. Locally a file is synced, and so is its folder, before `put` returns. On S3, Google Cloud Storage, Azure and in
