@@ -65,6 +65,8 @@ class _Plan(NamedTuple):
 class Appender:
     """The appends of one handle. Thread-safe."""
 
+    SETTLED_S = 2.0  #: half of how long it waits for who is at shutting the gate
+
     def __init__(self, order: OrderLog, library: Library, pendings: Pendings, tails: Tails, writers: Writers) -> None:
         self._pendings = pendings
         self._order = order
@@ -85,7 +87,7 @@ class Appender:
 
     def append_group(self, appends: Sequence[Append]) -> list[Outcome]:
         jobs = [Job(append) for append in appends]
-        lead = partial(self._lead, jobs)
+        lead: Callable[[], None] = partial(self._lead, jobs)
         try:
             with self._change:
                 self._waiting.extend(jobs)
@@ -163,9 +165,10 @@ class Appender:
     # -- one group ----------------------------------------------------------------------------------------------
 
     def _commit(self, group: Sequence[Job]) -> None:
-        lane: Lane | None = self._writers.take()
+        lane: Lane | None = None
         try:
             for attempt in range(TRIES):
+                lane = lane or self._writers.take()  # before it is looked where shards end: no gate opens in between
                 by_shard: dict[str, list[Job]] = {}
                 for job in group:
                     if job.outcome is None:
@@ -174,7 +177,7 @@ class Appender:
                 if not plans:
                     return
                 # Held by nobody meanwhile: of a lane whose marker was interrupted nothing is known.
-                current, lane = lane or self._writers.take(), None
+                current, lane = lane, None
                 lane = self._write(current, plans)
                 if attempt > 2:  # several writers of one shard: let them not meet again at once
                     time.sleep(random.random() * 0.002 * min(attempt, 20))
@@ -191,8 +194,8 @@ class Appender:
         """
         with_keys = any(job.append.key is not None for job in jobs)
         tail = self._tails.known(shard, with_keys=with_keys)
-        if tail is None and attempt == 0 and self._tails.is_new(shard):
-            tail = Tail(shard)
+        if tail is None and attempt == 0:
+            tail = self._tails.new(shard)
         try:
             if tail is not None:
                 items, taken, refused = _decide(tail, jobs)
@@ -211,7 +214,7 @@ class Appender:
             return None
         nonce = secrets.token_bytes(8)
         data = segment.encode(self._order.state.log_id, shard, items, nonce=nonce)
-        return _Plan(tail, items, taken, names.slot(shard, items[0].receipt.first_seq), nonce, data)
+        return _Plan(tail, items, taken, names.slot(shard, items[0].receipt.first_seq, tail.generation), nonce, data)
 
     def _write(self, lane: Lane, plans: Sequence[_Plan]) -> Lane | None:
         """Put the segments and their marker. Plans that lost their slot stay without an outcome. The lane, unless it is
@@ -225,7 +228,10 @@ class Appender:
         )
         kept: Lane | None = lane
         if announced is False:
-            announced, kept = self._again(entries)
+            announced, kept = self._again(plans)
+            if announced is False:
+                self._tails.forget_all()
+                return kept
         for plan, outcome in zip(plans, made, strict=True):
             error = announced if isinstance(announced, Exception) else None
             if error is None and isinstance(outcome, Exception):
@@ -240,8 +246,9 @@ class Appender:
                 self._tails.forget(plan.tail.shard)
         return None if isinstance(announced, Exception) else kept
 
-    def _again(self, entries: Sequence[Entry]) -> tuple[bool | Exception, Lane | None]:
-        """A guard stood in the marker's place: the gate was shut, or this writer was taken for gone."""
+    def _again(self, plans: Sequence[_Plan]) -> tuple[bool | Exception, Lane | None]:
+        """A guard stood in the marker's place: the gate was shut, or this writer was taken for gone. False if it was
+        opened again since: then these segments count no more, and must be made anew."""
         gate = self._settled_gate()
         if gate is None:
             return _unknown("the gate was being shut meanwhile"), None
@@ -250,7 +257,9 @@ class Appender:
             return refusal(self._order.objects.url, gate), None
         try:
             lane = self._writers.take()
-            accepted = self._writers.announce(lane, entries)
+            if any(plan.tail.generation != lane.generation for plan in plans):
+                return False, lane
+            accepted = self._writers.announce(lane, [plan.entry for plan in plans])
         except FoldlogError as error:
             return error, None
         return (True, lane) if accepted else (_unknown("two guards in a row stood in its way"), None)
@@ -278,7 +287,7 @@ class Appender:
     def _settled_gate(self) -> Gate | None:
         """The gate, once nobody is at shutting it; None if that takes too long."""
         pause = 0.005
-        while pause < 2.0:
+        while pause < self.SETTLED_S:
             self._order.refresh()
             with self._order.lock:
                 if self._order.state.closing is None:

@@ -84,7 +84,7 @@ class ObjectBackend:
         self._appender = Appender(order, self._library, self._pendings, self._tails, self._writers)
         self._reader = Reader(order, self._library, self._pendings)
         self._life = Life(order, self._reader, self._pendings, self._tails, self._writers)
-        self._gate = Gatekeeper(order, self._library, self._pendings, self._tails)
+        self._gate = Gatekeeper(order, self._library, self._pendings)
         self._packer = Packer(order, self._library, self._reader)
         self._mover = Mover(order, self._reader, self._packer, self._tails)
 

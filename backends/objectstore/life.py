@@ -77,16 +77,19 @@ class Life:
     def fence(self, shard: str) -> None:
         for _ in range(TRIES):
             try:
-                end = self._tails.load(shard, with_keys=False).last_seq
+                tail = self._tails.load(shard, with_keys=False)
             except ShardPurged:
-                return self._note_fence(shard)
+                self._note_fence(shard)
+                return None
+            end = tail.last_seq
             if end == 0:
                 return None
             self._adopt(shard, end)
             mark = segment.encode_mark(Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
             self._tails.forget(shard)
-            if self._order.objects.create(names.slot(shard, end + 1), mark):
-                return self._note_fence(shard)
+            name = names.slot(shard, end + 1, tail.generation)
+            if self._order.objects.create(name, mark) and self._note_fence(shard, tail.generation):
+                return None
         raise UnavailableError(f"fencing shard {shard}: appends were faster {TRIES} times")
 
     def _adopt(self, shard: str, end: int) -> None:
@@ -98,14 +101,22 @@ class Life:
         if end > ordered and self._pendings.look().ends.get(shard, 0) < end:
             self._writers.adopt([(shard, end, end)])
 
-    def _note_fence(self, shard: str) -> None:
+    def _note_fence(self, shard: str, generation: int | None = None) -> bool:
+        """False if the gate was shut and opened since: then the fence stands where nobody looks any more."""
+        outdated = False
+
         def decide(state: State) -> list[Operation] | None:
+            nonlocal outdated
             line = state.lines.get(shard)
+            outdated = generation not in (None, state.generation)
+            if outdated:
+                return None
             if line is not None and line.state in (ShardState.FENCED, ShardState.PURGED):
                 return None
             return [["fence", shard]]
 
         self._order.commit(decide)
+        return not outdated
 
 
 def _shard(name: str, line: Line | None, pending: bool) -> Shard:

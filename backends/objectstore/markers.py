@@ -60,6 +60,7 @@ class Lane:
 
     def __init__(self, id: str) -> None:
         self.id = id
+        self.generation = 0  #: of the segments it may announce; a gate that shuts ends all lanes
         self.n = 0  #: the last number it has used
         self.since = time.monotonic()
 
@@ -126,6 +127,8 @@ class Writers:
         )
         # Looked at after the registration is there: who shuts the gate lists the writers after it has said so.
         self._order.refresh()
+        with self._order.lock:
+            lane.generation = self._order.state.generation
         try:
             self._check_gate()
         except BaseException:

@@ -45,7 +45,7 @@ def stretches(line: Line) -> list[Stretch]:
     found = [Stretch(pack.first, pack.last, pack.name(line.name)) for pack in line.packs]
     ends = [*(seq - 1 for seq in line.slots[1:]), line.reach]
     return found + [
-        Stretch(first, last, names.slot(line.name, first)) for first, last in zip(line.slots, ends, strict=False)
+        Stretch(first, last, line.slot(first)) for first, last in zip(line.slots, ends, strict=False)
     ]
 
 
@@ -70,7 +70,7 @@ def place_of(line: Line, seq: int) -> Stretch | None:
     if purged:
         return None
     first = line.slots[bisect_right(line.slots, seq) - 1]
-    return Stretch(first, seq, names.slot(line.name, first))
+    return Stretch(first, seq, line.slot(first))
 
 
 def _first(pack: Pack) -> int:

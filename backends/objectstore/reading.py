@@ -100,6 +100,7 @@ class Reader:
     def pending_of(self, shard: str, seq: int) -> list[Stretch]:
         """The segments of a shard behind its end on the timeline."""
         with self._order.lock:
+            generation = self._order.state.generation
             shut = self._order.state.closing is not None or self._order.state.gate.state is not GateState.OPEN
         # Behind a gate that is shut, only what was announced counts: the rest was refused.
         last = self._pendings.look().ends.get(shard, 0) if shut else None
@@ -108,7 +109,7 @@ class Reader:
             if len(found) == 2:
                 listed = [one.name for one in self._order.objects.list(names.folder(shard))]
                 self._library.load([name for name in listed if (names.seq_of_slot(name) or 0) > seq])
-            name = names.slot(shard, seq + 1)
+            name = names.slot(shard, seq + 1, generation)
             segment = self._library.head(name)
             if segment is None or segment.kind is Kind.FENCE:
                 break

@@ -34,7 +34,7 @@ def item() -> segment.Item:
 
 
 def test_the_segment_of_the_manual_is_what_the_code_reads() -> None:
-    name = names.slot("run-1", 1)
+    name = names.slot("run-1", 1, 0)
     assert f"`{name}`" in MANUAL
     data = shown()
     segment.check_whole(data, name)
