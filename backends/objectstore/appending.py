@@ -21,12 +21,13 @@ from uuid import uuid4
 from ...engine.errors import AppendKeyConflict, ConflictError, FoldlogError, LogMoved, UnavailableError
 from ...engine.log.port import ANY, NEW, Append, Gate, GateState, Outcome, Receipt, refusal
 from . import names, segment
-from .clock import now_us
+from .clock import elapsed_s, now_us
 from .library import Library
 from .markers import Entry, Lane, Writers
 from .order_log import OrderLog
 from .pendings import Pendings
-from .segment import Item, Segment
+from .places import place_of
+from .segment import Item, Kind, Segment
 from .stores.parallel import Parallel
 from .tails import Tail, Tails
 
@@ -34,6 +35,7 @@ LANES: Final = 4  #: groups under way at once: one slow request holds up a quart
 GROUP: Final = 1000  #: appends in one group at most
 GROUP_BYTES: Final = 32 * 1024 * 1024  #: bytes of bodies in one group, unless one append alone has more
 TRIES: Final = 200  #: how often an append that loses its race for a slot goes behind the winner
+REWRITES: Final = 20  #: of a shard, while it is looked at
 
 
 class Job:
@@ -220,6 +222,7 @@ class Appender:
         """Put the segments and their marker. Plans that lost their slot stay without an outcome. The lane, unless it is
         used up."""
         entries = [plan.entry for plan in plans]
+        began = elapsed_s()
         announced, *made = self._order.parallel.run(
             [
                 _told(lambda: self._writers.announce(lane, entries)),
@@ -227,7 +230,11 @@ class Appender:
             ]
         )
         kept: Lane | None = lane
-        if announced is False:
+        if announced is True and elapsed_s() - began > self._order.stall_s:
+            announced = self._holds(lane, entries)
+        if announced is True:
+            self._pendings.note(names.marker(lane.id, lane.n), entries)
+        elif announced is False:
             announced, kept = self._again(plans)
             if announced is False:
                 self._tails.forget_all()
@@ -259,7 +266,11 @@ class Appender:
             lane = self._writers.take()
             if any(plan.tail.generation != lane.generation for plan in plans):
                 return False, lane
-            accepted = self._writers.announce(lane, [plan.entry for plan in plans])
+            entries = [plan.entry for plan in plans]
+            began = elapsed_s()
+            accepted = self._writers.announce(lane, entries)
+            if accepted and elapsed_s() - began > self._order.stall_s:
+                accepted = self._holds(lane, entries)
         except FoldlogError as error:
             return error, None
         return (True, lane) if accepted else (_unknown("two guards in a row stood in its way"), None)
@@ -283,6 +294,20 @@ class Appender:
         if known.get(receipt.key) != receipt._replace(duplicate=False):
             return _unknown("the gate was shut and opened meanwhile")  # and what nobody had announced was swept away
         return receipt
+
+    def _holds(self, lane: Lane, entries: Sequence[Entry]) -> bool:
+        """Whether a marker counts that took long: it may have come when the writer was reaped, and the guard that was
+        to refuse it collected; or have been collected itself, its segments still on their way."""
+        objects, marker = self._order.objects, names.marker(lane.id, lane.n)
+        if objects.get(names.writer(lane.id)) is None:
+            objects.delete([marker])
+            return False
+        if objects.get(marker) is not None:
+            return True
+        self._order.refresh()
+        with self._order.lock:
+            lines = self._order.state.lines
+            return all(shard in lines and last <= lines[shard].ordered_seq for shard, _, last in entries)
 
     def _settled_gate(self) -> Gate | None:
         """The gate, once nobody is at shutting it; None if that takes too long."""
@@ -320,21 +345,25 @@ class Appender:
 
     def _stands(self, plan: _Plan) -> bool:
         """Whether a segment counts: it may have taken so long that its slot was packed and collected before."""
-        if time.monotonic() - plan.tail.seen <= self._order.stall_s:
+        if elapsed_s() - plan.tail.seen <= self._order.stall_s:
             return True
-        self._order.refresh()
-        first = plan.items[0].receipt.first_seq
-        with self._order.lock:
-            line = self._order.state.lines.get(plan.tail.shard)
-            if line is not None and first <= line.packed_seq:
+        receipt = plan.items[0].receipt
+        for _ in range(REWRITES):
+            self._order.refresh()
+            with self._order.lock:
+                line = self._order.state.lines.get(plan.tail.shard)
+                if line is None or receipt.first_seq > line.ordered_seq:
+                    return True
+                where = place_of(line, receipt.first_seq)
+            if where is None:
                 return False
-            if line is None or first > line.ordered_seq:
-                return True
-            return (
-                first in line.slots
-                and (found := self._library.head(plan.name)) is not None
-                and (found.nonce == plan.nonce)
-            )
+            # Placed, and maybe packed: as this one, or as what another has put there before this came.
+            found = self._library.head(where.name)
+            if found is not None and found.kind is Kind.EVENTS:
+                part = found.find_part(receipt.first_seq)
+                return part is not None and part.receipt == receipt
+            self._library.forget([where.name])
+        raise _unknown(f"shard {plan.tail.shard} was rewritten {REWRITES} times while it was looked for")
 
     def _settle(self, plan: _Plan, outcome: Exception) -> None:
         self._tails.forget(plan.tail.shard)
@@ -353,7 +382,7 @@ class Appender:
             if item.keyed and tail.keys is not None:
                 tail.keys[item.receipt.key] = item.receipt
             job.outcome = item.receipt
-        tail.seen = time.monotonic()
+        tail.seen = elapsed_s()
         self._tails.keep(tail)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from ...engine.errors import FoldlogError, ReadOnlyError, UsageError
 from ...engine.log.port import (
     TRIMMABLE,
     Append,
+    Collected,
+    Compacted,
     Entry,
     Epoch,
     Gate,
@@ -28,6 +30,8 @@ from ...engine.log.port import (
 from ..sql.forked import begin_anew_in_children
 from . import audit, names
 from .appending import Appender
+from .collecting import GRACE_S, Collector
+from .compacting import Compactor
 from .gate import Gatekeeper
 from .library import Library
 from .life import Life
@@ -45,6 +49,7 @@ from .stores.port import Objects
 from .tails import Tails
 
 LOOK_S: Final = 5.0  #: a follower lists what is pending at least so often; else it only asks for the next step
+LEAST_GRACE: Final = 120  #: times STALL_S, which is an hour
 POLL_S: Final = 0.5  #: between two such questions
 
 
@@ -86,6 +91,10 @@ class ObjectBackend:
         self._life = Life(order, self._reader, self._pendings, self._tails, self._writers)
         self._gate = Gatekeeper(order, self._library, self._pendings)
         self._packer = Packer(order, self._library, self._reader)
+        self._compactor = Compactor(order, self._library, self._reader, self._packer)
+        self._collector = Collector(
+            order, self._library, self._pendings, self._packer, self._gate, read_only=self._read_only
+        )
         self._mover = Mover(order, self._reader, self._packer, self._tails)
 
     def begin_anew(self) -> None:
@@ -207,9 +216,13 @@ class ObjectBackend:
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    def is_followed(self) -> bool:
-        """Who follows is not known here, so what is appended is always given its position soon."""
-        return True
+    def is_followed(self) -> bool | None:
+        """Who follows is not known here, so what is appended is always given its position soon. By one process: while
+        many append, whoever has waited longest places what all have appended, and the others need not list it."""
+        waited = self._pendings.waited_s()
+        if waited is None:
+            return False
+        return True if waited >= self.pass_s else None
 
     def wait(self, *, timeout_us: int) -> bool:
         """False: nobody has placed anything since, and what is pending was looked for a moment ago."""
@@ -259,6 +272,26 @@ class ObjectBackend:
         self._counted.delete([names.KEPT + name for name in files])
 
     # -- upkeep and the end -------------------------------------------------------------------------------------
+
+    def compact(self, *, progress: Callable[[str, int, int], None] | None = None) -> Compacted:
+        self._check_writable()
+        return self._compactor.run(progress)
+
+    def collect(
+        self,
+        *,
+        dry_run: bool = False,
+        grace_s: float | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Collected:
+        if not dry_run:
+            self._check_writable()
+        grace_s = GRACE_S if grace_s is None else grace_s
+        if not grace_s >= LEAST_GRACE * self._order.stall_s:
+            error = UsageError(f"a grace of {grace_s:g} s is too short: others may go by what they saw a moment ago")
+            error.remedy = f"Give at least {LEAST_GRACE * self._order.stall_s:g} seconds; a day is the default."
+            raise error
+        return self._collector.run(grace_s=grace_s, dry_run=dry_run, progress=progress)
 
     def diagnose(self, *, full: bool) -> list[str]:
         return audit.diagnose(self._order, self._library, self._reader, self._pendings, full=full)

@@ -26,7 +26,7 @@ def encode(state: State) -> bytes:
     """All that a state holds."""
     closing = None if state.closing is None else [state.closing.state.value, state.closing.note]
     whole = [
-        [state.k, state.hash, state.log_id.bytes, state.position, state.chain, state.last_us],
+        [state.k, state.hash, state.log_id.bytes, state.position, state.chain, state.last_us, state.sweeps],
         [list(epoch) for epoch in state.epochs],
         [state.gate.state.value, state.gate.note],
         closing,
@@ -47,7 +47,7 @@ def decode(data: bytes, name: str) -> State:
         zlib.decompress(data[8:-16]), strict_map_key=False
     )
     state = State()
-    state.k, state.hash, log_id, state.position, state.chain, state.last_us = first
+    state.k, state.hash, log_id, state.position, state.chain, state.last_us, state.sweeps = first
     state.log_id = UUID(bytes=log_id)
     state.epochs = [Epoch(*epoch) for epoch in epochs]
     state.gate = Gate(GateState(gate[0]), gate[1])

@@ -1,8 +1,9 @@
 """The gate of the log, and moving: handing its entries over, and taking those of another.
 
 To shut the gate takes four steps: the order says that it closes; every writer that is registered gets a guard in the
-place of its next marker; what is announced and not there gets its slot taken; the order says that it is shut. A writer that registers meanwhile looks at the order
-afterwards, so it is either listed here or sees what the order says. Killed in between, the same call goes on.
+place of its next marker; what is announced and not there gets its slot taken; the order says that it is shut. A writer
+that registers meanwhile looks at the order afterwards, so it is either listed here or sees what the order says. Killed
+in between, the same call goes on.
 """
 
 from __future__ import annotations
@@ -122,16 +123,15 @@ class Gatekeeper:
                 landed |= found is not None and found.kind is Kind.EVENTS
         return landed
 
-    def guard(self, writers: Sequence[str]) -> None:
-        """Refuse the next marker of each of these writers."""
+    def guard(self, writers: Sequence[str]) -> list[str]:
+        """Refuse the next marker of each of these writers; the names of the guards."""
         reached: dict[str, int] = {}
         for one in self._order.objects.list(names.PENDING):
             if (found := names.of_marker(one.name)) is not None:
                 reached[found[0]] = max(found[1], reached.get(found[0], 0))
-        for id in writers:
-            self._guard(id, reached.get(id, 0))
+        return [self._guard(id, reached.get(id, 0)) for id in writers]
 
-    def _guard(self, id: str, reached: int) -> None:
+    def _guard(self, id: str, reached: int) -> str:
         objects = self._order.objects
         for _ in range(TRIES):
             with self._order.lock:
@@ -147,7 +147,7 @@ class Gatekeeper:
             self._order.refresh()
             with self._order.lock:
                 if self._order.state.writers.get(id, 0) < n:
-                    return
+                    return names.marker(id, n)
         raise UnavailableError(f"writer {id} was faster than its guard {TRIES} times")
 
     def _open(self, expected: Gate) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from ...engine.errors import ShardPurged, UnavailableError
 from ...engine.log.port import Shard, ShardState
 from . import names, segment
+from .clock import elapsed_s
 from .markers import Writers
 from .order_log import OrderLog
 from .pendings import Pendings
@@ -19,7 +20,7 @@ from .reading import Reader
 from .segment import Kind
 from .state import Line, State
 from .step import Operation
-from .tails import Tails
+from .tails import Tail, Tails
 
 TRIES: Final = 100  #: a fence that loses against an append tries again; each time the shard has moved on
 
@@ -88,7 +89,9 @@ class Life:
             mark = segment.encode_mark(Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
             self._tails.forget(shard)
             name = names.slot(shard, end + 1, tail.generation)
-            if self._order.objects.create(name, mark) and self._note_fence(shard, tail.generation):
+            if not self._order.objects.create(name, mark) or not self._is_end(tail):
+                continue
+            if self._note_fence(shard, tail.generation):
                 return None
         raise UnavailableError(f"fencing shard {shard}: appends were faster {TRIES} times")
 
@@ -100,6 +103,15 @@ class Life:
             ordered = 0 if line is None else line.ordered_seq
         if end > ordered and self._pendings.look().ends.get(shard, 0) < end:
             self._writers.adopt([(shard, end, end)])
+
+    def _is_end(self, tail: Tail) -> bool:
+        """Whether a shard ends where it did: else a slot was fenced that had been packed and collected since."""
+        if elapsed_s() - tail.seen <= self._order.stall_s:
+            return True
+        self._order.refresh()
+        with self._order.lock:
+            line = self._order.state.lines.get(tail.shard)
+            return line is None or line.ordered_seq <= tail.last_seq
 
     def _note_fence(self, shard: str, generation: int | None = None) -> bool:
         """False if the gate was shut and opened since: then the fence stands where nobody looks any more."""

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import struct
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,20 +25,22 @@ import msgpack
 from ...engine.errors import UnavailableError
 from ...engine.log.port import GateState, refusal
 from . import names
+from .clock import elapsed_s
 from .order_log import OrderLog
 from .segment import damaged
 
 AGE_S: Final = 12 * 3600.0  #: after which a writer registers anew; registrations are reaped after two days
 _MARKER: Final = b"foldmrk1"
 GUARD: Final = b"foldgrd1"
+_CRC: Final = struct.Struct(">I")
 _WRITER: Final = b"foldwri1"
 
 Entry = tuple[str, int, int]  #: shard, first and last seq of a segment
 
 
 def encode(entries: Sequence[Entry], nonce: bytes) -> bytes:
-    packed: bytes = msgpack.packb([nonce, [list(entry) for entry in entries]])
-    return _MARKER + packed
+    body: bytes = _MARKER + msgpack.packb([nonce, [list(entry) for entry in entries]])
+    return body + _CRC.pack(zlib.crc32(body))
 
 
 def decode(data: bytes, name: str) -> list[Entry]:
@@ -46,7 +50,9 @@ def decode(data: bytes, name: str) -> list[Entry]:
     try:
         if not data.startswith(_MARKER):
             raise ValueError("its beginning is altered")
-        return [(shard, first, last) for shard, first, last in msgpack.unpackb(data[8:])[1]]
+        if _CRC.unpack(data[-4:])[0] != zlib.crc32(data[:-4]):
+            raise ValueError("it is torn, or its bytes are altered")
+        return [(shard, first, last) for shard, first, last in msgpack.unpackb(data[8:-4])[1]]
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise damaged(name, f"it is no marker: {error}") from error
 
@@ -62,7 +68,7 @@ class Lane:
         self.id = id
         self.generation = 0  #: of the segments it may announce; a gate that shuts ends all lanes
         self.n = 0  #: the last number it has used
-        self.since = time.monotonic()
+        self.since = elapsed_s()
 
 
 class Writers:
@@ -81,7 +87,7 @@ class Writers:
             if self._pid != os.getpid():  # those of the parent go on there
                 self._free, self._pid = [], os.getpid()
             lane = self._free.pop() if self._free else None
-        if lane is not None and time.monotonic() - lane.since < AGE_S:
+        if lane is not None and elapsed_s() - lane.since < AGE_S:
             self._check_gate()
             return lane
         return self._register()
@@ -92,9 +98,11 @@ class Writers:
             self._free.append(lane)
 
     def announce(self, lane: Lane, entries: Sequence[Entry]) -> bool:
-        """Put a marker. False if a guard stands in its place. Raises UnavailableError if nothing is known: then
-        the lane must not be used again."""
+        """Put a marker. False if a guard stands in its place, or it is too old. Raises UnavailableError if nothing is
+        known: then the lane must not be used again."""
         objects = self._order.objects
+        if elapsed_s() - lane.since >= AGE_S:  # it slept since it was taken: its guard may be gone again
+            return False
         name, data = names.marker(lane.id, lane.n + 1), encode(entries, secrets.token_bytes(8))
         if not objects.create(name, data):
             found = objects.get(name)

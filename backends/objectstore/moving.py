@@ -57,6 +57,7 @@ class Mover:
             kept = {name: line.kept for name, line in state.lines.items() if name in states}
             weights = {name: line.weights for name, line in state.lines.items() if name in states}
         operations = [place([entry.placed for entry in entries], [_pending(entry) for entry in entries], [])]
+        sweeps = self._packer.sweeps()
         by_shard: dict[str, list[Item]] = {}
         for (position, receipt, _), keyed, records in entries:
             by_shard.setdefault(receipt.shard, []).append(Item(receipt, keyed, position, records))
@@ -74,7 +75,10 @@ class Mover:
             if states.get(shard) is ShardState.SEALED:
                 operations.append(["seal", shard, items[-1].receipt.last_seq])
         self._order.parallel.run([lambda shard=shard: self._guard(shard) for shard in fresh])  # type: ignore[misc]
-        return self._order.commit(lambda state: operations if state.head == after else None)
+        if self._order.commit(lambda state: operations if (state.head, state.sweeps) == (after, sweeps) else None):
+            return True
+        # Not because the head is elsewhere, but because the packs may have been taken for left over.
+        return self._packer.sweeps() != sweeps and self.ingest(entries, after=after, states=states)
 
     def _guard(self, shard: str) -> None:
         """The first slot of a shard is taken for as long as the shard is known."""

@@ -14,11 +14,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import takewhile
+from math import inf
 from typing import Final
 from uuid import uuid4
 
 from ...engine.errors import CorruptLogError, FoldlogError, UnavailableError, UsageError
 from . import checkpoint, names, step
+from .clock import elapsed_s
 from .segment import damaged
 from .state import FORMAT, State
 from .step import BLOCK, Operation, Row
@@ -53,13 +56,14 @@ class OrderLog:
         self.stall_s = stall_s
         self._read_only = read_only
         self._probes = probes
-        self._looked = -stall_s  #: when the end was seen last, by the monotonic clock
+        self._looked = -inf  #: when the end was seen last
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
         self._full: list[bytes] = []  #: those of the block before
         self._blocks: OrderedDict[int, list[Row]] = OrderedDict()
         self._checkpoint_size = 0
         self._checkpoint_k = 0
+        self._newest = 0  #: how many steps there were when checkpoints were listed last, at least
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -70,7 +74,7 @@ class OrderLog:
             self._leap()
             if self.state.k == 0:
                 self._begin()
-            self.refresh()
+            self._advance(is_sure=False)
 
     def begin_anew(self) -> None:
         """In a forked child: a thread of the parent may hold the locks, in the middle of a change."""
@@ -93,8 +97,10 @@ class OrderLog:
 
     def _leap(self) -> None:
         """Go on from the newest checkpoint if it is ahead. Those that are damaged are passed over."""
-        found = [names.number_of(one.name) for one in self.objects.list(names.CHECKPOINTS)]
-        for k in sorted((k for k in found if k is not None and k > self.state.k), reverse=True):
+        listed = [names.number_of(one.name) for one in self.objects.list(names.CHECKPOINTS)]
+        found = sorted((k for k in listed if k is not None and k > self.state.k), reverse=True)
+        self._newest = found[0] if found else self.state.k
+        for k in found:
             data = self.objects.get(names.checkpoint(k))
             if data is None:  # collected since it was listed, so that there are newer ones
                 return self._leap()
@@ -113,18 +119,52 @@ class OrderLog:
     def refresh(self) -> None:
         """Take in every step that was added before this call."""
         with self._turn:
-            began = time.monotonic()
-            if began - self._looked > self.stall_s or self.state.k == 0:
+            is_sure = elapsed_s() - self._looked <= self.stall_s and self.state.k > 0
+            if not is_sure:
                 self._leap()
-            width = 1
-            while True:
-                wanted = [names.order(self.state.k + ahead) for ahead in range(width)]
-                for data in get_many(self.objects, wanted, self.parallel):
-                    if data is None:
-                        self._looked = began
-                        return
-                    self._take(data)
-                width = min(width * 2, WIDEST)
+            self._advance(is_sure=is_sure)
+
+    def _advance(self, *, is_sure: bool) -> None:
+        """Go on to the end. Unless that was seen a moment ago, a step that is not there may have been collected: then a
+        checkpoint is ahead of it. And there may be many, and blocks of them."""
+        began = elapsed_s()
+        width, far = 1, not is_sure
+        while True:
+            steps, wanted = self._fetch(width, blocks=far and self.state.k % BLOCK == 0)
+            for data in steps:
+                self._take(data)
+            if len(steps) == wanted:
+                width = 1 if len(steps) == BLOCK else min(width * 2, WIDEST)
+                far = far or width == WIDEST
+                continue
+            if self._is_end(is_sure and elapsed_s() - began <= self.stall_s):
+                break
+            began, is_sure, width, far = elapsed_s(), False, 1, True
+        if self.state.k < self._newest:
+            # What follows was collected: it lies below a checkpoint, which is damaged, and in a block, which is gone.
+            # To go on here would be to begin another history.
+            raise damaged(names.order(self.state.k), f"it is gone, and there were {self._newest} steps")
+        self._looked = began
+
+    def _fetch(self, width: int, *, blocks: bool) -> tuple[list[bytes], int]:
+        """The next steps, and how many there would be if these were not the last ones."""
+        k = self.state.k
+        wanted = [names.order(k + ahead) for ahead in range(min(width, BLOCK - k % BLOCK))]
+        if not blocks:
+            found = get_many(self.objects, wanted, self.parallel)
+        else:
+            block, *found = get_many(self.objects, [names.block(k // BLOCK), *wanted], self.parallel)
+            if block is not None:
+                return step.decode_block(block, names.block(k // BLOCK)), BLOCK
+        return [data for data in takewhile(lambda data: data is not None, found) if data is not None], len(wanted)
+
+    def _is_end(self, is_sure: bool) -> bool:
+        """Whether the step that is missing was never there. If it was, the state is that of a later checkpoint now."""
+        if is_sure:
+            return True
+        k = self.state.k
+        self._leap()
+        return self.state.k == k
 
     def _take(self, data: bytes) -> None:
         k = self.state.k
@@ -143,9 +183,9 @@ class OrderLog:
 
     def _reset(self) -> None:
         """Forget what was taken in; the next look begins with the newest checkpoint."""
-        self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -self.stall_s
+        self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -inf
         self._blocks.clear()
-        self._checkpoint_k = 0
+        self._checkpoint_k = self._newest = 0
 
     # -- adding -------------------------------------------------------------------------------------------------
 
@@ -154,7 +194,7 @@ class OrderLog:
         faster. False if it wants none. Raises UnavailableError if it is not known whether the step was added."""
         with self._turn:
             while True:
-                if time.monotonic() - self._looked > self.stall_s:
+                if elapsed_s() - self._looked > self.stall_s:
                     self.refresh()
                 with self.lock:
                     operations = decide(self.state)
@@ -167,7 +207,7 @@ class OrderLog:
         k = self.state.k
         data = step.encode(self.state.hash, secrets.token_bytes(8), wall_us(), operations)
         mine = self.objects.create(names.order(k), data) or self.objects.get(names.order(k)) == data
-        if mine and time.monotonic() - self._looked > self.stall_s:
+        if mine and elapsed_s() - self._looked > self.stall_s:
             # So slow that the slot may have been filled, superseded and collected before this came: then it is void.
             self._leap()
             mine = self.state.k == k
@@ -175,7 +215,7 @@ class OrderLog:
             self.refresh()
             return False
         self._take(data)
-        self._looked = time.monotonic()
+        self._looked = elapsed_s()
         if self.state.k % BLOCK == 0:
             self._round_off()
         return True
@@ -191,13 +231,14 @@ class OrderLog:
         if k - self._checkpoint_k >= every:
             data = checkpoint.encode(self.state)
             self._checkpoint_k, self._checkpoint_size = k, len(data)
-            deeds += [lambda: self.objects.create(names.checkpoint(k), data), self._drop_checkpoints]
+            deeds += [lambda: self.objects.create(names.checkpoint(k), data), self.drop_checkpoints]
         try:
             self.parallel.run(deeds)
         except FoldlogError as error:
             logger.warning("%s: %s", self.objects.url, error)
 
-    def _drop_checkpoints(self) -> None:
+    def drop_checkpoints(self) -> None:
+        """All but the newest few."""
         found = [one.name for one in self.objects.list(names.CHECKPOINTS)]
         if found[:-KEEP]:
             self.objects.delete(found[:-KEEP])
@@ -223,7 +264,7 @@ class OrderLog:
         with self.lock:
             position, chain = self.state.starts[j], self.state.chains[j]
         rows: list[Row] = []
-        for k, data in enumerate(self._steps(j), start=j * BLOCK):
+        for k, data in enumerate(self.steps(j), start=j * BLOCK):
             for operation in step.decode(data, names.order(k), k).operations:
                 if operation[0] == "place":
                     try:
@@ -234,12 +275,15 @@ class OrderLog:
                         position, chain = rows[-1].placed.last_position, rows[-1].placed.chain
         return rows
 
-    def _steps(self, j: int) -> list[bytes]:
+    def steps(self, j: int) -> list[bytes]:
+        """The steps of a finished block, as they were written; its block is made if it is missing."""
         data = self.objects.get(names.block(j))
         if data is not None:
             return step.decode_block(data, names.block(j))
         steps = get_many(self.objects, [names.order(k) for k in range(j * BLOCK, (j + 1) * BLOCK)], self.parallel)
         whole = [data for data in steps if data is not None]
+        if len(whole) < BLOCK and (data := self.objects.get(names.block(j))) is not None:  # collected since
+            return step.decode_block(data, names.block(j))
         if len(whole) < BLOCK:
             gone = steps.index(None)
             raise damaged(names.order(j * BLOCK + gone), "it is gone, and no block holds it")

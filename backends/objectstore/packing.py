@@ -29,7 +29,6 @@ logger = logging.getLogger("foldlog.objectstore")
 
 PACK_BYTES: Final = 8 * 1024 * 1024  #: of bodies, in one pack: one GET, one PUT
 TRIES: Final = 100
-FEW: Final = 64  #: segments of a shard that goes on: fewer are left as they are
 
 Keep = Callable[[int, Record], bool]  #: whether a record at a position stays
 
@@ -53,19 +52,30 @@ class Packer:
 
     # -- writing packs ------------------------------------------------------------------------------------------
 
+    def sweeps(self) -> int:
+        """Asked before packs are written: where it is another number when they are to count, they may be gone."""
+        with self._order.lock:
+            return self._order.state.sweeps
+
     def write(self, shard: str, items: Sequence[Item]) -> list[Made]:
         """Appends of one shard, in seq order, as packs."""
-        log_id = self._order.state.log_id
-        made = []
-        for group in _groups(items):
-            first, last = group[0].receipt.first_seq, group[-1].receipt.last_seq
-            data = segment.encode(log_id, shard, group, nonce=secrets.token_bytes(8))
-            one = Made(first, last, secrets.token_hex(8), len(data))
-            self._order.objects.create(names.pack(shard, first, last, one.id), data)
-            made.append(one)
-        return made
+        found = self.encoded(shard, items)
+        for one, data in found:
+            self._order.objects.create(names.pack(shard, one.first, one.last, one.id), data)
+        return [one for one, _ in found]
 
-    def _items(self, shard: str, places: Places, wanted: Sequence[Stretch], keep: Keep | None) -> list[Item]:
+    def encoded(self, shard: str, items: Sequence[Item]) -> list[tuple[Made, bytes]]:
+        """The same, not written yet."""
+        log_id = self._order.state.log_id
+        found = []
+        for group in _groups(items):
+            data = segment.encode(log_id, shard, group, nonce=secrets.token_bytes(8))
+            first, last = group[0].receipt.first_seq, group[-1].receipt.last_seq
+            found.append((Made(first, last, secrets.token_hex(8), len(data)), data))
+        return found
+
+    def items(self, shard: str, places: Places, wanted: Sequence[Stretch], keep: Keep | None) -> list[Item]:
+        """What stretches hold; of that, what is to be kept. Raises Superseded."""
         loaded = self._reader.load([one.name for one in wanted])
         items = []
         for one in wanted:
@@ -136,7 +146,7 @@ class Packer:
             affected = self._affected(places, retention, through)
             if not affected:
                 return Weight()
-            before = self._items(shard, places, affected, None)
+            before = self.items(shard, places, affected, None)
             after = [item._replace(records=_kept(item, keep)) for item in before]
             freed = weigh(before).get(retention, Weight())
             left = weigh(after).get(retention, Weight())
@@ -162,7 +172,7 @@ class Packer:
 
     def purge(self, shard: str, *, keep: bool) -> None:
         self._reader.steady(lambda: self._purge(shard, keep))
-        self._free_folder(shard)
+        self.free_folder(shard)
 
     def _purge(self, shard: str, keep: bool) -> None:
         self._order.refresh()
@@ -175,21 +185,22 @@ class Packer:
         again = places.state is ShardState.PURGED
         if again and (keep or not places.stretches):
             return
-        items = self._items(shard, places, places.stretches, _is_kept) if keep else []
+        items = self.items(shard, places, places.stretches, _is_kept) if keep else []
         items = [item for item in items if any(record is not None for record in item.records)]
+        sweeps = self.sweeps()
         packs = self.write(shard, items)
         weights = {kind: list(weight) for kind, weight in weigh(items).items()}
 
         def decide(state: State) -> list[Operation] | None:
             line = state.lines[shard]
-            if line.state is not places.state or stretches(line) != places.stretches:
+            if state.sweeps != sweeps or line.state is not places.state or stretches(line) != places.stretches:
                 return None
             return [["purged", shard, [list(one) for one in packs], weights]]
 
         if not self._order.commit(decide):
             return self._purge(shard, keep)
 
-    def _free_folder(self, shard: str) -> None:
+    def free_folder(self, shard: str) -> None:
         """Of a purged shard: everything but what is kept, and the fence. Killed in between, the next purge goes on."""
         with self._order.lock:
             line = self._order.state.lines[shard]
@@ -203,31 +214,7 @@ class Packer:
             if (seq := names.seq_of_slot(one.name)) is not None and seq <= end and one.size != len(stub)
         ]
         packs = [one.name for one in found if names.is_pack(one.name)]
-        self._free(shard, slots, packs)
-
-    # -- compaction ---------------------------------------------------------------------------------------------
-
-    def worth_packing(self) -> list[str]:
-        """Shards that lie in more objects than they need."""
-        self._order.refresh()
-        with self._order.lock:
-            return [line.name for line in self._order.state.lines.values() if _is_scattered(line)]
-
-    def pack(self, shard: str) -> int:
-        """Put the segments of a shard into packs; how many objects this makes superfluous."""
-        return self._reader.steady(lambda: self._pack(shard))
-
-    def _pack(self, shard: str) -> int:
-        places = places_of(self._order, shard)
-        if places is None or places.state is ShardState.PURGED:
-            return 0
-        wanted = [one for one in places.stretches if not names.is_pack(one.name) and one.last <= places.ordered_seq]
-        if len(wanted) < 2:
-            return 0
-        items = self._items(shard, places, wanted, None)
-        if not self._replace(shard, wanted, items, {}, free=False):
-            return 0  # somebody else is at it
-        return len(wanted) - 1
+        self.free(shard, slots, packs)
 
     def _replace(
         self,
@@ -235,17 +222,16 @@ class Packer:
         old: Sequence[Stretch],
         items: Sequence[Item],
         freed: dict[int, list[int]],
-        *,
-        free: bool = True,
     ) -> bool:
         """Let packs of these items count instead of what they were read from; False if that is not so any more."""
         runs = _runs(old, items)
+        sweeps = self.sweeps()
         packs = [made for run in runs for made in self.write(shard, run)]
 
         def decide(state: State) -> list[Operation] | None:
             line = state.lines[shard]
             there = stretches(line)
-            if line.state is ShardState.PURGED or any(one not in there for one in old):
+            if state.sweeps != sweeps or line.state is ShardState.PURGED or any(one not in there for one in old):
                 return None
             given = [["packed", shard, *made, {}] for made in packs]
             given[-1][-1] = freed
@@ -255,10 +241,10 @@ class Packer:
             self._order.objects.delete([names.pack(shard, one.first, one.last, one.id) for one in packs])
             return False
         slots = [one.name for one in old if not names.is_pack(one.name)]
-        self._free(shard, slots if free else [], [one.name for one in old if names.is_pack(one.name)])
+        self.free(shard, slots, [one.name for one in old if names.is_pack(one.name)])
         return True
 
-    def _free(self, shard: str, slots: Sequence[str], packs: Sequence[str]) -> None:
+    def free(self, shard: str, slots: Sequence[str], packs: Sequence[str]) -> None:
         """Give back what superseded objects take. What is left because of an error, the collector finds."""
         objects, stub = self._order.objects, self._stub(shard)
         self._library.forget([*slots, *packs])
@@ -270,6 +256,15 @@ class Packer:
         except FoldlogError as error:
             logger.warning("%s: %s", objects.url, error)
 
+    def free_first(self, name: str) -> None:
+        """Give back the bytes of a shard's first slot, which stays taken."""
+        head = self._library.head(name)
+        if head is not None:
+            self.free(head.shard, [name], [])
+
+    def stub_size(self, shard: str) -> int:
+        return len(self._stub(shard))
+
     def _stub(self, shard: str) -> bytes:
         return segment.encode_mark(Kind.STUB, self._order.state.log_id, shard, nonce=bytes(8))
 
@@ -278,10 +273,6 @@ def _lines(state: State, shard: str | None) -> list[Line]:
     if shard is None:
         return list(state.lines.values())
     return [state.lines[shard]] if shard in state.lines else []
-
-
-def _is_scattered(line: Line) -> bool:
-    return line.state is not ShardState.PURGED and len(line.slots) >= (2 if line.state is ShardState.SEALED else FEW)
 
 
 def _is_kept(position: int, record: Record) -> bool:

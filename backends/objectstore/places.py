@@ -6,7 +6,6 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from ...engine.log.port import ShardState
-from . import names
 from .order_log import OrderLog
 from .state import Line, Pack
 
@@ -44,9 +43,7 @@ def stretches(line: Line) -> list[Stretch]:
         return [Stretch(pack.first, pack.last, pack.name(line.name), kept=True) for pack in line.kept]
     found = [Stretch(pack.first, pack.last, pack.name(line.name)) for pack in line.packs]
     ends = [*(seq - 1 for seq in line.slots[1:]), line.reach]
-    return found + [
-        Stretch(first, last, line.slot(first)) for first, last in zip(line.slots, ends, strict=False)
-    ]
+    return found + [Stretch(first, last, line.slot(first)) for first, last in zip(line.slots, ends, strict=False)]
 
 
 def places_of(order: OrderLog, shard: str) -> Places | None:

@@ -14,6 +14,8 @@ Operations, by name and what follows it:
     gate        state, note
     receive     log id, epochs, note                     the destination of a copy
     reaped      writer ids                               they are gone, or must register anew
+    swept       -                                        packs that no step named till here may be deleted: who has
+                                                         written some begins anew
 
 Not here: reading and making steps (order_log.py), the bytes of a checkpoint (checkpoint.py).
 """
@@ -132,6 +134,7 @@ class State:
         self.lines: dict[str, Line] = {}
         self.last_us = 0  #: greatest timestamp of a placed receipt
         self.writers: dict[str, int] = {}  #: by id: the last of its markers that the order has taken in
+        self.sweeps = 0  #: how many steps said so
         #: of each block of steps, the one under way too: position and chain before it, and the types in it
         self.starts = array("Q")
         self.chains: list[bytes] = []
@@ -285,6 +288,10 @@ def _reaped(state: State, operation: Operation, k: int) -> None:
         state.writers.pop(id, None)
 
 
+def _swept(state: State, operation: Operation, k: int) -> None:
+    state.sweeps += 1
+
+
 _APPLY: Final[dict[str, Callable[[State, Operation, int], Sequence[Row] | None]]] = {
     "made": _made,
     "place": _place,
@@ -297,4 +304,5 @@ _APPLY: Final[dict[str, Callable[[State, Operation, int], Sequence[Row] | None]]
     "gate": _gate,
     "receive": _receive,
     "reaped": _reaped,
+    "swept": _swept,
 }

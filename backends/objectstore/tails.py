@@ -8,7 +8,6 @@ is loaded anew.
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
@@ -17,6 +16,7 @@ from uuid import UUID
 from ...engine.errors import ShardPurged, UnavailableError
 from ...engine.log.port import Receipt, ShardState
 from . import names
+from .clock import elapsed_s
 from .library import Library
 from .order_log import OrderLog
 from .segment import Kind, Segment
@@ -34,7 +34,7 @@ class Tail:
         self.last_seq = 0
         self.last_us = 0
         self.keys: dict[UUID, Receipt] | None = {}  #: of appends with keys of callers; None: not loaded
-        self.seen = time.monotonic()  #: when it was certain
+        self.seen = elapsed_s()  #: when it was certain
 
 
 class Tails:
@@ -54,7 +54,7 @@ class Tails:
             tail = self._held.get(shard)
             if tail is None:
                 return None
-            is_old = time.monotonic() - tail.seen > self._order.stall_s or tail.generation != generation
+            is_old = elapsed_s() - tail.seen > self._order.stall_s or tail.generation != generation
             if is_old or (with_keys and tail.keys is None):
                 del self._held[shard]
                 return None
@@ -86,7 +86,7 @@ class Tails:
     def load(self, shard: str, *, with_keys: bool) -> Tail:
         """The tail as it is. Raises ShardPurged if the shard takes no appends any more."""
         for _ in range(_TRIES):
-            began = time.monotonic()
+            began = elapsed_s()
             self._order.refresh()
             tail = self._placed(shard, with_keys=with_keys)
             placed = tail.last_seq if tail is not None else 0

@@ -27,8 +27,11 @@ from .port import (
     Append,
     Backend,
     CanBackup,
+    CanCompact,
     CanPrompt,
     CanTell,
+    Collected,
+    Compacted,
     Copied,
     Expect,
     Expected,
@@ -443,6 +446,44 @@ class EventLog:
             raise error
         self.catch_up()
         return self.backend.backup(Path(folder), beside=tuple(beside), progress=progress)
+
+    def compact(self, *, progress: Callable[[str, int, int], None] | None = None) -> Compacted:
+        """Rewrite many small objects as few large ones, which are read faster and for less; others go on meanwhile.
+
+        What this supersedes is deleted by `collect`, a day later. Interrupted at any point, the next call goes on.
+        `progress`: called with what, how much of it, and of how much. Only for logs on object storage: raises
+        UsageError for others.
+        """
+        self._check_open(writing=True)
+        backend = self._on_objects()
+        self.catch_up()
+        return backend.compact(progress=progress)
+
+    def collect(
+        self,
+        *,
+        dry_run: bool = False,
+        grace_s: float | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Collected:
+        """Delete objects that nobody needs any more: superseded, left by a kill, announced and never written.
+
+        `dry_run`: delete nothing, and tell what would go. `grace_s`: how many seconds something must have been garbage,
+        by the store's clock; a day by default, and at least an hour. Only for logs on object storage: raises UsageError
+        for others.
+        """
+        self._check_open(writing=not dry_run)
+        return self._on_objects().collect(dry_run=dry_run, grace_s=grace_s, progress=progress)
+
+    def _on_objects(self) -> CanCompact:
+        if isinstance(self.backend, CanCompact):
+            return self.backend
+        error = UsageError(f"{self.backend.url} has no objects that could be compacted or collected")
+        error.remedy = (
+            "Nothing needs to be done: this backend gives back by itself what is freed. Logs on s3://, gs://, az:// "
+            "and file:/// are compacted and collected."
+        )
+        raise error
 
     def close(self) -> None:
         """Free every handle; its followers end, and what its writers have queued is written first. Idempotent."""

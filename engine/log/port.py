@@ -26,15 +26,20 @@ __all__ = [
     "OPEN_GATE",
     "RETENTION_MASK",
     "TRIMMABLE",
+    "Amount",
     "Append",
     "Backend",
     "CanBackup",
+    "CanCompact",
     "CanGroup",
+    "CanKeep",
     "CanMove",
     "CanPrompt",
     "CanRepair",
     "CanTell",
     "CanWait",
+    "Collected",
+    "Compacted",
     "Copied",
     "Entry",
     "Epoch",
@@ -337,7 +342,8 @@ class CanPrompt(Protocol):
 
     pass_s: float  #: seconds between two passes of one process, at least
 
-    def is_followed(self) -> bool: ...
+    def is_followed(self) -> bool | None:
+        """None: others may be about to sequence what this process has appended; ask again soon."""
 
 
 @runtime_checkable
@@ -459,6 +465,62 @@ class CanKeep(Protocol):
 
     def drop(self, files: Sequence[str]) -> None:
         """Delete files; missing ones are no matter."""
+
+
+class Amount(NamedTuple):
+    """So many objects of a store, and the bytes in them."""
+
+    objects: int = 0
+    bytes: int = 0
+
+    def plus(self, other: Amount) -> Amount:
+        """Both together."""
+        return Amount(self.objects + other.objects, self.bytes + other.bytes)
+
+
+class Compacted(NamedTuple):
+    """What a compaction has done."""
+
+    shards: int  #: that lie in fewer objects now
+    superseded: int  #: objects that this made garbage
+    written: Mapping[str, Amount]  #: new objects, by kind
+
+
+class Collected(NamedTuple):
+    """What a collection has deleted; of a dry run, what it would have."""
+
+    garbage: Mapping[str, Amount]  #: by kind
+    unannounced: Sequence[
+        str
+    ]  #: old segments that nobody was told of: they stay, and `foldlog doctor --adopt` adds them
+    dry_run: bool
+
+    @property
+    def total(self) -> Amount:
+        """All kinds together."""
+        return Amount(
+            sum(one.objects for one in self.garbage.values()), sum(one.bytes for one in self.garbage.values())
+        )
+
+
+@runtime_checkable
+class CanCompact(Protocol):
+    """Optional: rewrite many small objects as few large ones, and delete what nobody needs any more. Others read and
+    write meanwhile. Killed anywhere, the next call goes on from there. `progress`: what, how much of it, of how
+    much."""
+
+    def compact(self, *, progress: Callable[[str, int, int], None] | None = None) -> Compacted:
+        """Put the events of finished shards, and long tails of others, together."""
+
+    def collect(
+        self,
+        *,
+        dry_run: bool = False,
+        grace_s: float | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Collected:
+        """Delete what has been garbage for `grace_s` seconds, by the store's clock: by default for a day. `dry_run`:
+        only tell. Raises UsageError for a grace that readers and writers could not rely on."""
 
 
 @runtime_checkable

@@ -1,8 +1,8 @@
-"""A process that uses a log on objects ends at each request that changes something, before it or after it, and others go
-on (P1, P2, P3, P5, P10, P11): writers, sequencers, deleters, packers, whoever shuts the gate, and copies.
+"""A process that uses a log on objects ends at each request that changes something, before it or after it, and others
+go on (P1, P2, P3, P5, P10, P11): writers, sequencers, deleters, packers, whoever shuts the gate, and copies.
 
-All that a dead process leaves is in the store. So nearly all die in memory: from one request on, none of theirs is done.
-Some really die by SIGKILL, at a store in a folder.
+All that a dead process leaves is in the store. So nearly all die in memory: from one request on, none of theirs is
+done. Some really die by SIGKILL, at a store in a folder.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def dies(objects: MemoryObjects, deed: Callable[[EventLog], None], end: int, *, 
 
 
 def found(log: EventLog, known: Known) -> None:
-    """P1, P2, P5, P11: what was acknowledged has its place on the timeline, and that is dense. (A run may have more than
-    the timeline: what landed and was not announced.)"""
+    """P1, P2, P5, P11: what was acknowledged has its place on the timeline, and that is dense. (A run may have
+    more than the timeline: what landed and was not announced.)"""
     records = log.read(limit=1000).events
     assert [record.position for record in records] == list(range(1, len(records) + 1)) or known.purging
     held = {(record.shard, record.seq): text_of(record) for record in records}
@@ -98,17 +98,14 @@ def found(log: EventLog, known: Known) -> None:
 # -- a story -----------------------------------------------------------------------------------------------------------
 
 
-def pack(shard: str) -> Step:
-    def step(log: EventLog, note: Note) -> None:
-        log.backend._packer.pack(shard)  # type: ignore[attr-defined]
-
-    return step
+def pack(log: EventLog, note: Note) -> None:
+    log.backend.compact()  # type: ignore[attr-defined]
 
 
 #: what goes through a writer in STORY: its thread would not die with the others here
 SINGLY = [("run-1", "f"), ("run-2", "g"), ("run-1", "h"), ("@queue", "r"), ("run-3", "i")]
 PLAIN: list[Step] = [*STORY[:5], *(append(shard, text) for shard, text in SINGLY), *STORY[6:]]
-PACKED: list[Step] = [*PLAIN[:16], pack("run-2"), pack("run-1"), *PLAIN[16:-1], PLAIN[-1], pack("run-5")]
+PACKED: list[Step] = [*PLAIN[:16], pack, *PLAIN[16:-1], PLAIN[-1], pack]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

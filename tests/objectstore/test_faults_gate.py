@@ -100,7 +100,7 @@ def test_who_has_read_what_was_refused_forgets_it(objects: MemoryObjects, before
 def test_a_writer_that_sleeps_before_half_of_an_append(
     objects: MemoryObjects, held_up: str, gates: tuple[Gate, ...]
 ) -> None:
-    """P1, P10: the marker or the segment comes once the gate was shut, or opened again: refused, or recorded for good."""
+    """P1, P10: the marker or the segment comes once the gate was shut, or opened again: refused, or recorded."""
     one = ObjectBackend(objects)
     put(one, "run-1", b"before")
     sleeper = Sleeper("create", held_up)

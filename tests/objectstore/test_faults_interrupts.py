@@ -1,5 +1,5 @@
-"""An interrupt at each line that the backend executes in a caller's thread: nobody else is left waiting, nothing that was
-acknowledged is lost, and the handle goes on.
+"""An interrupt at each line that the backend executes in a caller's thread: nobody else is left waiting, nothing that
+was acknowledged is lost, and the handle goes on.
 
 In the usual run at some of the lines, under `long` at all of them.
 """
@@ -25,7 +25,6 @@ from foldlog.engine.log.port import Receipt
 from foldlog.testing.store import an_append, bodies, held, put, sequence, timeline
 
 
-
 @pytest.fixture(autouse=True)
 def ctrl_c_interrupts() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,8 +48,8 @@ class At:
         path = frame.f_code.co_filename
         if PART not in path or path.endswith(SERVER):
             return None
-        # A line that begins a block comes once more at its end, before the lock is given back: no signal comes there.
-        if event == "line" and not getline(path, frame.f_lineno).lstrip().startswith("with "):
+        # No signal comes where a block begins, nor where it ends, for which its first line comes once more.
+        if event == "line" and not getline(path, frame.f_lineno).lstrip().startswith(("with ", "try:")):
             self.lines += 1
             if self.lines == self._number:
                 self.where = f"{path.rpartition('/')[2]}:{frame.f_lineno} {frame.f_code.co_name}"
@@ -175,7 +174,8 @@ def test_nobody_is_left_waiting(step: int) -> None:
                     except UnavailableError as error:
                         others.append(error)
 
-            threads = [threading.Thread(target=follow, args=(name,), daemon=True) for name in ("run-0", "run-0", "run-9")]
+            shards = ("run-0", "run-0", "run-9")
+            threads = [threading.Thread(target=follow, args=(name,), daemon=True) for name in shards]
             for thread in threads:
                 thread.start()
             at, _ = interrupted(lambda place=place: put(place.backend, "run-0", b"main"), number)  # type: ignore[misc]

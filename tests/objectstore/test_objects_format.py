@@ -76,7 +76,8 @@ def test_steps_blocks_and_markers_are_read_by_what_the_manual_says() -> None:
     block = step.encode_block([first] * 64)
     assert (block[:8], msgpack.unpackb(zlib.decompress(block[8:]))) == (b"foldblk1", [first] * 64)
     marker = markers.encode([("run-1", 1, 3)], NONCE)
-    assert (marker[:8], msgpack.unpackb(marker[8:])) == (b"foldmrk1", [NONCE, [["run-1", 1, 3]]])
+    assert (marker[:8], msgpack.unpackb(marker[8:-4])) == (b"foldmrk1", [NONCE, [["run-1", 1, 3]]])
+    assert struct.unpack(">I", marker[-4:])[0] == zlib.crc32(marker[:-4])
     assert (markers.guard()[:8], len(markers.guard())) == (b"foldgrd1", 16)
 
 
@@ -87,12 +88,14 @@ def test_a_checkpoint_is_read_by_what_the_manual_says() -> None:
     line = whole.line("run-1")
     line.ordered_seq, line.reach = 3, 5
     line.slots.append(1)
+    whole.openings.append(7)
     line.packs.append(state.Pack(1, 2, "id", 99, 0))
     data = checkpoint.encode(whole)
     assert (data[:8], data[-16:]) == (b"foldckp1", blake2b(data[:-16], digest_size=16).digest())
-    head, epochs, gate, closing, blocks, writers, [shard] = msgpack.unpackb(zlib.decompress(data[8:-16]))
-    assert head == [1, blake2b(made, digest_size=16).digest(), LOG_ID.bytes, 0, bytes(16), 0]
+    head, epochs, gate, closing, openings, blocks, writers, [shard] = msgpack.unpackb(zlib.decompress(data[8:-16]))
+    assert head == [1, blake2b(made, digest_size=16).digest(), LOG_ID.bytes, 0, bytes(16), 0, 0]
     assert (epochs, gate, closing, writers) == ([[1, 0, bytes(16), 7, "created"]], [0, ""], None, {})
+    assert openings == (7).to_bytes(8, "little")
     assert blocks == [bytes(8), bytes(16), [b""], []]
     one = (1).to_bytes(8, "little")
     assert shard == ["run-1", "open", 3, 5, 0, 0, 0, one, b"", b"", [[1, 2, "id", 99, 0]], [], [], {}]
