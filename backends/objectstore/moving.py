@@ -71,8 +71,10 @@ class Mover:
 
     def _guard(self, shard: str) -> None:
         """The first slot of a shard is taken for as long as the shard is known."""
-        stub = segment.encode_mark(Kind.STUB, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
-        self._order.objects.create(names.slot(shard, 1), stub)
+        with self._order.lock:
+            log_id, generation = self._order.state.log_id, self._order.state.generation
+        stub = segment.encode_mark(Kind.STUB, log_id, shard, nonce=secrets.token_bytes(8))
+        self._order.objects.create(names.slot(shard, 1, generation), stub)
 
 
 def _items(entries: Sequence[Entry], states: Mapping[str, ShardState]) -> dict[str, list[Item]]:
@@ -95,7 +97,7 @@ def _operations(
     found = [place([entry.placed for entry in entries], [_pending(entry) for entry in entries], [])]
     for shard, (items, packs) in written.items():
         if states.get(shard) is ShardState.PURGED:
-            line = state.lines.get(shard) or Line(shard)
+            line = state.lines.get(shard) or Line(shard, state.openings)
             old = [Made(pack.first, pack.last, pack.id, pack.size) for pack in line.kept]
             found.append(["purged", shard, [list(one) for one in [*old, *packs]], _total(line.weights, items)])
         else:
@@ -125,7 +127,7 @@ def _check_fits(state: State, entries: Sequence[Entry], states: Mapping[str, Sha
     ends: dict[str, int] = {}
     for (_, receipt, _), _, _ in entries:
         name = receipt.shard
-        line = state.lines.get(name) or Line(name)
+        line = state.lines.get(name) or Line(name, state.openings)
         if name not in ends and line.state in (ShardState.FENCED, ShardState.PURGED):
             if line.state is ShardState.FENCED or states.get(name) is not ShardState.PURGED:
                 raise ConflictError(f"shard {name} was deleted here; its copy cannot go on")

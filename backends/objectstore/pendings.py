@@ -177,8 +177,10 @@ class Pendings:
     def _walk(self, wanted: dict[str, set[int]], ends: dict[str, _End]) -> tuple[list[Pending], dict[str, int]]:
         """The receipts of each shard from behind its end up to what is wanted, and the ends they reach."""
         begins = {shard: ends.get(shard, _End(0, 0, 0)) for shard in wanted}
+        with self._order.lock:  # what has no position yet was made since the gate was opened last
+            generation = self._order.state.generation
         first = [
-            names.slot(shard, seq)
+            names.slot(shard, seq, generation)
             for shard, end in begins.items()
             for seq in {end.slot or end.seq + 1, end.reach + 1, *(seq for seq in wanted[shard] if seq > end.reach)}
         ]
@@ -188,7 +190,7 @@ class Pendings:
         for shard, end in begins.items():
             seq, last = end.slot or end.seq + 1, max(wanted[shard])
             while seq <= max(last, end.reach):
-                name = names.slot(shard, seq)
+                name = names.slot(shard, seq, generation)
                 segment = heads[name] if name in heads else self._library.head(name)
                 if segment is None or segment.kind is not Kind.EVENTS:
                     break

@@ -111,6 +111,7 @@ class Reader:
     def pending_of(self, shard: str, seq: int) -> list[Stretch]:
         """The segments of a shard behind its end on the timeline."""
         with self._order.lock:
+            generation = self._order.state.generation
             shut = self._order.state.closing is not None or self._order.state.gate.state is not GateState.OPEN
         # Behind a gate that is shut, only what was announced counts: the rest was refused.
         last = self._announced(shard, seq) if shut else None
@@ -119,7 +120,7 @@ class Reader:
             if len(found) == 2:
                 listed = [one.name for one in self._order.objects.list(names.folder(shard))]
                 self._library.load([name for name in listed if (names.seq_of_slot(name) or 0) > seq])
-            name = names.slot(shard, seq + 1)
+            name = names.slot(shard, seq + 1, generation)
             segment = self._library.head(name)
             if segment is None or segment.kind is Kind.FENCE:
                 break
@@ -137,7 +138,7 @@ class Reader:
         with self._order.lock:
             line = self._order.state.lines.get(shard)
             if line is not None and line.reach > seq:
-                raise Superseded(names.slot(shard, seq + 1))
+                raise Superseded(names.slot(shard, seq + 1, self._order.state.generation))
         return last
 
     # -- the timeline -------------------------------------------------------------------------------------------
