@@ -14,6 +14,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
 from typing import Final, NamedTuple
 from uuid import uuid4
 
@@ -27,6 +29,7 @@ from .order_log import OrderLog
 from .pendings import Pendings
 from .places import place_of
 from .segment import Item, Kind, Segment
+from .stores.parallel import Parallel
 from .tails import Tail, Tails
 
 LANES: Final = 4  #: groups under way at once: one slow request holds up a quarter of what comes
@@ -65,6 +68,8 @@ class _Plan(NamedTuple):
 class Appender:
     """The appends of one handle. Thread-safe."""
 
+    SETTLED_S = 2.0  #: half of how long it waits for who is at shutting the gate
+
     def __init__(self, order: OrderLog, library: Library, pendings: Pendings, tails: Tails, writers: Writers) -> None:
         self._pendings = pendings
         self._order = order
@@ -75,6 +80,7 @@ class Appender:
         self._waiting: deque[Job] = deque()
         self._busy: set[str] = set()  #: shards that a group is at work on
         self._groups = 0
+        self._leaders = Parallel(LANES)
 
     def append(self, append: Append) -> Receipt:
         [outcome] = self.append_group([append])
@@ -84,23 +90,39 @@ class Appender:
 
     def append_group(self, appends: Sequence[Append]) -> list[Outcome]:
         jobs = [Job(append) for append in appends]
-        with self._change:
-            self._waiting.extend(jobs)
+        lead: Callable[[], None] = partial(self._lead, jobs)
         try:
-            while True:
-                with self._change:
-                    left = [job for job in jobs if job.outcome is None]
-                    if not left:
-                        return [job.outcome for job in jobs if job.outcome is not None]
-                    group = self._next_group()
-                    if not group:
-                        self._change.wait()
-                        continue
-                self._run(group)
+            with self._change:
+                self._waiting.extend(jobs)
+            if threading.current_thread() is threading.main_thread():
+                # An interrupt comes in this thread only. Others wait for what a leader does, so it leads in another.
+                self._leaders.run([_nothing, lead])
+            else:
+                lead()
         except BaseException:
             with self._change:  # what nobody has begun is not begun any more; what is under way has its leader
-                self._waiting = deque(job for job in self._waiting if job not in jobs)
+                for job in jobs:
+                    if job in self._waiting:
+                        self._waiting.remove(job)
+                        job.outcome = _unknown("it was interrupted before it began")
+                self._change.notify_all()
             raise
+        return [job.outcome for job in jobs if job.outcome is not None]
+
+    def close(self) -> None:
+        self._leaders.close()
+
+    def _lead(self, jobs: Sequence[Job]) -> None:
+        """Bring one group after another to its end, until these jobs have theirs."""
+        while True:
+            with self._change:
+                if all(job.outcome is not None for job in jobs):
+                    return
+                group = self._next_group()
+                if not group:
+                    self._change.wait()
+                    continue
+            self._run(group)
 
     def _next_group(self) -> list[Job]:
         """What can go now: nothing of a shard that is being written to, and no shard's appends out of their order."""
@@ -146,9 +168,11 @@ class Appender:
     # -- one group ----------------------------------------------------------------------------------------------
 
     def _commit(self, group: Sequence[Job]) -> None:
-        lane: Lane | None = self._writers.take()
+        lane: Lane | None = None
         try:
-            for attempt in range(TRIES):
+            lost = 0  #: rounds in a row that have brought no append to its end
+            for attempt in count():
+                lane = lane or self._writers.take()  # before it is looked where shards end: no gate opens in between
                 by_shard: dict[str, list[Job]] = {}
                 for job in group:
                     if job.outcome is None:
@@ -157,11 +181,13 @@ class Appender:
                 if not plans:
                     return
                 # Held by nobody meanwhile: of a lane whose marker was interrupted nothing is known.
-                current, lane = lane or self._writers.take(), None
+                current, lane = lane, None
                 lane = self._write(current, plans)
-                if attempt > 2:  # several writers of one shard: let them not meet again at once
-                    time.sleep(random.random() * 0.002 * min(attempt, 20))
-            raise UnavailableError(f"other writers of the same shards were faster {TRIES} times")
+                lost = 0 if any(job.outcome is not None for plan in plans for job in plan.jobs) else lost + 1
+                if lost == TRIES:
+                    raise UnavailableError(f"other writers of the same shards were faster {TRIES} times")
+                if lost > 2:  # several writers of one shard: let them not meet again at once
+                    time.sleep(random.random() * 0.002 * min(lost, 20))
         finally:
             if lane is not None:
                 self._writers.give_back(lane)
@@ -174,8 +200,8 @@ class Appender:
         """
         with_keys = any(job.append.key is not None for job in jobs)
         tail = self._tails.known(shard, with_keys=with_keys)
-        if tail is None and attempt == 0 and self._tails.is_new(shard):
-            tail = Tail(shard)
+        if tail is None and attempt == 0:
+            tail = self._tails.new(shard)
         try:
             if tail is not None:
                 items, taken, refused = _decide(tail, jobs)
@@ -189,12 +215,12 @@ class Appender:
                 job.outcome = error
             return None
         for job, outcome in refused:
-            job.outcome = outcome
+            job.outcome = self._announced(outcome) if isinstance(outcome, Receipt) else outcome
         if not items:
             return None
         nonce = secrets.token_bytes(8)
         data = segment.encode(self._order.state.log_id, shard, items, nonce=nonce)
-        return _Plan(tail, items, taken, names.slot(shard, items[0].receipt.first_seq), nonce, data)
+        return _Plan(tail, items, taken, names.slot(shard, items[0].receipt.first_seq, tail.generation), nonce, data)
 
     def _write(self, lane: Lane, plans: Sequence[_Plan]) -> Lane | None:
         """Put the segments and their marker. Plans that lost their slot stay without an outcome. The lane, unless it is
@@ -213,11 +239,13 @@ class Appender:
         if announced is True:
             self._pendings.note(names.marker(lane.id, lane.n), entries)
         elif announced is False:
-            announced, kept = self._again(entries)
+            announced, kept = self._again(plans)
+            if announced is False:
+                self._tails.forget_all()
+                return kept
         for plan, outcome in zip(plans, made, strict=True):
-            error = announced if isinstance(announced, Exception) else None
-            if error is None and isinstance(outcome, Exception):
-                error = outcome
+            # A segment of which nothing is known may come yet, whatever became of its marker.
+            error = next((one for one in (outcome, announced) if isinstance(one, Exception)), None)
             if isinstance(error, LogMoved) and self._counts(plan):
                 error = None
             if error is not None:
@@ -228,8 +256,9 @@ class Appender:
                 self._tails.forget(plan.tail.shard)
         return None if isinstance(announced, Exception) else kept
 
-    def _again(self, entries: Sequence[Entry]) -> tuple[bool | Exception, Lane | None]:
-        """A guard stood in the marker's place: the gate was shut, or this writer was taken for gone."""
+    def _again(self, plans: Sequence[_Plan]) -> tuple[bool | Exception, Lane | None]:
+        """A guard stood in the marker's place: the gate was shut, or this writer was taken for gone. False if it was
+        opened again since: then these segments count no more, and must be made anew."""
         gate = self._settled_gate()
         if gate is None:
             return _unknown("the gate was being shut meanwhile"), None
@@ -238,6 +267,9 @@ class Appender:
             return refusal(self._order.objects.url, gate), None
         try:
             lane = self._writers.take()
+            if any(plan.tail.generation != lane.generation for plan in plans):
+                return False, lane
+            entries = [plan.entry for plan in plans]
             began = elapsed_s()
             accepted = self._writers.announce(lane, entries)
             if accepted and elapsed_s() - began > self._order.stall_s:
@@ -245,6 +277,26 @@ class Appender:
         except FoldlogError as error:
             return error, None
         return (True, lane) if accepted else (_unknown("two guards in a row stood in its way"), None)
+
+    def _announced(self, receipt: Receipt) -> Outcome:
+        """A receipt that was found under its key. Behind the timeline, whoever wrote the segment may have ended before
+        it was announced: that must be done before it is acknowledged, or nobody would give it a position."""
+        shard = receipt.shard
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            if line is not None and receipt.last_seq <= line.ordered_seq:
+                return receipt
+        try:
+            self._writers.adopt([(shard, receipt.first_seq, receipt.last_seq)])
+        except LogMoved as error:
+            return receipt if receipt.last_seq <= self._reached(shard) else error
+        except FoldlogError as error:
+            return error
+        self._tails.forget(shard)
+        known = self._tails.load(shard, with_keys=True).keys or {}
+        if known.get(receipt.key) != receipt._replace(duplicate=False):
+            return _unknown("the gate was shut and opened meanwhile")  # and what nobody had announced was swept away
+        return receipt
 
     def _holds(self, lane: Lane, entries: Sequence[Entry]) -> bool:
         """Whether a marker counts that took long: it may have come when the writer was reaped, and the guard that was
@@ -263,7 +315,7 @@ class Appender:
     def _settled_gate(self) -> Gate | None:
         """The gate, once nobody is at shutting it; None if that takes too long."""
         pause = 0.005
-        while pause < 2.0:
+        while pause < self.SETTLED_S:
             self._order.refresh()
             with self._order.lock:
                 if self._order.state.closing is None:
@@ -278,10 +330,14 @@ class Appender:
         found = self._library.head(plan.name)
         if found is None or found.nonce != plan.nonce:
             return False
-        reached = self._pendings.look().ends.get(plan.tail.shard, 0)
+        return plan.items[-1].receipt.last_seq <= self._reached(plan.tail.shard)
+
+    def _reached(self, shard: str) -> int:
+        """The last seq of a shard that was announced."""
+        reached = self._pendings.look().ends.get(shard, 0)
         with self._order.lock:
-            line = self._order.state.lines.get(plan.tail.shard)
-            return plan.items[-1].receipt.last_seq <= max(reached, line.ordered_seq if line else 0)
+            line = self._order.state.lines.get(shard)
+            return max(reached, line.ordered_seq if line else 0)
 
     def _make(self, plan: _Plan) -> bool:
         """Whether the segment is there, and is this one."""
@@ -331,6 +387,7 @@ class Appender:
             job.outcome = item.receipt
         tail.seen = elapsed_s()
         self._tails.keep(tail)
+        self._pendings.appended(tail.shard, last.last_seq)
 
 
 def _decide(tail: Tail, jobs: Sequence[Job]) -> tuple[list[Item], list[Job], list[tuple[Job, Outcome]]]:
@@ -379,6 +436,10 @@ def _told(call: Callable[[], bool]) -> Callable[[], bool | Exception]:
             return error
 
     return run
+
+
+def _nothing() -> None:
+    """What the caller's own thread does meanwhile."""
 
 
 def _unknown(why: str) -> UnavailableError:

@@ -86,13 +86,14 @@ def _told(deed: Callable[[], object]) -> Iterator[str]:
 def _unannounced(order: OrderLog, ends: dict[str, int]) -> Iterator[str]:
     """Segments that landed, and whose writer ended before it announced them: nobody was told that they count."""
     with order.lock:
+        generation = order.state.generation
         reached = {line.name: line.reach for line in order.state.lines.values()} | ends
         over = {
             line.name for line in order.state.lines.values() if line.state in (ShardState.FENCED, ShardState.PURGED)
         }
     by_folder = {names.folder(shard): shard for shard in reached}
     for one in order.objects.list(names.RUNS):
-        seq = names.seq_of_slot(one.name)
+        seq = names.seq_of_slot(one.name) if names.generation_of_slot(one.name) == generation else None
         shard = by_folder.get(one.name.rpartition("/")[0] + "/")
         if seq is not None and shard not in over and seq > (reached[shard] if shard is not None else 0):
             yield (

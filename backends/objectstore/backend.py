@@ -88,8 +88,8 @@ class ObjectBackend:
         self._writers = Writers(order, self.url)
         self._appender = Appender(order, self._library, self._pendings, self._tails, self._writers)
         self._reader = Reader(order, self._library, self._pendings)
-        self._life = Life(order, self._reader, self._pendings, self._tails)
-        self._gate = Gatekeeper(order, self._library, self._pendings, self._tails)
+        self._life = Life(order, self._reader, self._pendings, self._tails, self._writers)
+        self._gate = Gatekeeper(order, self._library, self._pendings)
         self._packer = Packer(order, self._library, self._reader)
         self._compactor = Compactor(order, self._library, self._reader, self._packer)
         self._collector = Collector(
@@ -305,6 +305,7 @@ class ObjectBackend:
         except FoldlogError:
             pass  # a registration that stays is reaped in time
         finally:
+            self._appender.close()
             self._parallel.close()
             self._counted.close()
 

@@ -30,6 +30,7 @@ def encode(state: State) -> bytes:
         [list(epoch) for epoch in state.epochs],
         [state.gate.state.value, state.gate.note],
         closing,
+        _numbers(state.openings),
         [_numbers(state.starts), b"".join(state.chains), [_mask(mask) for mask in state.masks], list(state.types)],
         state.writers,
         [_line(line) for line in state.lines.values()],
@@ -42,7 +43,7 @@ def decode(data: bytes, name: str) -> State:
     """Raises CorruptLogError for one that is torn or altered."""
     if not data.startswith(MAGIC) or blake2b(data[:-16], digest_size=16).digest() != data[-16:]:
         raise damaged(name, "it is no checkpoint, or its bytes are altered")
-    first, epochs, gate, closing, blocks, writers, lines = msgpack.unpackb(
+    first, epochs, gate, closing, openings, blocks, writers, lines = msgpack.unpackb(
         zlib.decompress(data[8:-16]), strict_map_key=False
     )
     state = State()
@@ -51,13 +52,15 @@ def decode(data: bytes, name: str) -> State:
     state.epochs = [Epoch(*epoch) for epoch in epochs]
     state.gate = Gate(GateState(gate[0]), gate[1])
     state.closing = None if closing is None else Gate(GateState(closing[0]), closing[1])
+    state.openings = _array(openings)
     starts, chains, masks, types = blocks
     state.starts = _array(starts)
     state.chains = [chains[at : at + 16] for at in range(0, len(chains), 16)]
     state.masks = [int.from_bytes(mask) for mask in masks]
     state.types = {type: number for number, type in enumerate(types)}
     state.writers = writers
-    for line in map(_from, lines):
+    for row in lines:
+        line = _from(row, state.openings)
         state.lines[line.name] = line
     return state
 
@@ -71,7 +74,7 @@ def _line(line: Line) -> list[Any]:
     return [line.name, *life, *where, packs, kept, keys, line.weights]
 
 
-def _from(row: list[Any]) -> Line:
+def _from(row: list[Any], openings: array[int]) -> Line:
     (
         name,
         state,
@@ -88,7 +91,7 @@ def _from(row: list[Any]) -> Line:
         keys,
         weights,
     ) = row
-    line = Line(name)
+    line = Line(name, openings)
     line.state, line.ordered_seq, line.reach, line.sealed_seq = ShardState(state), ordered, reach, sealed
     line.last_us, line.last_position = last_us, last_position
     line.slots, line.firsts, line.positions = _array(slots), _array(firsts), _array(positions)

@@ -3,8 +3,9 @@
 Garbage is old: it was written, and has been superseded, before `before_us` by the store's clock. Until then a process
 that looked a moment ago may go by what it saw. One that slept for longer looks again, before and after it writes.
 
-    slots          a segment or stub that a pack or a purge has superseded; never the first slot of a shard, which tells
-                   all who think the shard is new, and never the fence behind its end
+    slots          a segment or stub that a pack or a purge has superseded, or that was refused behind a gate which is
+                   open again; never the first slot of a shard, which tells all who think the shard is new, and never
+                   the fence behind its end
     packs          what no step names: left by a kill, or replaced and not deleted
     unannounced    segments behind the end of a shard that no marker tells of: no garbage, the next append takes them in
 """
@@ -82,7 +83,9 @@ def lying(state: State, listed: Iterable[Found], ages: Ages, ends: Mapping[str, 
                 elif one.size > WORTH_A_STUB:
                     found.firsts.append(one)
         elif (line is None or line.state is not ShardState.FENCED) and seq > _end(line, end_of.get(folder, 0)):
-            found.unannounced.append(one)
+            # What was refused before the gate was opened again counts no more, whoever appends next.
+            is_refused = names.generation_of_slot(one.name) < state.generation
+            (found.slots if is_refused else found.unannounced).append(one)
     return found
 
 

@@ -1,25 +1,28 @@
 """The gate of the log, and moving: handing its entries over, and taking those of another.
 
-To shut the gate takes three steps: the order says that it closes; every writer that is registered gets a guard in the
-place of its next marker; the order says that it is shut. A writer that registers meanwhile looks at the order
-afterwards, so it is either listed here or sees what the order says. Killed in between, the same call goes on.
+To shut the gate takes four steps: the order says that it closes; every writer that is registered gets a guard in the
+place of its next marker; what is announced and not there gets its slot taken; the order says that it is shut. A writer
+that registers meanwhile looks at the order afterwards, so it is either listed here or sees what the order says. Killed
+in between, the same call goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 from ...engine.errors import ConflictError, UnavailableError
-from ...engine.log.port import OPEN_GATE, Epoch, Gate, GateState, ShardState, check_gate_step
-from . import markers, names
+from ...engine.log.port import OPEN_GATE, Epoch, Gate, GateState, check_gate_step
+from ...engine.log.sequencer import number
+from . import markers, names, segment
 from .library import Library
 from .order_log import OrderLog
 from .pendings import Pendings
+from .segment import Kind
 from .state import State
 from .step import Operation
-from .tails import Tails
 
 TRIES: Final = 1000  #: markers of one writer that are faster than its guard
 
@@ -27,11 +30,10 @@ TRIES: Final = 1000  #: markers of one writer that are faster than its guard
 class Gatekeeper:
     """The gate, for one handle. Thread-safe."""
 
-    def __init__(self, order: OrderLog, library: Library, pendings: Pendings, tails: Tails) -> None:
+    def __init__(self, order: OrderLog, library: Library, pendings: Pendings) -> None:
         self._order = order
         self._library = library
         self._pendings = pendings
-        self._tails = tails
 
     def gate(self) -> Gate:
         self._order.refresh()
@@ -70,28 +72,56 @@ class Gatekeeper:
             return [["closing", gate.state.value, gate.note]]
 
         def end(state: State) -> list[Operation] | None:
-            if state.gate != expected or state.closing is None:
+            # Opened and about to be shut once more, the log has writers that these guards do not know.
+            if state.gate != expected or state.closing is None or state.generation != generation:
                 return None
             return list(last)
 
         self._order.refresh()
         self._order.commit(begin)
         with self._order.lock:
-            if self._order.state.gate != expected:
+            if self._order.state.gate != expected or self._order.state.closing is None:
                 return False
-        self.guard([one.name.removeprefix(names.WRITERS) for one in self._order.objects.list(names.WRITERS)])
+            generation = self._order.state.generation
+        self._refuse_writers()
         if empty and not self._is_empty():
             self._open(expected)
             return False
         return self._order.commit(end)
 
     def _is_empty(self) -> bool:
-        """Whether nothing was appended before the guards were there. What was refused since is swept away."""
+        """Whether nothing was appended before the guards were there."""
         if self._pendings.look().pending:
             return False
-        self._sweep()
         with self._order.lock:
             return not self._order.state.lines
+
+    def _refuse_writers(self) -> None:
+        """From here on no append counts but those that do already."""
+        self.guard([one.name.removeprefix(names.WRITERS) for one in self._order.objects.list(names.WRITERS)])
+        for _ in range(TRIES):
+            if not self._block():
+                return
+        raise UnavailableError(f"segments landed {TRIES} times while the gate was being shut")
+
+    def _block(self) -> bool:
+        """Take the slots of segments that were announced and are not there: they may be on their way, and would land
+        where nobody looks any more. Whether one has landed meanwhile."""
+        look = self._pendings.look()
+        announced = [entry for entries in look.markers.values() for entry in entries]
+        with self._order.lock:
+            state = self._order.state
+            log_id, generation = state.log_id, state.generation
+            ends = {shard: line.reach for shard, line in state.lines.items()} | look.ends
+        wanted = {shard for shard, _, last in announced if last > ends.get(shard, 0)}
+        landed = False
+        for shard in sorted(wanted):
+            name = names.slot(shard, ends.get(shard, 0) + 1, generation)
+            stub = segment.encode_mark(Kind.STUB, log_id, shard, nonce=secrets.token_bytes(8))
+            if not self._order.objects.create(name, stub):
+                found = self._library.head(name)
+                landed |= found is not None and found.kind is Kind.EVENTS
+        return landed
 
     def guard(self, writers: Sequence[str]) -> list[str]:
         """Refuse the next marker of each of these writers; the names of the guards."""
@@ -121,51 +151,33 @@ class Gatekeeper:
         raise UnavailableError(f"writer {id} was faster than its guard {TRIES} times")
 
     def _open(self, expected: Gate) -> bool:
+        """Open the gate, or stop shutting it. Each time segments get names of a new kind: those that were refused, and
+        perhaps are on their way, count no more, and nothing of theirs is in the way."""
         self._order.refresh()
         with self._order.lock:
+            generation, closing = self._order.state.generation, self._order.state.closing
             if self._order.state.gate != expected:
                 return False
-            if expected == OPEN_GATE and self._order.state.closing is None:
+            if expected == OPEN_GATE and closing is None:
                 return True
-        self._sweep()
-        return self._replace(expected, [["gate", GateState.OPEN.value, ""]])
+        if closing is not None:
+            self._refuse_writers()
+        self._place_all()
+
+        def decide(state: State) -> list[Operation] | None:
+            if state.gate != expected or state.generation != generation:
+                return None
+            return [["gate", GateState.OPEN.value, ""]]
+
+        return self._order.commit(decide)
+
+    def _place_all(self) -> None:
+        """All that was announced gets its position: behind a gate that is shut there comes no more."""
+        while pending := self._pendings.look().pending:
+            with self._order.lock:
+                head = self._order.state.head
+            self._pendings.place(number([one.receipt for one in pending], after=head), after=head)
 
     def _replace(self, expected: Gate, operations: Sequence[Operation]) -> bool:
         self._order.refresh()
         return self._order.commit(lambda state: list(operations) if state.gate == expected else None)
-
-    def _sweep(self) -> None:
-        """Delete the segments that were refused behind the shut gate: nobody announced them, and nobody may."""
-        ends = self._pendings.look().ends
-        objects = self._order.objects
-        listed = [one.name for one in objects.list(names.RUNS)]
-        with self._order.lock:
-            lines = self._order.state.lines
-            known = {names.folder(shard): shard for shard in {*lines, *ends}}
-            over = _ends(self._order.state, ends)
-        refused = [name for name in listed if _is_refused(name, known, over)]
-        if refused:
-            objects.delete(refused)
-            self._library.forget(refused)
-        self._tails.forget_all()
-
-
-def _ends(state: State, ends: Mapping[str, int]) -> dict[str, int | None]:
-    """Where each shard ends; None for one that a fence ends."""
-    over = (ShardState.FENCED, ShardState.PURGED)
-    found: dict[str, int | None] = {
-        shard: None if line.state in over else line.reach for shard, line in state.lines.items()
-    }
-    for shard, seq in ends.items():
-        if found.get(shard, 0) is not None:
-            found[shard] = seq
-    return found
-
-
-def _is_refused(name: str, known: Mapping[str, str], ends: Mapping[str, int | None]) -> bool:
-    seq = names.seq_of_slot(name)
-    if seq is None:
-        return False
-    shard = known.get(name.rpartition("/")[0] + "/")
-    end = 0 if shard is None else ends[shard]
-    return end is not None and seq > end

@@ -16,8 +16,9 @@ from .segment import HEAD_BYTES, Kind, Part, Segment, check_whole, damaged, pars
 from .stores.parallel import Parallel, get_many
 from .stores.port import Objects
 
-HELD: Final = 64 * 1024 * 1024  #: bytes of objects kept in memory
-HEADS: Final = 10_000  #: headers kept in memory
+HELD: Final = 64 * 1024 * 1024  #: bytes of objects kept in memory, with what their headers take there
+HEADS: Final = 100_000  #: appends whose headers are kept in memory: a pack has many
+PART_BYTES: Final = 900  #: what one append of a header takes in memory, ten times what it has in the object
 
 
 class Loaded(NamedTuple):
@@ -30,6 +31,11 @@ class Loaded(NamedTuple):
         """What one append of it holds."""
         return records(self.segment, part, self.data[part.start : part.start + part.length])
 
+    @property
+    def size(self) -> int:
+        """Bytes it takes in memory, about."""
+        return len(self.data) + PART_BYTES * len(self.segment.parts)
+
 
 class Library:
     """The segments and packs of one log. Thread-safe."""
@@ -41,6 +47,7 @@ class Library:
         self._whole: OrderedDict[str, Loaded] = OrderedDict()
         self._bytes = 0
         self._heads: OrderedDict[str, Segment] = OrderedDict()
+        self._parts = 0  #: of these
 
     def heads(self, wanted: Sequence[str]) -> list[Segment | None]:
         """Headers by name; None for an object that is not there."""
@@ -93,9 +100,10 @@ class Library:
         """They were superseded, or are gone."""
         with self._lock:
             for name in wanted:
-                self._heads.pop(name, None)
+                if (head := self._heads.pop(name, None)) is not None:
+                    self._parts -= len(head.parts)
                 if (old := self._whole.pop(name, None)) is not None:
-                    self._bytes -= len(old.data)
+                    self._bytes -= old.size
 
     def _checked(self, segment: Segment, data: bytes) -> Loaded:
         check_whole(data, segment.name)
@@ -104,9 +112,11 @@ class Library:
     def _keep_head(self, segment: Segment) -> Segment:
         if segment.kind is Kind.EVENTS:
             with self._lock:
+                old = self._heads.pop(segment.name, None)
+                self._parts += len(segment.parts) - (len(old.parts) if old else 0)
                 self._heads[segment.name] = segment
-                while len(self._heads) > HEADS:
-                    self._heads.popitem(last=False)
+                while self._parts > HEADS and len(self._heads) > 1:
+                    self._parts -= len(self._heads.popitem(last=False)[1].parts)
         return segment
 
     def _keep_whole(self, loaded: Loaded) -> None:
@@ -114,7 +124,7 @@ class Library:
             return
         with self._lock:
             old = self._whole.pop(loaded.segment.name, None)
-            self._bytes += len(loaded.data) - (len(old.data) if old else 0)
+            self._bytes += loaded.size - (old.size if old else 0)
             self._whole[loaded.segment.name] = loaded
             while self._bytes > HELD and len(self._whole) > 1:
-                self._bytes -= len(self._whole.popitem(last=False)[1].data)
+                self._bytes -= self._whole.popitem(last=False)[1].size

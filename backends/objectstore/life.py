@@ -13,6 +13,7 @@ from ...engine.errors import ShardPurged, UnavailableError
 from ...engine.log.port import Shard, ShardState
 from . import names, segment
 from .clock import elapsed_s
+from .markers import Writers
 from .order_log import OrderLog
 from .pendings import Pendings
 from .reading import Reader
@@ -27,8 +28,9 @@ TRIES: Final = 100  #: a fence that loses against an append tries again; each ti
 class Life:
     """Shards of one handle. Thread-safe."""
 
-    def __init__(self, order: OrderLog, reader: Reader, pendings: Pendings, tails: Tails) -> None:
+    def __init__(self, order: OrderLog, reader: Reader, pendings: Pendings, tails: Tails, writers: Writers) -> None:
         self._order = order
+        self._writers = writers
         self._reader = reader
         self._pendings = pendings
         self._tails = tails
@@ -36,6 +38,7 @@ class Life:
 
     def shards(self, *, after: str, limit: int) -> list[Shard]:
         ends = self._pendings.look().ends
+        self._order.refresh()  # what the look did not find pending any more has positions by now
         with self._order.lock:
             lines = self._order.state.lines
             if len(self._sorted) != len(lines):  # lines only ever come
@@ -69,23 +72,44 @@ class Life:
                 return None
             return [["seal", shard, found.ordered_seq]]
 
-        if self._reader.steady(lambda: self._reader.pending_of(shard, found.ordered_seq)):
+        if self._reader.steady(lambda: self._has_pending(shard)):
             return False
         return self._order.commit(decide)
+
+    def _has_pending(self, shard: str) -> bool:
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            seq = 0 if line is None else line.reach
+        return bool(self._reader.pending_of(shard, seq))
 
     def fence(self, shard: str) -> None:
         for _ in range(TRIES):
             try:
                 tail = self._tails.load(shard, with_keys=False)
             except ShardPurged:
-                return self._note_fence(shard)
-            if tail.last_seq == 0:
+                self._note_fence(shard)
                 return None
+            end = tail.last_seq
+            if end == 0:
+                return None
+            self._adopt(shard, end)
             mark = segment.encode_mark(Kind.FENCE, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
             self._tails.forget(shard)
-            if self._order.objects.create(names.slot(shard, tail.last_seq + 1), mark) and self._is_end(tail):
-                return self._note_fence(shard)
+            name = names.slot(shard, end + 1, tail.generation)
+            if not self._order.objects.create(name, mark) or not self._is_end(tail):
+                continue
+            if self._note_fence(shard, tail.generation):
+                return None
         raise UnavailableError(f"fencing shard {shard}: appends were faster {TRIES} times")
+
+    def _adopt(self, shard: str, end: int) -> None:
+        """What stands before a fence gets its positions, also what a writer has left who ended before it announced it:
+        behind a fence no append comes that would take it in."""
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            ordered = 0 if line is None else line.ordered_seq
+        if end > ordered and self._pendings.look().ends.get(shard, 0) < end:
+            self._writers.adopt([(shard, end, end)])
 
     def _is_end(self, tail: Tail) -> bool:
         """Whether a shard ends where it did: else a slot was fenced that had been packed and collected since."""
@@ -96,14 +120,22 @@ class Life:
             line = self._order.state.lines.get(tail.shard)
             return line is None or line.ordered_seq <= tail.last_seq
 
-    def _note_fence(self, shard: str) -> None:
+    def _note_fence(self, shard: str, generation: int | None = None) -> bool:
+        """False if the gate was shut and opened since: then the fence stands where nobody looks any more."""
+        outdated = False
+
         def decide(state: State) -> list[Operation] | None:
+            nonlocal outdated
             line = state.lines.get(shard)
+            outdated = generation not in (None, state.generation)
+            if outdated:
+                return None
             if line is not None and line.state in (ShardState.FENCED, ShardState.PURGED):
                 return None
             return [["fence", shard]]
 
         self._order.commit(decide)
+        return not outdated
 
 
 def _shard(name: str, line: Line | None, pending: bool) -> Shard:

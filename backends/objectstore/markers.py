@@ -22,6 +22,7 @@ from typing import Final
 
 import msgpack
 
+from ...engine.errors import UnavailableError
 from ...engine.log.port import GateState, refusal
 from . import names
 from .clock import elapsed_s
@@ -65,6 +66,7 @@ class Lane:
 
     def __init__(self, id: str) -> None:
         self.id = id
+        self.generation = 0  #: of the segments it may announce; a gate that shuts ends all lanes
         self.n = 0  #: the last number it has used
         self.since = elapsed_s()
 
@@ -81,12 +83,12 @@ class Writers:
 
     def take(self) -> Lane:
         """A lane, registered. Raises LogMoved behind a gate that is not open."""
+        self._check_gate()
         with self._lock:
             if self._pid != os.getpid():  # those of the parent go on there
                 self._free, self._pid = [], os.getpid()
             lane = self._free.pop() if self._free else None
         if lane is not None and elapsed_s() - lane.since < AGE_S:
-            self._check_gate()
             return lane
         return self._register()
 
@@ -110,6 +112,15 @@ class Writers:
         lane.n += 1
         return True
 
+    def adopt(self, entries: Sequence[Entry]) -> None:
+        """Announce what another writer may have left without a marker. Raises LogMoved behind a gate that is shut."""
+        for _ in range(2):  # a guard that a former shutting has left is no reason to give up
+            lane = self.take()
+            if self.announce(lane, entries):
+                return self.give_back(lane)
+        self._check_gate(anew=True)
+        raise UnavailableError("it is not known what became of the append: two guards in a row stood in its way")
+
     def close(self) -> None:
         """Take the registrations away: nothing is under way in these lanes."""
         with self._lock:
@@ -124,6 +135,8 @@ class Writers:
         )
         # Looked at after the registration is there: who shuts the gate lists the writers after it has said so.
         self._order.refresh()
+        with self._order.lock:
+            lane.generation = self._order.state.generation
         try:
             self._check_gate()
         except BaseException:
@@ -131,9 +144,11 @@ class Writers:
             raise
         return lane
 
-    def _check_gate(self) -> None:
+    def _check_gate(self, *, anew: bool = False) -> None:
         """Raise LogMoved if the gate is not open; looked at anew before that is said."""
         order = self._order
+        if anew:
+            order.refresh()
         for looked in (False, True):
             with order.lock:
                 gate = order.state.closing or order.state.gate

@@ -17,7 +17,7 @@ from .packing import Made, Packer, weigh
 from .reading import Reader
 from .segment import Item, Kind
 from .state import Line, State
-from .step import Pending, place
+from .step import Operation, Pending, place
 from .tails import Tails
 
 
@@ -54,36 +54,57 @@ class Mover:
                 return False
             _check_fits(state, entries, states)
             fresh = {entry.placed.receipt.shard for entry in entries} - state.lines.keys()
-            kept = {name: line.kept for name, line in state.lines.items() if name in states}
-            weights = {name: line.weights for name, line in state.lines.items() if name in states}
-        operations = [place([entry.placed for entry in entries], [_pending(entry) for entry in entries], [])]
         sweeps = self._packer.sweeps()
-        by_shard: dict[str, list[Item]] = {}
-        for (position, receipt, _), keyed, records in entries:
-            by_shard.setdefault(receipt.shard, []).append(Item(receipt, keyed, position, records))
-        for shard, items in by_shard.items():
-            purged = states.get(shard) is ShardState.PURGED
-            if purged:
-                items = [item for item in items if any(record is not None for record in item.records)]
-            packs = self._packer.write(shard, items)
-            if purged:
-                old = [Made(pack.first, pack.last, pack.id, pack.size) for pack in kept.get(shard, [])]
-                whole = _total(weights.get(shard, {}), items)
-                operations.append(["purged", shard, [list(one) for one in [*old, *packs]], whole])
-            else:
-                operations += [["packed", shard, *made, {}] for made in packs]
-            if states.get(shard) is ShardState.SEALED:
-                operations.append(["seal", shard, items[-1].receipt.last_seq])
+        written = {shard: (items, self._packer.write(shard, items)) for shard, items in _items(entries, states).items()}
         self._order.parallel.run([lambda shard=shard: self._guard(shard) for shard in fresh])  # type: ignore[misc]
-        if self._order.commit(lambda state: operations if (state.head, state.sweeps) == (after, sweeps) else None):
+
+        def decide(state: State) -> list[Operation] | None:
+            if state.gate.state is not GateState.RECEIVING or (state.head, state.sweeps) != (after, sweeps):
+                return None
+            _check_fits(state, entries, states)
+            return _operations(state, entries, written, states)
+
+        if self._order.commit(decide):
             return True
         # Not because the head is elsewhere, but because the packs may have been taken for left over.
         return self._packer.sweeps() != sweeps and self.ingest(entries, after=after, states=states)
 
     def _guard(self, shard: str) -> None:
         """The first slot of a shard is taken for as long as the shard is known."""
-        stub = segment.encode_mark(Kind.STUB, self._order.state.log_id, shard, nonce=secrets.token_bytes(8))
-        self._order.objects.create(names.slot(shard, 1), stub)
+        with self._order.lock:
+            log_id, generation = self._order.state.log_id, self._order.state.generation
+        stub = segment.encode_mark(Kind.STUB, log_id, shard, nonce=secrets.token_bytes(8))
+        self._order.objects.create(names.slot(shard, 1, generation), stub)
+
+
+def _items(entries: Sequence[Entry], states: Mapping[str, ShardState]) -> dict[str, list[Item]]:
+    """What is to be written, by shard; of one that was purged, what was kept."""
+    found: dict[str, list[Item]] = {}
+    for (position, receipt, _), keyed, records in entries:
+        items = found.setdefault(receipt.shard, [])
+        if states.get(receipt.shard) is not ShardState.PURGED or any(record is not None for record in records):
+            items.append(Item(receipt, keyed, position, records))
+    return found
+
+
+def _operations(
+    state: State,
+    entries: Sequence[Entry],
+    written: Mapping[str, tuple[list[Item], list[Made]]],
+    states: Mapping[str, ShardState],
+) -> list[Operation]:
+    """What makes it count, for the state as it is: whoever purges meanwhile deletes packs that were kept."""
+    found = [place([entry.placed for entry in entries], [_pending(entry) for entry in entries], [])]
+    for shard, (items, packs) in written.items():
+        if states.get(shard) is ShardState.PURGED:
+            line = state.lines.get(shard) or Line(shard, state.openings)
+            old = [Made(pack.first, pack.last, pack.id, pack.size) for pack in line.kept]
+            found.append(["purged", shard, [list(one) for one in [*old, *packs]], _total(line.weights, items)])
+        else:
+            found += [["packed", shard, *made, {}] for made in packs]
+        if states.get(shard) is ShardState.SEALED:
+            found.append(["seal", shard, items[-1].receipt.last_seq])
+    return found
 
 
 def _pending(entry: Entry) -> Pending:
@@ -106,7 +127,7 @@ def _check_fits(state: State, entries: Sequence[Entry], states: Mapping[str, Sha
     ends: dict[str, int] = {}
     for (_, receipt, _), _, _ in entries:
         name = receipt.shard
-        line = state.lines.get(name) or Line(name)
+        line = state.lines.get(name) or Line(name, state.openings)
         if name not in ends and line.state in (ShardState.FENCED, ShardState.PURGED):
             if line.state is ShardState.FENCED or states.get(name) is not ShardState.PURGED:
                 raise ConflictError(f"shard {name} was deleted here; its copy cannot go on")

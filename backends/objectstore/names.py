@@ -4,6 +4,7 @@
     blocks/<j>                           64 steps of the order in one object
     checkpoints/<k>                      the state before step k
     runs/<hh>/<shard>/<seq>.seg          a segment: its events begin with that seq
+    runs/<hh>/<shard>/<seq>.<n>.seg      the same, after the gate was shut and opened again n times
     runs/<hh>/<shard>/<a>-<z>.<id>.pack  segments a to z of a shard in one object
     writers/<id>                         somebody who appends
     pending/<id>/<n>                     what that writer has appended and nobody has given positions yet
@@ -31,7 +32,7 @@ KEPT: Final = "kept/"
 _LONGEST: Final = 150  #: bytes of an escaped name; a longer one ends in a hash
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@")
 _ESCAPED: Final = {byte: chr(byte) if byte in _PLAIN else f"={byte:02x}" for byte in range(256)}
-_SLOT: Final = re.compile(r"(\d{20})\.seg")
+_SLOT: Final = re.compile(r"(\d{20})(?:\.(\d+))?\.seg")
 _PACK: Final = re.compile(r"(\d{20})-(\d{20})\.([0-9a-f]+)\.pack")
 
 
@@ -72,9 +73,10 @@ def folder(shard: str) -> str:
     return f"{RUNS}{hashed[:2]}/{escaped}/"
 
 
-def slot(shard: str, seq: int) -> str:
-    """The segment that begins with a seq."""
-    return f"{folder(shard)}{seq:020d}.seg"
+def slot(shard: str, seq: int, generation: int) -> str:
+    """The segment that begins with a seq. `generation`: how often the gate had been opened again when it was made; so
+    what was refused behind a shut gate never has the name of what comes later."""
+    return f"{folder(shard)}{seq:020d}.{generation}.seg" if generation else f"{folder(shard)}{seq:020d}.seg"
 
 
 def pack(shard: str, first: int, last: int, id: str) -> str:
@@ -85,6 +87,12 @@ def seq_of_slot(name: str) -> int | None:
     """The seq that a segment begins with; None for another name."""
     found = _SLOT.fullmatch(name.rpartition("/")[2])
     return int(found[1]) if found else None
+
+
+def generation_of_slot(name: str) -> int:
+    """How often the gate had been opened again when a segment was made."""
+    found = _SLOT.fullmatch(name.rpartition("/")[2])
+    return int(found[2] or 0) if found else 0
 
 
 def is_pack(name: str) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ...engine.errors import ConflictError, FoldlogError
-from ...engine.log.port import RETENTION_MASK, Record, ShardState, Weight
+from ...engine.log.port import RETENTION_MASK, GateState, Record, ShardState, Weight
 from . import names, segment
 from .library import Library
 from .order_log import OrderLog
@@ -80,7 +80,7 @@ class Packer:
         items = []
         for one in wanted:
             for part in loaded[one.name].segment.parts:
-                position = part.position or places.position(part.receipt.first_seq) or 0
+                position = _position(part, places)
                 records = loaded[one.name].records(part)
                 if keep is not None:
                     records = [
@@ -114,7 +114,9 @@ class Packer:
         wanted = [one.name for one in places.stretches]
         for name, head in zip(wanted, self._reader.heads(wanted), strict=True):
             for part in head.parts:
-                position = part.position or places.position(part.receipt.first_seq) or 0
+                position = _position(part, places)
+                if position == 0:
+                    continue
                 if position + part.receipt.size - 1 <= through:
                     found += part.weights.items()
                 elif position <= through:
@@ -206,6 +208,7 @@ class Packer:
             line = self._order.state.lines[shard]
             kept = {pack.name(shard) for pack in line.kept}
             end = line.ordered_seq
+            is_receiving = self._order.state.gate.state is GateState.RECEIVING
         found = [one for one in self._order.objects.list(names.folder(shard)) if one.name not in kept]
         stub = self._stub(shard)
         slots = [
@@ -213,7 +216,8 @@ class Packer:
             for one in found
             if (seq := names.seq_of_slot(one.name)) is not None and seq <= end and one.size != len(stub)
         ]
-        packs = [one.name for one in found if names.is_pack(one.name)]
+        # While a copy comes in, a pack that no step names may be one that the next step will name.
+        packs = [] if is_receiving else [one.name for one in found if names.is_pack(one.name)]
         self.free(shard, slots, packs)
 
     def _replace(
@@ -287,6 +291,7 @@ def _kept(item: Item, keep: Keep) -> list[Record | None]:
 
 
 def _position(part: Part, places: Places) -> int:
+    """Of its first event; 0 if it has none yet."""
     return part.position or places.position(part.receipt.first_seq) or 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ...engine.errors import FoldlogError
-from ...engine.log.port import GateState, Head, Placed, Receipt
+from ...engine.log.port import GateState, Head, Placed, Receipt, ShardState
 from . import markers, names
 from .clock import elapsed_s
 from .library import Library
@@ -78,8 +78,8 @@ class Pendings:
         """Give these receipts their positions; False if the head is elsewhere by now."""
         order = self._order
         described = self.describe([one.receipt for one in placed])
-        if described is None:
-            return False
+        if described is None or [one.receipt for one in described] != [one.receipt for one in placed]:
+            return False  # placed meanwhile; or others stand there now, and the chain would not come out
         with self._lock:
             seen = dict(self._markers)
         cleared: list[tuple[str, int]] = []
@@ -88,15 +88,11 @@ class Pendings:
             if state.head != after:
                 return None
             ends = {one.receipt.shard: one.receipt.last_seq for one in placed}
-
-            def end(shard: str) -> int:
-                line = state.lines.get(shard)
-                return ends.get(shard, 0 if line is None else line.ordered_seq)
-
             cleared[:] = [
                 found
                 for name, entries in seen.items()
-                if all(last <= end(shard) for shard, _, last in entries)
+                if entries  # a guard is none of its writer's numbers
+                and all(_is_over(entry, state.lines.get(entry[0]), ends.get(entry[0], 0)) for entry in entries)
                 and (found := names.of_marker(name)) is not None
             ]
             return [place(placed, described, cleared)]
@@ -127,9 +123,11 @@ class Pendings:
             self._own[name] = list(entries)
             while len(self._own) > OWN:  # of those that another process was faster to place
                 self._own.popitem(last=False)
-            now = elapsed_s()
-            for shard, _, last in entries:
-                self._waiting.setdefault(shard, deque(maxlen=WAITING)).append((last, now))
+
+    def appended(self, shard: str, last: int) -> None:
+        """Told by who has appended up to a seq, which waits for its position from now on."""
+        with self._lock:
+            self._waiting.setdefault(shard, deque(maxlen=WAITING)).append((last, elapsed_s()))
 
     def waited_s(self) -> float | None:
         """For how long what this handle has appended waits for a position; None if all of it has one."""
@@ -166,7 +164,7 @@ class Pendings:
                 found = names.of_marker(name)
                 if found is None or found[1] > noted.get(found[0], 0) or not entries:
                     continue
-                if all(shard in lines and last <= lines[shard].ordered_seq for shard, _, last in entries):
+                if all(_is_over(entry, lines.get(entry[0]), 0) for entry in entries):
                     done.append(name)
         if done:
             try:
@@ -179,8 +177,10 @@ class Pendings:
     def _walk(self, wanted: dict[str, set[int]], ends: dict[str, _End]) -> tuple[list[Pending], dict[str, int]]:
         """The receipts of each shard from behind its end up to what is wanted, and the ends they reach."""
         begins = {shard: ends.get(shard, _End(0, 0, 0)) for shard in wanted}
+        with self._order.lock:  # what has no position yet was made since the gate was opened last
+            generation = self._order.state.generation
         first = [
-            names.slot(shard, seq)
+            names.slot(shard, seq, generation)
             for shard, end in begins.items()
             for seq in {end.slot or end.seq + 1, end.reach + 1, *(seq for seq in wanted[shard] if seq > end.reach)}
         ]
@@ -190,7 +190,7 @@ class Pendings:
         for shard, end in begins.items():
             seq, last = end.slot or end.seq + 1, max(wanted[shard])
             while seq <= max(last, end.reach):
-                name = names.slot(shard, seq)
+                name = names.slot(shard, seq, generation)
                 segment = heads[name] if name in heads else self._library.head(name)
                 if segment is None or segment.kind is not Kind.EVENTS:
                     break
@@ -217,11 +217,22 @@ def _described(segment: Segment, part: Part) -> Pending:
     return Pending(part.receipt, part.keyed, reach, part.types, dict(part.weights))
 
 
+def _is_over(entry: Entry, line: Line | None, end: int) -> bool:
+    """Whether a segment has its positions, with those up to `end` that are just given; or lost its slot to another,
+    which has begun to get some, or to the fence of a shard that was deleted since."""
+    _, first, last = entry
+    if line is None:
+        return last <= end
+    if line.state is ShardState.PURGED and line.reach == line.ordered_seq:
+        return True
+    return last <= max(end, line.ordered_seq) or first <= line.ordered_seq <= line.reach < last
+
+
 def _unplaced(state: State, announced: Iterable[Sequence[Entry]]) -> dict[str, set[int]]:
     wanted: dict[str, set[int]] = {}
     for entries in announced:
         for shard, first, last in entries:
             line = state.lines.get(shard)
-            if line is None or last > line.ordered_seq:
+            if not _is_over((shard, first, last), line, 0):
                 wanted.setdefault(shard, set()).add(first)
     return wanted

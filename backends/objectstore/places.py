@@ -6,7 +6,6 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from ...engine.log.port import ShardState
-from . import names
 from .order_log import OrderLog
 from .state import Line, Pack
 
@@ -44,9 +43,7 @@ def stretches(line: Line) -> list[Stretch]:
         return [Stretch(pack.first, pack.last, pack.name(line.name), kept=True) for pack in line.kept]
     found = [Stretch(pack.first, pack.last, pack.name(line.name)) for pack in line.packs]
     ends = [*(seq - 1 for seq in line.slots[1:]), line.reach]
-    return found + [
-        Stretch(first, last, names.slot(line.name, first)) for first, last in zip(line.slots, ends, strict=False)
-    ]
+    return found + [Stretch(first, last, line.slot(first)) for first, last in zip(line.slots, ends, strict=False)]
 
 
 def places_of(order: OrderLog, shard: str) -> Places | None:
@@ -70,7 +67,7 @@ def place_of(line: Line, seq: int) -> Stretch | None:
     if purged:
         return None
     first = line.slots[bisect_right(line.slots, seq) - 1]
-    return Stretch(first, seq, names.slot(line.name, first))
+    return Stretch(first, seq, line.slot(first))
 
 
 def _first(pack: Pack) -> int:

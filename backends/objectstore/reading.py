@@ -22,6 +22,7 @@ from .step import Row
 T = TypeVar("T")
 
 WAVE: Final = 32  #: objects fetched at once
+WAVE_BYTES: Final = 32 * 1024 * 1024  #: of bodies of a page of the timeline, fetched at once
 _TRIES: Final = 20
 
 
@@ -110,15 +111,16 @@ class Reader:
     def pending_of(self, shard: str, seq: int) -> list[Stretch]:
         """The segments of a shard behind its end on the timeline."""
         with self._order.lock:
+            generation = self._order.state.generation
             shut = self._order.state.closing is not None or self._order.state.gate.state is not GateState.OPEN
         # Behind a gate that is shut, only what was announced counts: the rest was refused.
-        last = self._pendings.look().ends.get(shard, 0) if shut else None
+        last = self._announced(shard, seq) if shut else None
         found: list[Stretch] = []
         while last is None or seq < last:
             if len(found) == 2:
                 listed = [one.name for one in self._order.objects.list(names.folder(shard))]
                 self._library.load([name for name in listed if (names.seq_of_slot(name) or 0) > seq])
-            name = names.slot(shard, seq + 1)
+            name = names.slot(shard, seq + 1, generation)
             segment = self._library.head(name)
             if segment is None or segment.kind is Kind.FENCE:
                 break
@@ -127,6 +129,17 @@ class Reader:
             found.append(Stretch(seq + 1, segment.last_seq, name))
             seq = segment.last_seq
         return found
+
+    def _announced(self, shard: str, seq: int) -> int:
+        """The last seq of a shard that was announced and has no position. Raises Superseded if some that were read as
+        pending have got theirs meanwhile: then they are announced no more."""
+        last = self._pendings.look().ends.get(shard, 0)
+        self._order.refresh()
+        with self._order.lock:
+            line = self._order.state.lines.get(shard)
+            if line is not None and line.reach > seq:
+                raise Superseded(names.slot(shard, seq + 1, self._order.state.generation))
+        return last
 
     # -- the timeline -------------------------------------------------------------------------------------------
 
@@ -238,13 +251,14 @@ class Reader:
 def _waves(rows: Iterator[Row], limit: int) -> Iterator[list[Row]]:
     """Rows by so many as may fill a page, and no more than are fetched at once."""
     wave: list[Row] = []
-    events = 0
+    events = size = 0
     for row in rows:
         wave.append(row)
         events += row.placed.receipt.size
-        if len(wave) >= WAVE * 8 or (events >= limit and len(wave) >= 1):
+        size += row.bytes
+        if len(wave) >= WAVE * 8 or events >= limit or size >= WAVE_BYTES:
             yield wave
-            wave, events = [], 0
+            wave, events, size = [], 0, 0
     if wave:
         yield wave
 

@@ -101,9 +101,10 @@ class Reaper:
         with order.lock:
             line = order.state.lines.get(shard)
             end, reach = (0, 0) if line is None else (line.ordered_seq, line.reach)
+            generation = order.state.generation
         if last <= end:
             return False
         if first <= reach:  # of several appends, some of which have theirs; or one that lost its slot
             return last <= reach
-        data = order.objects.get(names.slot(shard, first), end=16)
+        data = order.objects.get(names.slot(shard, first, generation), end=16)
         return data is not None and data[8] == Kind.EVENTS

@@ -23,6 +23,7 @@ Not here: reading and making steps (order_log.py), the bytes of a checkpoint (ch
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -75,6 +76,7 @@ class Line:
         "last_position",
         "last_us",
         "name",
+        "openings",
         "ordered_seq",
         "packs",
         "positions",
@@ -85,8 +87,9 @@ class Line:
         "weights",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, openings: array[int]) -> None:
         self.name = name
+        self.openings = openings  #: the state's
         self.state = ShardState.OPEN
         self.ordered_seq = 0
         self.reach = 0  #: last seq of the segments begun: one of several appends may be placed in part
@@ -101,6 +104,13 @@ class Line:
         #: appends with keys of callers that no pack holds, by key; None: the headers of its segments tell
         self.keys: dict[bytes, Known] | None = {}
         self.weights: dict[int, list[int]] = {}  #: what can be read, by retention class: events, bytes
+
+    def slot(self, seq: int) -> str:
+        """The name of a segment that no pack holds, or that is to come."""
+        if seq > self.ordered_seq or not self.openings:
+            return names.slot(self.name, seq, len(self.openings))
+        position = self.positions[bisect_right(self.firsts, seq) - 1]
+        return names.slot(self.name, seq, bisect_left(self.openings, position))
 
     @property
     def packed_seq(self) -> int:
@@ -118,6 +128,7 @@ class State:
         self.position = 0
         self.chain = GENESIS
         self.epochs: list[Epoch] = []
+        self.openings = array("Q")  #: the position of the end, each time the gate was opened again
         self.gate = OPEN_GATE
         self.closing: Gate | None = None  #: what the gate is about to become
         self.lines: dict[str, Line] = {}
@@ -129,6 +140,11 @@ class State:
         self.chains: list[bytes] = []
         self.masks: list[int] = []
         self.types: dict[str, int] = {}  #: number of each type, the bit in the masks
+
+    @property
+    def generation(self) -> int:
+        """How often the gate was opened again: part of the names of segments."""
+        return len(self.openings)
 
     @property
     def head(self) -> Head:
@@ -161,7 +177,7 @@ class State:
         """The line of a shard, made if need be."""
         found = self.lines.get(shard)
         if found is None:
-            found = self.lines[shard] = Line(shard)
+            found = self.lines[shard] = Line(shard, self.openings)
         return found
 
 
@@ -196,7 +212,7 @@ def _place(state: State, operation: Operation, k: int) -> list[Row]:
             weight[0] += events
             weight[1] += size
         state.last_us = max(state.last_us, receipt.at_us)
-        for type in row.types:
+        for type in sorted(row.types):  # a set has another order in each process
             state.masks[-1] |= 1 << state.types.setdefault(type, len(state.types))
     if found:
         state.position, state.chain = found[-1][0].placed.last_position, found[-1][0].placed.chain
@@ -255,7 +271,10 @@ def _closing(state: State, operation: Operation, k: int) -> None:
 
 
 def _gate(state: State, operation: Operation, k: int) -> None:
-    state.gate, state.closing = Gate(GateState(operation[1]), operation[2]), None
+    gate = Gate(GateState(operation[1]), operation[2])
+    if gate.state is GateState.OPEN:  # all that was announced has its position by now, and nothing else counts
+        state.openings.append(state.position)
+    state.gate, state.closing = gate, None
 
 
 def _receive(state: State, operation: Operation, k: int) -> None:

@@ -49,6 +49,7 @@ class Row(NamedTuple):
     placed: Placed
     keyed: bool
     types: frozenset[str]  #: when it was placed; a trim takes some away
+    bytes: int  #: of its bodies, likewise
 
 
 def encode(before: bytes, nonce: bytes, at_us: int, operations: Sequence[Operation]) -> bytes:
@@ -127,7 +128,8 @@ def rows_of(operation: Operation, position: int, chain: bytes) -> list[tuple[Row
     for shard, reach, first, size, key, at_us, digest, keyed, held, weights in rows:
         receipt = Receipt(shards[shard], first, first + size - 1, UUID(bytes=key), at_us, digest)
         chain = link(chain, receipt)
-        row = Row(Placed(position + 1, receipt, chain), keyed, frozenset([names[one] for one in held]))
+        size_in_bytes = sum([weight[1] for weight in weights.values()])
+        row = Row(Placed(position + 1, receipt, chain), keyed, frozenset([names[one] for one in held]), size_in_bytes)
         found.append((row, reach, weights))
         position += size
     if rows and chain != written:

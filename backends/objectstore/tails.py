@@ -28,8 +28,9 @@ _TRIES: Final = 50
 class Tail:
     """The end of one shard."""
 
-    def __init__(self, shard: str) -> None:
+    def __init__(self, shard: str, generation: int) -> None:
         self.shard = shard
+        self.generation = generation  #: of the segments that come behind it
         self.last_seq = 0
         self.last_us = 0
         self.keys: dict[UUID, Receipt] | None = {}  #: of appends with keys of callers; None: not loaded
@@ -47,11 +48,14 @@ class Tails:
 
     def known(self, shard: str, *, with_keys: bool) -> Tail | None:
         """The tail as this handle has seen it, if that is not too long ago."""
+        with self._order.lock:
+            generation = self._order.state.generation
         with self._lock:
             tail = self._held.get(shard)
             if tail is None:
                 return None
-            if elapsed_s() - tail.seen > self._order.stall_s or (with_keys and tail.keys is None):
+            is_old = elapsed_s() - tail.seen > self._order.stall_s or tail.generation != generation
+            if is_old or (with_keys and tail.keys is None):
                 del self._held[shard]
                 return None
             self._held.move_to_end(shard)
@@ -73,10 +77,11 @@ class Tails:
         with self._lock:
             self._held.clear()
 
-    def is_new(self, shard: str) -> bool:
-        """Whether nothing of a shard has a position, as far as this handle knows."""
+    def new(self, shard: str) -> Tail | None:
+        """The tail of a shard of which nothing has a position, as far as this handle knows."""
         with self._order.lock:
-            return shard not in self._order.state.lines
+            state = self._order.state
+            return None if shard in state.lines else Tail(shard, state.generation)
 
     def load(self, shard: str, *, with_keys: bool) -> Tail:
         """The tail as it is. Raises ShardPurged if the shard takes no appends any more."""
@@ -96,8 +101,8 @@ class Tails:
 
     def _placed(self, shard: str, *, with_keys: bool) -> Tail | None:
         """The tail as far as the order knows it; None if a segment that it names is there no more."""
-        tail = Tail(shard)
         with self._order.lock:
+            tail = Tail(shard, self._order.state.generation)
             line = self._order.state.lines.get(shard)
             if line is None:
                 return tail
@@ -108,7 +113,7 @@ class Tails:
             sources = [pack.name(shard) for pack in line.packs]
             known = line.keys
             if known is None:
-                sources += [names.slot(shard, seq) for seq in line.slots]
+                sources += [line.slot(seq) for seq in line.slots]
             keys = {} if known is None else {UUID(bytes=key): one for key, one in known.items()}
         if part and not self._reach(tail, part):
             return None
@@ -116,7 +121,7 @@ class Tails:
             tail.keys = None
             return tail
         tail.keys = {key: Receipt(shard, one[0], one[1], key, one[2], one[3]) for key, one in keys.items()}
-        segments = self._library.heads([*sources, names.slot(shard, part)] if part else sources)
+        segments = self._library.heads([*sources, names.slot(shard, part, tail.generation)] if part else sources)
         for segment in segments:
             if segment is None or segment.kind is not Kind.EVENTS:
                 return None
@@ -125,7 +130,7 @@ class Tails:
 
     def _reach(self, tail: Tail, slot: int) -> bool:
         """Go on to the end of a segment that has positions in part; False if it is there no more."""
-        segment = self._library.head(names.slot(tail.shard, slot))
+        segment = self._library.head(names.slot(tail.shard, slot, tail.generation))
         if segment is None or segment.kind is not Kind.EVENTS:
             return False
         last = segment.parts[-1].receipt
@@ -138,7 +143,7 @@ class Tails:
         while True:
             if steps == 2:  # many: list them, to read them side by side
                 self._library.heads(list(self.slots_behind(tail.shard, tail.last_seq)))
-            segment = self._library.head(names.slot(tail.shard, tail.last_seq + 1))
+            segment = self._library.head(names.slot(tail.shard, tail.last_seq + 1, tail.generation))
             if segment is None:
                 return True
             if segment.kind is Kind.FENCE:

@@ -241,7 +241,7 @@ def test_a_segment_that_nobody_announced_stays(objects: Dated, backend: ObjectBa
     catch_up(backend)
     objects.sleep(9 * DAY_S)
     found = backend.collect()
-    assert found.unannounced == [names.slot("run", 2)]
+    assert found.unannounced == [names.slot("run", 2, 0)]
     assert found.garbage.keys() <= {"writers"}
     assert append(ObjectBackend(objects), "run", "c").first_seq == 3
     assert timeline(backend) == ["a", "b", "c"]

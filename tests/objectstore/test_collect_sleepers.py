@@ -51,7 +51,7 @@ def sleeping_writer(world: World) -> list[str]:
         world.supersede()
 
     append(world.sleeper, "run", "a")
-    world.seam.on("create", names.slot("run", 2), meanwhile)
+    world.seam.on("create", names.slot("run", 2, 0), meanwhile)
     append(world.sleeper, "run", "late")
     assert world.seam.called == 1
     assert timeline(world.other)[-1] == timeline(world.sleeper)[-1]
@@ -74,7 +74,7 @@ def slow_writer(world: World) -> list[str]:
         world.supersede()
 
     append(world.sleeper, "run", "a")
-    world.seam.on("create", names.slot("run", 2), meanwhile, when="after")
+    world.seam.on("create", names.slot("run", 2, 0), meanwhile, when="after")
     append(world.sleeper, "run", "once")
     assert world.seam.called == 1
     return timeline(ObjectBackend(world.objects))
@@ -103,7 +103,7 @@ def writer_without_its_marker(world: World) -> list[str]:
     catch_up(world.other)
     monkey = world.sleeper._order.parallel
     monkey.run = lambda calls: [call() for call in calls]  # type: ignore[method-assign]  # the marker first
-    world.seam.on("create", names.slot("run", 2), meanwhile)
+    world.seam.on("create", names.slot("run", 2, 0), meanwhile)
     append(world.sleeper, "run", "b")
     assert world.seam.called == 1
     return timeline(ObjectBackend(world.objects))
@@ -179,7 +179,7 @@ def sleeping_fencer(world: World) -> None:
 
     append(world.other, "run", "a")
     catch_up(world.other)
-    world.seam.on("create", names.slot("run", 2), meanwhile)
+    world.seam.on("create", names.slot("run", 2, 0), meanwhile)
     world.sleeper.fence("run")
     assert world.seam.called == 1
     found = world.other.find_shard("run")
@@ -202,7 +202,7 @@ def test_control_without_the_look_it_fences_nothing(monkeypatch: pytest.MonkeyPa
     world = World()
     with pytest.raises(ShardPurged):  # the order says so; the slot behind the end is free
         sleeping_fencer(world)
-    assert world.objects.get(names.slot("run", 5)) is None
+    assert world.objects.get(names.slot("run", 5, 0)) is None
 
 
 # -- who reads the order, and adds to it -------------------------------------------------------------------------------

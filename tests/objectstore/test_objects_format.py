@@ -34,7 +34,7 @@ def item() -> segment.Item:
 
 
 def test_the_segment_of_the_manual_is_what_the_code_reads() -> None:
-    name = names.slot("run-1", 1)
+    name = names.slot("run-1", 1, 0)
     assert f"`{name}`" in MANUAL
     data = shown()
     segment.check_whole(data, name)
@@ -88,12 +88,14 @@ def test_a_checkpoint_is_read_by_what_the_manual_says() -> None:
     line = whole.line("run-1")
     line.ordered_seq, line.reach = 3, 5
     line.slots.append(1)
+    whole.openings.append(7)
     line.packs.append(state.Pack(1, 2, "id", 99, 0))
     data = checkpoint.encode(whole)
     assert (data[:8], data[-16:]) == (b"foldckp1", blake2b(data[:-16], digest_size=16).digest())
-    head, epochs, gate, closing, blocks, writers, [shard] = msgpack.unpackb(zlib.decompress(data[8:-16]))
+    head, epochs, gate, closing, openings, blocks, writers, [shard] = msgpack.unpackb(zlib.decompress(data[8:-16]))
     assert head == [1, blake2b(made, digest_size=16).digest(), LOG_ID.bytes, 0, bytes(16), 0, 0]
     assert (epochs, gate, closing, writers) == ([[1, 0, bytes(16), 7, "created"]], [0, ""], None, {})
+    assert openings == (7).to_bytes(8, "little")
     assert blocks == [bytes(8), bytes(16), [b""], []]
     one = (1).to_bytes(8, "little")
     assert shard == ["run-1", "open", 3, 5, 0, 0, 0, one, b"", b"", [[1, 2, "id", 99, 0]], [], [], {}]
