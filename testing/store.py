@@ -12,9 +12,10 @@ import pytest
 
 from ..backends import open_backend
 from ..engine.events.event import Record, Retention, Topic
+from ..engine.log.chain import number
 from ..engine.log.log import EventLog
 from ..engine.log.port import ANY, Append, Backend, Expected, Placed, Receipt, Stored
-from ..engine.log.sequencer import Sequencer, number
+from ..engine.log.sequencer import Sequencer
 from ..serdes import Codec
 
 PLENTY = 10_000  #: a limit that no test of the suite reaches, save those about limits

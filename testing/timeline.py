@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from ..engine.log.chain import number
 from ..engine.log.port import Backend, Receipt, Stored
-from ..engine.log.sequencer import Sequencer, merge, number
+from ..engine.log.sequencer import Sequencer, merge
 from .store import PLENTY, Store, SuiteBase, bodies, held, place_only, put, record, sequence, timeline
 
 

@@ -14,9 +14,9 @@ from uuid import UUID
 import pytest
 
 from foldlog.engine.log import sequencer as module
-from foldlog.engine.log.chain import link
+from foldlog.engine.log.chain import link, number
 from foldlog.engine.log.port import GENESIS, Head, Placed, Receipt
-from foldlog.engine.log.sequencer import Sequencer, cut, merge, number
+from foldlog.engine.log.sequencer import Sequencer, cut, merge
 from foldlog.testing.order import Timed, disorder, inversion
 
 BLOCKS, SEEDS = 20, 50  # a thousand histories, fifty in a test

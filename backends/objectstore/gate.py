@@ -14,8 +14,8 @@ from typing import Final
 from uuid import UUID
 
 from ...engine.errors import ConflictError, UnavailableError
+from ...engine.log.chain import number
 from ...engine.log.port import OPEN_GATE, Epoch, Gate, GateState, check_gate_step
-from ...engine.log.sequencer import number
 from . import markers, names, segment
 from .library import Library
 from .order_log import OrderLog

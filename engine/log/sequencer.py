@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heapreplace
 from typing import Protocol
 
-from .chain import link
+from .chain import number
 from .port import Head, Placed, Receipt
 
 BATCH = 1000  #: receipts a pass places at most: bounds its memory and how long it holds the order
@@ -77,17 +77,6 @@ def cut(first: Sequence[Receipt], second: Sequence[Receipt], *, limit: int) -> l
         else:
             chosen.append(receipt)
     return merge(chosen)
-
-
-def number(receipts: Iterable[Receipt], *, after: Head) -> list[Placed]:
-    """Receipts with their positions and chain, right behind `after`."""
-    placed = []
-    position, chain = after.position, after.chain
-    for receipt in receipts:
-        chain = link(chain, receipt)
-        placed.append(Placed(position + 1, receipt, chain))
-        position += receipt.size
-    return placed
 
 
 class Sequencer:
