@@ -86,8 +86,8 @@ def _told(deed: Callable[[], object]) -> Iterator[str]:
 def _unannounced(order: OrderLog, ends: Mapping[str, int]) -> Iterator[str]:
     for name in unannounced(order, ends):
         yield (
-            f"object {name} was appended by somebody who ended before it was acknowledged: the next append to its shard "
-            "takes it in; `foldlog doctor --adopt` does so now"
+            f"object {name} was appended by somebody who ended before it was acknowledged: the next append to its "
+            "shard takes it in; `foldlog doctor --adopt` does so now"
         )
 
 
@@ -96,7 +96,7 @@ def unannounced(order: OrderLog, ends: Mapping[str, int]) -> list[str]:
     of shards with pending appends."""
     with order.lock:
         lines = list(order.state.lines.values())
-        reached = {line.name: line.reach for line in lines} | ends
+        reached = {line.name: line.reach for line in lines} | dict(ends)
         over = {line.name for line in lines if line.state in (ShardState.FENCED, ShardState.PURGED)}
     by_folder = {names.folder(shard): shard for shard in reached}
     found = []

@@ -1,4 +1,4 @@
-"""What lies in the store, by listings alone: how many objects and bytes of each kind, and what came in the last hour."""
+"""What lies in the store, by listings alone: objects and bytes of each kind, and what came in the last hour."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def command(target: Target, dry_run: bool, grace: float, as_json: bool) -> None:
     For logs on object storage: what `foldlog compact`, deletions and trims have superseded, what a kill has left. Ages
     go by the store's clock. Programs may read and write meanwhile. Interrupted at any moment, the next call goes on.
     """
-    with existing_log(target, write=not dry_run, look_only=dry_run) as log:
+    with existing_log(target, write=not dry_run) as log:
         with progress("objects") as report:
             done = log.collect(dry_run=dry_run, grace_s=grace * 3600, progress=report)
     if as_json:

@@ -1,5 +1,5 @@
-"""What `foldlog doctor` mends when it is told to: the order of a SQLite log that is lost, or older than the files; appends
-to object storage that nobody was told of."""
+"""What `foldlog doctor` mends when it is told to: the order of a SQLite log that is lost, or older than the files;
+appends to object storage that nobody was told of."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """A program: compacts and collects copies of a log in a folder, each killed at another operation of the store, and
-looks at what is left. Prints how many it killed. One process that forks, for a new interpreter costs more than all the rest.
+looks at what is left. Prints how many it killed. One process that forks, for a new interpreter costs more than all the
+rest.
 
     python killing.py TEMPLATE COPY compact|collect before|after
 """
