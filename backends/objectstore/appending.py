@@ -26,7 +26,7 @@ from .markers import Entry, Lane, Writers
 from .order_log import OrderLog
 from .pendings import Pendings
 from .places import place_of
-from .segment import Item, Kind, Segment
+from .segment import HEAD_BYTES, Item, Kind, Segment
 from .tails import Tail, Tails
 
 LANES: Final = 4  #: groups under way at once: one slow request holds up a quarter of what comes
@@ -212,6 +212,11 @@ class Appender:
             announced = self._holds(lane, entries)
         if announced is False:
             announced, kept = self._again(entries)
+            if announced is True:  # a gate that was shut, and is open again, has had refused segments swept away
+                made = [
+                    self._is_there(plan) if outcome is True else outcome
+                    for plan, outcome in zip(plans, made, strict=True)
+                ]
         for plan, outcome in zip(plans, made, strict=True):
             error = announced if isinstance(announced, Exception) else None
             if error is None and isinstance(outcome, Exception):
@@ -281,6 +286,14 @@ class Appender:
             line = self._order.state.lines.get(plan.tail.shard)
             return plan.items[-1].receipt.last_seq <= max(reached, line.ordered_seq if line else 0)
 
+    def _is_there(self, plan: _Plan) -> bool:
+        """Whether its segment is, as the store has it; or has been packed since."""
+        data = self._order.objects.get(plan.name, end=HEAD_BYTES)
+        if data is not None and plan.data.startswith(data):
+            return True
+        self._library.forget([plan.name])
+        return self._is_placed(plan) is True
+
     def _make(self, plan: _Plan) -> bool:
         """Whether the segment is there, and is this one."""
         if self._order.objects.create(plan.name, plan.data):
@@ -290,15 +303,17 @@ class Appender:
 
     def _stands(self, plan: _Plan) -> bool:
         """Whether a segment counts: it may have taken so long that its slot was packed and collected before."""
-        if elapsed_s() - plan.tail.seen <= self._order.stall_s:
-            return True
+        return elapsed_s() - plan.tail.seen <= self._order.stall_s or self._is_placed(plan) is not False
+
+    def _is_placed(self, plan: _Plan) -> bool | None:
+        """Whether the order has this append in its place, or another one; None if it does not reach there yet."""
         receipt = plan.items[0].receipt
         for _ in range(REWRITES):
             self._order.refresh()
             with self._order.lock:
                 line = self._order.state.lines.get(plan.tail.shard)
                 if line is None or receipt.first_seq > line.ordered_seq:
-                    return True
+                    return None
                 where = place_of(line, receipt.first_seq)
             if where is None:
                 return False

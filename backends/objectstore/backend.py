@@ -85,6 +85,7 @@ class ObjectBackend:
     def _assemble(self) -> None:
         order = self._order
         self._library = Library(self._counted, self._parallel)
+        order.on_gate = self._library.forget_all
         self._pendings = Pendings(order, self._library, read_only=self._read_only)
         self._tails = Tails(order, self._library)
         self._writers = Writers(order, self.url)

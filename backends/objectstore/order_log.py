@@ -35,6 +35,7 @@ WIDEST: Final = 32  #: steps asked for at once
 LATER_CHECKPOINTS: Final = 256 * 1024  #: bytes of a state for which one is written each block; larger ones less often
 KEEP: Final = 4  #: checkpoints that stay
 ROWS: Final = 200_000  #: receipts of finished blocks kept in memory
+GATE: Final = ("gate", "receive")  #: operations
 
 
 def wall_us() -> int:
@@ -60,6 +61,8 @@ class OrderLog:
         self._raw: list[bytes] = []  #: its steps
         self._full: list[bytes] = []  #: those of the block before
         self._blocks: OrderedDict[int, list[Row]] = OrderedDict()
+        self.gate_turns = 0  #: how often the gate may have turned: segments that it refused are swept, and others come
+        self.on_gate: Callable[[], None] = _nothing  #: called when it has; what was read of these is not so any more
         self._checkpoint_size = 0
         self._checkpoint_k = 0
 
@@ -108,6 +111,7 @@ class OrderLog:
             with self.lock:
                 self.state, self._tail, self._raw, self._full = state, [], [], []
             self._checkpoint_k, self._checkpoint_size = k, len(data)
+            self._turn_gate()
             return None
 
     # -- taking in ----------------------------------------------------------------------------------------------
@@ -160,6 +164,12 @@ class OrderLog:
             except BaseException:
                 self._reset()  # taken in by half: an interrupt, or damage
                 raise
+        if any(operation[0] in GATE for operation in taken.operations):
+            self._turn_gate()
+
+    def _turn_gate(self) -> None:
+        self.gate_turns += 1
+        self.on_gate()
 
     def _reset(self) -> None:
         """Forget what was taken in; the next look begins with the newest checkpoint."""
@@ -276,6 +286,10 @@ class OrderLog:
         held = sum(map(len, self._blocks.values()))
         while held > ROWS and len(self._blocks) > 1:
             held -= len(self._blocks.popitem(last=False)[1])
+
+
+def _nothing() -> None:
+    pass
 
 
 def missing(url: str) -> UsageError:

@@ -68,6 +68,7 @@ class Pendings:
     def place(self, placed: Sequence[Placed], *, after: Head) -> bool:
         """Give these receipts their positions; False if the head is elsewhere by now."""
         order = self._order
+        turns = order.gate_turns
         described = self.describe([one.receipt for one in placed])
         if described is None:
             return False
@@ -76,7 +77,7 @@ class Pendings:
         cleared: list[tuple[str, int]] = []
 
         def decide(state: State) -> list[Operation] | None:
-            if state.head != after:
+            if state.head != after or order.gate_turns != turns:  # what was read may have been swept since
                 return None
             ends = {one.receipt.shard: one.receipt.last_seq for one in placed}
 
