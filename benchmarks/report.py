@@ -16,6 +16,7 @@ import msgspec
 
 from . import jobs, raw, raw_views
 from .contest import Outcome, Timing
+from .latency import GET_S, PUT_S
 from .servers.server import MYSQL, POSTGRES, Server
 from .workloads import WORKLOADS, Workload
 
@@ -46,6 +47,20 @@ def run(
                 yield outcome._replace(name=f"{server.title}: {outcome.name}")
 
 
+def run_objects(
+    names: Sequence[str], urls: Sequence[str], *, rounds: int, folder: Path | None = None
+) -> Iterator[Outcome]:
+    """The same of the log on objects. `urls`: of buckets. Without names: all, or with a bucket, that one."""
+    from .objects.bucket import Bucket
+    from .objects.workloads import WORKLOADS as ON_OBJECTS
+
+    with tempfile.TemporaryDirectory(prefix="foldlog-bench-", dir=folder) as place:
+        yield from _run(ON_OBJECTS, names or ([] if urls else ON_OBJECTS), Path(place), rounds)
+        for bucket in map(Bucket, urls):
+            for outcome in bucket.measure(Path(place), rounds):
+                yield outcome._replace(name=f"{bucket.title}: {outcome.name}")
+
+
 def _run(workloads: Mapping[str, Workload], names: Iterable[str], place: Path, rounds: int) -> Iterator[Outcome]:
     for name in names:
         home = place / name
@@ -53,7 +68,7 @@ def _run(workloads: Mapping[str, Workload], names: Iterable[str], place: Path, r
         yield from workloads[name](home, rounds)
 
 
-def machine(servers: Sequence[Server] = ()) -> dict[str, str]:
+def machine(servers: Sequence[Server] = (), *, objects: bool = False) -> dict[str, str]:
     """What the figures depend on besides the code."""
     found = {
         "python": platform.python_version(),
@@ -62,6 +77,9 @@ def machine(servers: Sequence[Server] = ()) -> dict[str, str]:
         "msgpack": ".".join(map(str, msgpack.version)),
         "msgspec": msgspec.__version__,
     }
+    if objects:
+        distant = f"{PUT_S * 1000:.0f} ms a PUT, LIST or DELETE, {GET_S * 1000:.0f} ms a GET"
+        return {**found, "distant": distant, "dollars": "list prices of S3 standard, storage left out"}
     for server in servers:
         found[server.title] = ", ".join(f"{name}={value}" for name, value in server.settings().items())
     return found if servers else {**found, "durability": "full: WAL, synchronous=FULL, both sides"}
@@ -76,8 +94,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         "greatest": round(outcome.spread[1], 3),
         "goal": outcome.goal,
         "good": outcome.good,
-        "raw": round(outcome.raw.rate, 1),
-        "foldlog": round(outcome.foldlog.rate, 1),
+        "raw": round(outcome.raw.rate, 3),
+        "foldlog": round(outcome.foldlog.rate, 3),
         "unit": outcome.unit,
         "raw_cpu_us": round(outcome.raw.cpu_us, 2),
         "foldlog_cpu_us": round(outcome.foldlog.cpu_us, 2),
@@ -97,7 +115,8 @@ def row(outcome: Outcome) -> list[str]:
 
 
 def _amount(outcome: Outcome, timing: Timing) -> str:
-    return f"{timing.rate:,.{0 if timing.rate >= 10 else 1}f} {outcome.unit}"
+    places = 0 if timing.rate >= 10 or not timing.rate else 1 if timing.rate >= 1 else 2
+    return f"{timing.rate:,.{places}f} {outcome.unit}"
 
 
 HEADINGS = ["workload", "raw", "foldlog", "ratio", "spread", "goal", "met"]
@@ -109,8 +128,12 @@ def markdown(outcomes: Iterable[Outcome]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def raw_code(servers: Sequence[Server] = ()) -> str:
+def raw_code(servers: Sequence[Server] = (), *, objects: bool = False) -> str:
     """The code of the limit the figures are held against."""
+    if objects:
+        from .objects import raw as raw_objects
+
+        return inspect.getsource(raw_objects)
     from .servers import raw_mysql, raw_postgres, raw_views as raw_tables
 
     of_kind = {POSTGRES: raw_postgres, MYSQL: raw_mysql}

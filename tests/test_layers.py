@@ -114,7 +114,7 @@ MAY_NAME = {  # layer -> what it may import beside itself and the standard libra
     "migrations": ("foldlog.backends", LOG, EVENTS, ERRORS, "foldlog.engine.open", "alembic", "sqlalchemy"),
     "migrations/moving": ("foldlog.backends", LOG, EVENTS, ERRORS, "foldlog.engine.open", "msgpack", "pyarrow"),
     "testing": ("foldlog.backends", "foldlog.serdes", LOG, EVENTS, ERRORS, "pytest", "hypothesis"),
-    "benchmarks": ("foldlog", "sqlalchemy", "msgpack", "msgspec", "psycopg2", "pymysql", "rich", "click"),
+    "benchmarks": ("foldlog", "sqlalchemy", "msgpack", "msgspec", "psycopg2", "pymysql", "fsspec", "rich", "click"),
     "examples": ("foldlog", "rich", "click", "matplotlib"),
     "__init__": (*WIRED, "foldlog.migrations.moving"),
     "__main__": ("foldlog.engine.cli",),

@@ -210,7 +210,9 @@ class Appender:
         kept: Lane | None = lane
         if announced is True and elapsed_s() - began > self._order.stall_s:
             announced = self._holds(lane, entries)
-        if announced is False:
+        if announced is True:
+            self._pendings.note(names.marker(lane.id, lane.n), entries)
+        elif announced is False:
             announced, kept = self._again(entries)
             if announced is True:  # a gate that was shut, and is open again, has had refused segments swept away
                 made = [

@@ -219,9 +219,13 @@ class ObjectBackend:
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    def is_followed(self) -> bool:
-        """Who follows is not known here, so what is appended is always given its position soon."""
-        return True
+    def is_followed(self) -> bool | None:
+        """Who follows is not known here, so what is appended is always given its position soon. By one process: while
+        many append, whoever has waited longest places what all have appended, and the others need not list it."""
+        waited = self._pendings.waited_s()
+        if waited is None:
+            return False
+        return True if waited >= self.pass_s else None
 
     def wait(self, *, timeout_us: int) -> bool:
         """False: nobody has placed anything since, and what is pending was looked for a moment ago."""

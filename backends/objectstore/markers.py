@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import struct
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,14 +31,15 @@ from .segment import damaged
 AGE_S: Final = 12 * 3600.0  #: after which a writer registers anew; registrations are reaped after two days
 _MARKER: Final = b"foldmrk1"
 GUARD: Final = b"foldgrd1"
+_CRC: Final = struct.Struct(">I")
 _WRITER: Final = b"foldwri1"
 
 Entry = tuple[str, int, int]  #: shard, first and last seq of a segment
 
 
 def encode(entries: Sequence[Entry], nonce: bytes) -> bytes:
-    packed: bytes = msgpack.packb([nonce, [list(entry) for entry in entries]])
-    return _MARKER + packed
+    body: bytes = _MARKER + msgpack.packb([nonce, [list(entry) for entry in entries]])
+    return body + _CRC.pack(zlib.crc32(body))
 
 
 def decode(data: bytes, name: str) -> list[Entry]:
@@ -46,7 +49,9 @@ def decode(data: bytes, name: str) -> list[Entry]:
     try:
         if not data.startswith(_MARKER):
             raise ValueError("its beginning is altered")
-        return [(shard, first, last) for shard, first, last in msgpack.unpackb(data[8:])[1]]
+        if _CRC.unpack(data[-4:])[0] != zlib.crc32(data[:-4]):
+            raise ValueError("it is torn, or its bytes are altered")
+        return [(shard, first, last) for shard, first, last in msgpack.unpackb(data[8:-4])[1]]
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise damaged(name, f"it is no marker: {error}") from error
 

@@ -16,6 +16,7 @@ stores fold the case of names, and folders on this machine have no names above 2
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -60,6 +61,7 @@ def of_marker(name: str) -> tuple[str, int] | None:
     return (id, int(number)) if id and number.isdigit() else None
 
 
+@lru_cache(4096)  # asked for each segment of a long shard
 def folder(shard: str) -> str:
     """What the names of all objects of a shard begin with. A hash spreads them: stores split their load by prefix."""
     given = shard.encode("utf-8", "surrogatepass")

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from math import inf
 from typing import Final
 from uuid import uuid4
@@ -65,6 +66,7 @@ class OrderLog:
         self.on_gate: Callable[[], None] = _nothing  #: called when it has; what was read of these is not so any more
         self._checkpoint_size = 0
         self._checkpoint_k = 0
+        self._newest = 0  #: how many steps there were when checkpoints were listed last, at least
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -98,8 +100,10 @@ class OrderLog:
 
     def _leap(self) -> None:
         """Go on from the newest checkpoint if it is ahead. Those that are damaged are passed over."""
-        found = [names.number_of(one.name) for one in self.objects.list(names.CHECKPOINTS)]
-        for k in sorted((k for k in found if k is not None and k > self.state.k), reverse=True):
+        listed = [names.number_of(one.name) for one in self.objects.list(names.CHECKPOINTS)]
+        found = sorted((k for k in listed if k is not None and k > self.state.k), reverse=True)
+        self._newest = found[0] if found else self.state.k
+        for k in found:
             data = self.objects.get(names.checkpoint(k))
             if data is None:  # collected since it was listed, so that there are newer ones
                 return self._leap()
@@ -126,21 +130,37 @@ class OrderLog:
 
     def _advance(self, *, is_sure: bool) -> None:
         """Go on to the end. Unless that was seen a moment ago, a step that is not there may have been collected: then a
-        checkpoint is ahead of it."""
+        checkpoint is ahead of it. And there may be many, and blocks of them."""
         began = elapsed_s()
-        width = 1
+        width, far = 1, not is_sure
         while True:
-            wanted = [names.order(self.state.k + ahead) for ahead in range(width)]
-            for data in get_many(self.objects, wanted, self.parallel):
-                if data is not None:
-                    self._take(data)
-                    continue
-                if self._is_end(is_sure and elapsed_s() - began <= self.stall_s):
-                    self._looked = began
-                    return
-                began, is_sure, width = elapsed_s(), False, 1
+            steps, wanted = self._fetch(width, blocks=far and self.state.k % BLOCK == 0)
+            for data in steps:
+                self._take(data)
+            if len(steps) == wanted:
+                width = 1 if len(steps) == BLOCK else min(width * 2, WIDEST)
+                far = far or width == WIDEST
+                continue
+            if self._is_end(is_sure and elapsed_s() - began <= self.stall_s):
                 break
-            width = min(width * 2, WIDEST)
+            began, is_sure, width, far = elapsed_s(), False, 1, True
+        if self.state.k < self._newest:
+            # What follows was collected: it lies below a checkpoint, which is damaged, and in a block, which is gone.
+            # To go on here would be to begin another history.
+            raise damaged(names.order(self.state.k), f"it is gone, and there were {self._newest} steps")
+        self._looked = began
+
+    def _fetch(self, width: int, *, blocks: bool) -> tuple[list[bytes], int]:
+        """The next steps, and how many there would be if these were not the last ones."""
+        k = self.state.k
+        wanted = [names.order(k + ahead) for ahead in range(min(width, BLOCK - k % BLOCK))]
+        if not blocks:
+            found = get_many(self.objects, wanted, self.parallel)
+        else:
+            block, *found = get_many(self.objects, [names.block(k // BLOCK), *wanted], self.parallel)
+            if block is not None:
+                return step.decode_block(block, names.block(k // BLOCK)), BLOCK
+        return [data for data in takewhile(lambda data: data is not None, found) if data is not None], len(wanted)
 
     def _is_end(self, is_sure: bool) -> bool:
         """Whether the step that is missing was never there. If it was, the state is that of a later checkpoint now."""
@@ -175,7 +195,7 @@ class OrderLog:
         """Forget what was taken in; the next look begins with the newest checkpoint."""
         self.state, self._tail, self._raw, self._full, self._looked = State(), [], [], [], -inf
         self._blocks.clear()
-        self._checkpoint_k = 0
+        self._checkpoint_k = self._newest = 0
 
     # -- adding -------------------------------------------------------------------------------------------------
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ...engine.errors import FoldlogError
 from ...engine.log.port import GateState, Head, Placed, Receipt
 from . import markers, names
+from .clock import elapsed_s
 from .library import Library
 from .markers import Entry
 from .order_log import OrderLog
@@ -22,6 +24,9 @@ from .segment import Kind, Part, Segment
 from .state import Line, State
 from .step import Operation, Pending, place
 from .stores.parallel import get_many
+
+OWN: Final = 10_000  #: markers of this handle that are remembered
+WAITING: Final = 1000  #: appends of a shard whose time of waiting is
 
 logger = logging.getLogger("foldlog.objectstore")
 
@@ -43,6 +48,10 @@ class Pendings:
         self._read_only = read_only
         self._lock = threading.Lock()
         self._markers: dict[str, list[Entry]] = {}  #: those that the last look has seen
+        self._own: OrderedDict[str, list[Entry]] = OrderedDict()  #: put by this handle, and not seen by a look yet
+
+        #: what this handle has appended and nobody was seen to place, by shard: last seqs, and since when they wait
+        self._waiting: dict[str, deque[tuple[int, float]]] = {}
 
     def look(self) -> Look:
         """Everything that was acknowledged before, and has no position."""
@@ -113,9 +122,33 @@ class Pendings:
 
     # -- markers ------------------------------------------------------------------------------------------------
 
+    def note(self, name: str, entries: Sequence[Entry]) -> None:
+        """Told by who has put a marker: it need not be read."""
+        with self._lock:
+            self._own[name] = list(entries)
+            while len(self._own) > OWN:  # of those that another process was faster to place
+                self._own.popitem(last=False)
+            now = elapsed_s()
+            for shard, _, last in entries:
+                self._waiting.setdefault(shard, deque(maxlen=WAITING)).append((last, now))
+
+    def waited_s(self) -> float | None:
+        """For how long what this handle has appended waits for a position; None if all of it has one."""
+        self._order.refresh()
+        now = elapsed_s()
+        with self._lock, self._order.lock:
+            lines = self._order.state.lines
+            for shard, waiting in list(self._waiting.items()):
+                line = lines.get(shard)
+                while waiting and line is not None and line.ordered_seq >= waiting[0][0]:
+                    waiting.popleft()
+                if not waiting:
+                    del self._waiting[shard]
+            return max((now - waiting[0][1] for waiting in self._waiting.values()), default=None)
+
     def _read(self, listed: Sequence[str]) -> dict[str, list[Entry]]:
         with self._lock:
-            known = self._markers
+            known = self._markers | {name: own for name in listed if (own := self._own.pop(name, None)) is not None}
         absent = [name for name in listed if name not in known]
         seen = {name: known[name] for name in listed if name in known}
         for name, data in zip(absent, get_many(self._order.objects, absent, self._order.parallel), strict=True):

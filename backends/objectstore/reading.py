@@ -78,12 +78,8 @@ class Reader:
         def deed() -> list[Stored]:
             self._order.refresh()
             places = places_of(self._order, shard)
-            wanted = [one for one in self._all_of(shard, places) if _concerns(one, after_seq, newest_first)]
-            if newest_first:
-                wanted.reverse()
             found: list[Stored] = []
-            for at in range(0, len(wanted), WAVE):
-                wave = wanted[at : at + WAVE]
+            for wave in self._waves_of(shard, places, after_seq, newest_first):
                 loaded = self.load([one.name for one in wave])
                 for one in wave:
                     found += _of_shard(loaded[one.name], places, types, newest_first, after_seq)
@@ -93,9 +89,23 @@ class Reader:
 
         return self.steady(deed)
 
-    def _all_of(self, shard: str, places: Places | None) -> list[Stretch]:
-        found = [] if places is None else list(places.stretches)
-        return found + self.pending_of(shard, 0 if places is None else places.reach)
+    def _waves_of(
+        self, shard: str, places: Places | None, after_seq: int, newest_first: bool
+    ) -> Iterator[Sequence[Stretch]]:
+        """Where the events lie, by as many objects as are fetched at once. What has no position yet is asked for only
+        when it is its turn."""
+        placed, reach = ([], 0) if places is None else (places.stretches, places.reach)
+
+        def parts() -> Iterator[list[Stretch]]:
+            if newest_first:
+                yield (placed + self.pending_of(shard, reach))[::-1]
+            else:
+                yield placed
+                yield self.pending_of(shard, reach)
+
+        for part in parts():
+            wanted = [one for one in part if _concerns(one, after_seq, newest_first)]
+            yield from (wanted[at : at + WAVE] for at in range(0, len(wanted), WAVE))
 
     def pending_of(self, shard: str, seq: int) -> list[Stretch]:
         """The segments of a shard behind its end on the timeline."""

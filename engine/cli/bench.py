@@ -20,6 +20,11 @@ ON_SERVERS = ("append", "batch", "processes", "read", "space", "follow", "copy",
 LONG_ON_SERVERS = ("flat",)
 ONLY_ON_SERVERS = ("follow", "copy")
 
+OBJECTS = "objects"  #: all of the next line, or those that are named beside it
+ON_OBJECTS = ("append", "puts", "scale", "open", "read", "idle", "local")
+ONLY_ON_OBJECTS = ("puts", "scale", "open", "idle", "local")
+BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  #: schemes
+
 NO_SERVER = """{name} measures a server, and none is named. Name one, or several, with --url or FOLDLOG_BENCH_URL:
 
   foldlog bench {name} --url postgresql://user:password@host/database
@@ -37,13 +42,16 @@ In foldlog's repository, `make bench-servers` starts throwaway servers and measu
         "foldlog bench jobs --peer ./peer-venv/bin/python",
         "foldlog bench servers --url postgresql://me@host/name",
         "foldlog bench flat --url postgresql://me@host/name --events 5000000",
+        "foldlog bench objects",
+        "foldlog bench objects append puts --rounds 9",
+        "foldlog bench objects --url s3://bucket/prefix",
         "foldlog bench --markdown",
     ),
 )
 @click.argument(
     "names",
     nargs=-1,
-    type=click.Choice([*NAMES, *LONG, SERVERS, *ONLY_ON_SERVERS]),
+    type=click.Choice([*NAMES, *LONG, SERVERS, *ONLY_ON_SERVERS, OBJECTS, *ONLY_ON_OBJECTS]),
     metavar="[WORKLOAD]...",
 )
 @click.option(
@@ -52,7 +60,7 @@ In foldlog's repository, `make bench-servers` starts throwaway servers and measu
     multiple=True,
     metavar="URL",
     envvar="FOLDLOG_BENCH_URL",
-    help="Measure on this server instead of SQLite; may be repeated.  [env: FOLDLOG_BENCH_URL]",
+    help="Measure on this server, or for objects in this bucket; may be repeated.  [env: FOLDLOG_BENCH_URL]",
 )
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Rounds of each contest.")
 @click.option(
@@ -99,17 +107,31 @@ def command(
     With --url, a PostgreSQL or MySQL server is measured instead: append, batch, processes, read, space, follow, copy
     and questions, which are together called servers, and by name flat. It works in schemas (on MySQL: databases) of its
     own there, and drops them.
+
+    With objects, the log on object storage is measured: append, puts, scale, open, read, idle and local, all of them
+    or those that are named beside it, on a store in memory that answers as slowly as a distant one; local, on files.
+    With --url s3://BUCKET/PREFIX as well, that bucket, below a prefix that is emptied at the end.
     """
     from ...benchmarks import report
     from ...benchmarks.servers.server import server_at
 
     urls = urls or ((ctx.obj,) if ctx.obj else ())
-    names = _chosen(names, bool(urls))
-    servers = [server_at(url) for url in urls]
-    if not urls and peer is None and "jobs" in names:
+    on_objects = OBJECTS in names
+    if on_objects:
+        names, urls = _chosen_objects(names), tuple(url for url in urls if _is_bucket(url))
+    else:
+        urls = tuple(url for url in urls if not _is_bucket(url)) or urls
+        names = _chosen(names, bool(urls))
+    servers = [] if on_objects else [server_at(url) for url in urls]
+    if not (urls or on_objects) and peer is None and "jobs" in names:
         click.echo("jobs: without a peer; --peer PYTHON names one that has dagster", err=True)
     outcomes = []
-    for outcome in report.run(names, rounds=rounds, folder=folder, peer=peer, servers=servers, sizes=sizes):
+    running = (
+        report.run_objects(names, urls, rounds=rounds, folder=folder)
+        if on_objects
+        else report.run(names, rounds=rounds, folder=folder, peer=peer, servers=servers, sizes=sizes)
+    )
+    for outcome in running:
         outcomes.append(outcome)
         if not (as_json or markdown):
             cells = dict(zip(report.HEADINGS, report.row(outcome), strict=True))
@@ -120,7 +142,7 @@ def command(
                     if cell
                 )
             )
-    machine = report.machine(servers)
+    machine = report.machine(servers, objects=on_objects)
     if as_json:
         document = {"machine": machine, "workloads": [report.as_dict(one) for one in outcomes]}
         click.echo(json.dumps(document, indent=2))
@@ -129,11 +151,26 @@ def command(
     else:
         click.echo("  ".join(f"{name} {value}" for name, value in machine.items()))
     if raw_code:
-        click.echo(report.raw_code(servers))
+        click.echo(report.raw_code(servers, objects=on_objects))
+
+
+def _chosen_objects(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The workloads on objects to run, each once."""
+    for name in names:
+        if name not in (OBJECTS, *ON_OBJECTS):
+            raise click.UsageError(f"{name} has nothing to do with objects; beside objects: {', '.join(ON_OBJECTS)}")
+    return tuple(dict.fromkeys(name for name in names if name != OBJECTS))
+
+
+def _is_bucket(url: str) -> bool:
+    return url.partition(":")[0].lower() in BUCKETS
 
 
 def _chosen(names: tuple[str, ...], on_servers: bool) -> tuple[str, ...]:
     """The workloads to run, each once."""
+    for name in names:
+        if name in ONLY_ON_OBJECTS:
+            raise click.UsageError(f"{name} is of the log on object storage: foldlog bench {OBJECTS} {name}")
     if not on_servers:
         for name in names:
             if name in (SERVERS, *ONLY_ON_SERVERS):

@@ -342,7 +342,8 @@ class CanPrompt(Protocol):
 
     pass_s: float  #: seconds between two passes of one process, at least
 
-    def is_followed(self) -> bool: ...
+    def is_followed(self) -> bool | None:
+        """None: others may be about to sequence what this process has appended; ask again soon."""
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from ..errors import FoldlogError
 from .port import CanPrompt
 
 LOOK_S = 1.0  #: between two looks whether anybody follows
+SOON_S = 0.25  #: where a pass may become due
 
 
 class Prompter:
@@ -45,16 +46,19 @@ class Prompter:
                 self._thread.start()
 
     def _run(self) -> None:
-        followed, looked = False, 0.0
+        followed: bool | None = False
+        looked = 0.0
         while not self._closed.is_set():
             self._news.wait()
             if self._closed.is_set():
                 return
             try:
-                if time.monotonic() - looked >= LOOK_S:
-                    followed, looked = self._backend.is_followed(), time.monotonic()
                 self._news.clear()
-                if followed:
+                if followed is None or time.monotonic() - looked >= LOOK_S:
+                    followed, looked = self._backend.is_followed(), time.monotonic()
+                if followed is None:
+                    self._news.set()
+                elif followed:
                     self._catch_up()
             except FoldlogError:
                 # The store is away, or the log was closed. Nothing is lost: whoever reads next sequences.
@@ -62,7 +66,7 @@ class Prompter:
             except Exception:  # unforeseen; ended by it, the thread would leave followers to their polling for good
                 followed = False
                 logging.getLogger("foldlog").warning("could not sequence for those who follow", exc_info=True)
-            self._closed.wait(self._backend.pass_s if followed else LOOK_S)
+            self._closed.wait(SOON_S if followed is None else self._backend.pass_s if followed else LOOK_S)
 
     def close(self) -> None:
         """End the thread. Idempotent."""

@@ -76,7 +76,8 @@ def test_steps_blocks_and_markers_are_read_by_what_the_manual_says() -> None:
     block = step.encode_block([first] * 64)
     assert (block[:8], msgpack.unpackb(zlib.decompress(block[8:]))) == (b"foldblk1", [first] * 64)
     marker = markers.encode([("run-1", 1, 3)], NONCE)
-    assert (marker[:8], msgpack.unpackb(marker[8:])) == (b"foldmrk1", [NONCE, [["run-1", 1, 3]]])
+    assert (marker[:8], msgpack.unpackb(marker[8:-4])) == (b"foldmrk1", [NONCE, [["run-1", 1, 3]]])
+    assert struct.unpack(">I", marker[-4:])[0] == zlib.crc32(marker[:-4])
     assert (markers.guard()[:8], len(markers.guard())) == (b"foldgrd1", 16)
 
 
