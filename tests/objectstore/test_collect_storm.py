@@ -125,9 +125,11 @@ def test_nothing_is_lost_and_nothing_is_there_twice(seed: int, moves: bool, monk
     found = Counter(timeline(fresh))
     assert Counter({word: times for word, times in found.items() if word not in unknown}) == acknowledged
     assert max(found.values()) == 1
-    assert Counter(word for shard in SHARDS for word in words(fresh, shard)) == found
+    in_shards = Counter(word for shard in SHARDS for word in words(fresh, shard))
+    assert found <= in_shards
+    assert set(in_shards - found) <= unknown, "what landed, and nobody was told of"
     assert timeline(reader) == timeline(fresh)
-    assert fresh.diagnose(full=True) == []
+    assert len(fresh.diagnose(full=True)) == len(in_shards - found)
     assert garbage["slots"] >= (1 if moves else 20), garbage
     assert moves or garbage["steps"] >= 20, garbage
     assert garbage["writers"] >= 1
