@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -83,20 +83,27 @@ def _told(deed: Callable[[], object]) -> Iterator[str]:
         yield f"{error}: {RESTORE}"
 
 
-def _unannounced(order: OrderLog, ends: dict[str, int]) -> Iterator[str]:
-    """Segments that landed, and whose writer ended before it announced them: nobody was told that they count."""
+def _unannounced(order: OrderLog, ends: Mapping[str, int]) -> Iterator[str]:
+    for name in unannounced(order, ends):
+        yield (
+            f"object {name} was appended by somebody who ended before it was acknowledged: the next append to its "
+            "shard takes it in; `foldlog doctor --adopt` does so now"
+        )
+
+
+def unannounced(order: OrderLog, ends: Mapping[str, int]) -> list[str]:
+    """Segments that landed, and whose writer ended before it announced them: nobody was told that they count. `ends`:
+    of shards with pending appends."""
     with order.lock:
         generation = order.state.generation
-        reached = {line.name: line.reach for line in order.state.lines.values()} | ends
-        over = {
-            line.name for line in order.state.lines.values() if line.state in (ShardState.FENCED, ShardState.PURGED)
-        }
+        lines = list(order.state.lines.values())
+        reached = {line.name: line.reach for line in lines} | dict(ends)
+        over = {line.name for line in lines if line.state in (ShardState.FENCED, ShardState.PURGED)}
     by_folder = {names.folder(shard): shard for shard in reached}
+    found = []
     for one in order.objects.list(names.RUNS):
         seq = names.seq_of_slot(one.name) if names.generation_of_slot(one.name) == generation else None
         shard = by_folder.get(one.name.rpartition("/")[0] + "/")
         if seq is not None and shard not in over and seq > (reached[shard] if shard is not None else 0):
-            yield (
-                f"object {one.name} was appended by somebody who ended before it was acknowledged: the next append to "
-                "its shard takes it in; `foldlog doctor --adopt` does so now"
-            )
+            found.append(one.name)
+    return found

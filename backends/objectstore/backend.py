@@ -29,10 +29,12 @@ from ...engine.log.port import (
 )
 from ..sql.forked import begin_anew_in_children
 from . import audit, names
+from .adopting import adopt
 from .appending import Appender
 from .collecting import GRACE_S, Collector
 from .compacting import Compactor
 from .gate import Gatekeeper
+from .holdings import Holdings, holdings
 from .library import Library
 from .life import Life
 from .markers import Writers
@@ -295,6 +297,15 @@ class ObjectBackend:
 
     def diagnose(self, *, full: bool) -> list[str]:
         return audit.diagnose(self._order, self._library, self._reader, self._pendings, full=full)
+
+    def adopt(self) -> list[str]:
+        """Announce segments that landed, and whose writer ended before it did so; their names."""
+        self._check_writable()
+        return adopt(self._order, self._library, self._pendings, self._writers)
+
+    def holdings(self) -> Holdings:
+        """What lies in the store, and what came in the last hour; for people."""
+        return holdings(self._counted)
 
     def close(self) -> None:
         if self._closed.is_set():

@@ -135,10 +135,12 @@ class Gatekeeper:
         objects = self._order.objects
         for _ in range(TRIES):
             with self._order.lock:
-                n = max(reached, self._order.state.writers.get(id, 0)) + 1
-            # One that a former shutting has put up, and its writer has not met yet, serves as well.
+                noted = self._order.state.writers.get(id, 0)
+            n = max(reached, noted) + 1
+            # One that a former shutting has put up, and its writer has not met yet, serves as well. Not one that came
+            # too late, into the place of a marker that was noted and dropped.
             name = names.marker(id, n - 1)
-            if n > 1 and (objects.get(name) or b"").startswith(markers.GUARD):
+            if n - 1 > noted and (objects.get(name) or b"").startswith(markers.GUARD):
                 n -= 1
             elif not objects.create(names.marker(id, n), markers.guard()):
                 reached = n

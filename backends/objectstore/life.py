@@ -7,10 +7,11 @@ whatever its writer knew.
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Final
 
-from ...engine.errors import ShardPurged, UnavailableError
-from ...engine.log.port import Shard, ShardState
+from ...engine.errors import LogMoved, ShardPurged, UnavailableError
+from ...engine.log.port import GateState, Shard, ShardState
 from . import names, segment
 from .clock import elapsed_s
 from .markers import Writers
@@ -22,6 +23,7 @@ from .state import Line, State
 from .step import Operation
 from .tails import Tail, Tails
 
+PAUSE_S: Final = 0.05  #: before it is looked again whether the gate is shut
 TRIES: Final = 100  #: a fence that loses against an append tries again; each time the shard has moved on
 
 
@@ -84,11 +86,20 @@ class Life:
 
     def fence(self, shard: str) -> None:
         for _ in range(TRIES):
+            generation = self._shut_generation()
+            if generation is not None:
+                # No append comes any more, and opened again the log has other names of slots: to say it is enough.
+                if self.find_shard(shard) is None or self._note_fence(shard, generation):
+                    return None
+                continue
             try:
                 tail = self._tails.load(shard, with_keys=False)
             except ShardPurged:
                 self._note_fence(shard)
                 return None
+            except LogMoved:  # somebody is just shutting the gate
+                time.sleep(PAUSE_S)
+                continue
             end = tail.last_seq
             if end == 0:
                 return None
@@ -101,6 +112,14 @@ class Life:
             if self._note_fence(shard, tail.generation):
                 return None
         raise UnavailableError(f"fencing shard {shard}: appends were faster {TRIES} times")
+
+    def _shut_generation(self) -> int | None:
+        """The generation of segments, if the gate is shut; None if it is open, or somebody is at it."""
+        self._order.refresh()
+        with self._order.lock:
+            state = self._order.state
+            is_shut = state.closing is None and state.gate.state is not GateState.OPEN
+            return state.generation if is_shut else None
 
     def _adopt(self, shard: str, end: int) -> None:
         """What stands before a fence gets its positions, also what a writer has left who ended before it announced it:

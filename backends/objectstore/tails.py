@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from ...engine.errors import ShardPurged, UnavailableError
-from ...engine.log.port import Receipt, ShardState
+from ...engine.log.port import GateState, Receipt, ShardState, refusal
 from . import names
 from .clock import elapsed_s
 from .library import Library
@@ -84,7 +84,7 @@ class Tails:
             return None if shard in state.lines else Tail(shard, state.generation)
 
     def load(self, shard: str, *, with_keys: bool) -> Tail:
-        """The tail as it is. Raises ShardPurged if the shard takes no appends any more."""
+        """The tail as it is. Raises ShardPurged or LogMoved if the shard, or the log, takes no appends any more."""
         for _ in range(_TRIES):
             began = elapsed_s()
             self._order.refresh()
@@ -97,7 +97,15 @@ class Tails:
                     # gone behind it, it stays.
                     self.keep(tail)
                 return tail
+            self._check_gate()
         raise UnavailableError(f"shard {shard}: its segments are being rewritten faster than they can be read")
+
+    def _check_gate(self) -> None:
+        """Raise LogMoved if the gate is shut: then slots behind what counts are taken by stubs, until it opens."""
+        with self._order.lock:
+            gate = self._order.state.closing or self._order.state.gate
+        if gate.state is not GateState.OPEN:
+            raise refusal(self._order.objects.url, gate)
 
     def _placed(self, shard: str, *, with_keys: bool) -> Tail | None:
         """The tail as far as the order knows it; None if a segment that it names is there no more."""

@@ -18,6 +18,7 @@ from .status import gate_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ...backends.objectstore.backend import ObjectBackend
     from ..log.log import EventLog
 
 WAL_RESET_FIXED = (3, 51, 3)
@@ -42,11 +43,16 @@ class Findings(NamedTuple):
         "foldlog doctor --full",
         "foldlog doctor --json | jq -r '.faults[]'",
         "foldlog doctor --rebuild-order",
+        "foldlog doctor --adopt --url s3://bucket/history",
     ),
 )
 @click.option("--full", is_flag=True, help="Read the whole log, each event; else what can be told quickly.")
 @click.option("--rebuild-order", is_flag=True, help="SQLite: order.db is lost; make it anew from the runs' files.")
-@click.option("--adopt", is_flag=True, help="SQLite: order.db was put back from an older copy; take in what it lacks.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take in what the order lacks: runs, or on object storage appends that nobody was told of.",
+)
 @json_option("One JSON document")
 @log_option
 def command(target: Target, full: bool, rebuild_order: bool, adopt: bool, as_json: bool) -> int:
@@ -116,14 +122,33 @@ def _notes(log: EventLog) -> list[str]:
 
 
 def _facts(log: EventLog) -> dict[str, Any]:
+    from ...backends.objectstore.backend import ObjectBackend
     from ..log.port import HasHome
 
-    facts: dict[str, Any] = {"url": log.backend.url, "log_id": log.head().log_id, **log.stats()}
+    facts: dict[str, Any] = {"url": log.backend.url, "log_id": log.head().log_id}
+    if isinstance(log.backend, ObjectBackend):
+        return facts | _objects(log.backend)
+    facts |= log.stats()
     if isinstance(log.backend, HasHome):
         folder = log.backend.home.folder
         facts["dead_writers"] = _dead_writers(folder)
         facts["files"] = _files(folder)
     return facts
+
+
+def _objects(backend: ObjectBackend) -> dict[str, Any]:
+    """What lies in the store and what that costs, at the list prices of S3. The requests are those of this command."""
+    held = backend.holdings()
+    hour = held.last_hour
+    stats = backend.stats()
+    del stats["dollars_an_hour"]  # of a process that has just begun
+    return {
+        **stats,
+        "objects": {kind: {"number": one.objects, "bytes": one.bytes} for kind, one in held.objects.items()},
+        "storage_dollars_a_month": held.dollars_a_month,
+        "last_hour": {"segments": hour.segments, "steps": hour.steps, "puts": hour.puts, "gets": hour.gets}
+        | {"lists": hour.lists, "dollars": hour.dollars},
+    }
 
 
 def _dead_writers(folder: Path) -> int:
@@ -152,12 +177,21 @@ def _size(path: Path) -> int:
         return 0
 
 
+def _number(value: float) -> Cell:
+    """Few digits, and more of what is small: a request costs a 200,000th of a dollar."""
+    return value if isinstance(value, int) else f"{value:.3g}"
+
+
 def _print(target: Target, found: Findings, *, full: bool) -> None:
     say(clean(f"log {target.shown}"), "bold")
     rows: list[list[Cell]] = []
     for name, value in found.facts.items():
-        if name == "files":
-            rows += [[f"files: {kind}", f"{one['number']:,}, {size(one['bytes'])}"] for kind, one in value.items()]
+        if name in ("files", "objects"):
+            rows += [[f"{name}: {kind}", f"{one['number']:,}, {size(one['bytes'])}"] for kind, one in value.items()]
+        elif name == "last_hour":
+            rows += [[f"last hour: {what}", _number(one)] for what, one in value.items()]
+        elif isinstance(value, float):
+            rows.append([name.replace("_", " "), _number(value)])
         elif name != "url":
             rows.append([name.replace("_", " "), value if isinstance(value, int) else str(value)])
     if rows:

@@ -46,6 +46,8 @@ COMMANDS = {
     ),
     "migrate": ("migrate", "Bring a log of an older release to the newest format."),
     "retention": ("retention", "Let old runs, log messages and ticks go."),
+    "compact": ("compact", "Put the objects of finished runs together."),
+    "collect": ("collect", "Delete objects that nobody needs any more."),
     "delete-run": ("delete_run", "Delete a run for good and free its storage."),
     "config": ("config", "Check the configuration file of an instance."),
     "bench": ("bench", "Measure foldlog against the raw driver on this machine."),

@@ -1,10 +1,12 @@
-"""What `foldlog doctor` mends when it is told to: the order of a SQLite log that is lost, or older than the files."""
+"""What `foldlog doctor` mends when it is told to: the order of a SQLite log that is lost, or older than the files;
+appends to object storage that nobody was told of."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ..artifacts.beside import SCHEMES
 from ..errors import UsageError
 from .forms import jsonable
 from .main import OK
@@ -37,22 +39,28 @@ def rebuild_order(target: Target, *, as_json: bool) -> int:
 
 
 def adopt(target: Target, *, as_json: bool) -> int:
-    """Let order.db know the files it does not, and give their events positions."""
+    """Let order.db know the files it does not, and give their events positions. On object storage, the segments."""
+    from ...backends.objectstore.backend import ObjectBackend
     from ...backends.sqlite import SqliteBackend, repair
 
-    _folder(target)
+    if urlsplit(target.url).scheme not in SCHEMES:
+        _folder(target)
     with existing_log(target, write=True) as log:
-        if not isinstance(log.backend, SqliteBackend):
+        if isinstance(log.backend, ObjectBackend):
+            names = log.backend.adopt()
+        elif isinstance(log.backend, SqliteBackend):
+            with progress("reading") as report:
+                names = repair.adopt(log.backend, **({"progress": report} if report else {}))
+        else:
             raise _only_sqlite(target)
-        with progress("reading") as report:
-            names = repair.adopt(log.backend, **({"progress": report} if report else {}))
         head = log.catch_up()
     if as_json:
         print_json({"adopted": names, "epoch": head.epoch, "head": head.position})
         return OK
     for name in names:
         say(f"adopted {clean(name)}")
-    say(f"{len(names):,} shards adopted; {head.position:,} events, epoch {head.epoch}")
+    what = "objects" if urlsplit(target.url).scheme in SCHEMES else "shards"
+    say(f"{len(names):,} {what} adopted; {head.position:,} events, epoch {head.epoch}")
     return OK
 
 

@@ -131,6 +131,8 @@ def apply_command(target: Target, limit: int, yes: bool, as_json: bool, **given:
 
     Programs may read and write meanwhile. Interrupted at any moment, the next call completes what was begun.
     """
+    from ..log.port import CanCompact
+
     policy = policy_of(target, **given)
     with existing_instance(target, write=True) as instance:
         plan = instance.plan_retention(policy, limit=limit)
@@ -138,10 +140,13 @@ def apply_command(target: Target, limit: int, yes: bool, as_json: bool, **given:
             _confirm(plan)
         with progress("letting go:") as report:
             done = instance.apply_retention(plan, progress=report)
+        on_objects = isinstance(instance.log.backend, CanCompact)
     if as_json:
         print_json(done._asdict())
     else:
         _tell(done)
+        if on_objects and done.events:
+            say("their bytes are free; names of objects are left, which `foldlog collect` deletes in a day")
 
 
 def _confirm(plan: RetentionPlan) -> None:

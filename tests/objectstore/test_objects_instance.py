@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import foldlog
 from foldlog import FileHandle, FileManager, Instance, UsageError, asset, execute_job, job, materialize, op, open_log
-from foldlog.backends.objectstore import names, packing, stores
+from foldlog.backends.objectstore import compacting, names, stores
 from foldlog.backends.objectstore.stores import Found, Objects, probing
 from foldlog.engine.cli.main import cli
 from foldlog.engine.errors import ReadOnlyError
@@ -127,7 +127,7 @@ def test_a_job_runs_and_its_values_and_files_lie_beside_the_log(
     asked: list[str] = []
     really = stores.open_objects
     monkeypatch.setattr(stores, "open_objects", lambda *given, **named: Watched(really(*given, **named), asked))
-    monkeypatch.setattr(packing, "FEW", 1)  # all that can be packed is
+    monkeypatch.setattr(compacting, "FEW", 1)  # all that can be packed is
     with Instance.from_url(url) as instance:
         done = execute_job(load, instance=instance)
         assert done.output_for_node("count") == 2
