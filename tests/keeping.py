@@ -102,7 +102,11 @@ class KeepingObjects(KeepingBackend, ObjectBackend):
         super().__init__(open_objects(url, create=not read_only), read_only=read_only)
 
 
+def backend_in(folder: Path, *, read_only: bool = False) -> KeepingSqlite | KeepingObjects:
+    """A log that lies in a folder, files included."""
+    return (KeepingObjects if os.environ.get(KIND) == "objects" else KeepingSqlite)(folder, read_only=read_only)
+
+
 def keeping(folder: Path, *, read_only: bool = False) -> Instance:
-    """An instance whose log, files included, lies in a folder."""
-    kind = KeepingObjects if os.environ.get(KIND) == "objects" else KeepingSqlite
-    return Instance(EventLog(kind(folder, read_only=read_only), Codec(), read_only=read_only))
+    """An instance of it."""
+    return Instance(EventLog(backend_in(folder, read_only=read_only), Codec(), read_only=read_only))

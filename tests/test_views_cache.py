@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from keeping import KIND, KeepingBackend, keeping
+from keeping import KIND, KeepingBackend, backend_in, keeping
 from test_views_histories import dump
 
 from foldlog import Instance, ReadOnlyError, UnavailableError, UsageError
@@ -62,7 +62,7 @@ class TestKeeping(KeepingTests):
 
     @pytest.fixture
     def store(self, place: Path) -> Iterator[Store]:
-        with Store(opener=lambda read_only: KeepingBackend(place, read_only=read_only)) as store:
+        with Store(opener=lambda read_only: backend_in(place, read_only=read_only)) as store:
             yield store
 
 

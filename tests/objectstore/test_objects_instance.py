@@ -162,11 +162,20 @@ def test_a_job_runs_and_its_values_and_files_lie_beside_the_log(
         instance.delete_run(done.run_id)
         instance.log.collect()
         instance.rebuild()
-    assert any(one.startswith("delete kept/") for one in asked)
+    monkeypatch.setattr(backend, "LEAST_GRACE", 0)
+    with open_log(url) as log:
+        assert isinstance(log.backend, backend.ObjectBackend)
+        assert log.backend.compact().superseded > 0
+        log.backend.collect(grace_s=0.0)  # whatever is garbage, however new it is
+    for own in ("kept/", "runs/", "pending/"):
+        assert any(one.startswith(f"delete {own}") for one in asked)
     monkeypatch.setattr(stores, "open_objects", really)
     after = all_of(url)
     kept = {name for name in others if f"/{done.run_id}/" not in name}
     assert kept <= after.keys()
+    with Instance.from_url(url) as instance:
+        assert [record.run.run_id for record in instance.get_run_records()] == [again.run_id, made.run_id]
+        assert instance.verify().problems() == []
 
 
 def test_the_names_of_the_log_are_none_of_values_and_files() -> None:
