@@ -48,7 +48,7 @@ format: $(DEV) ## put the code into the style
 bench: $(RUN) ## measure foldlog against the raw drivers
 	$(BIN)/foldlog bench $(ARGS)
 
-bench-servers: $(DEV) servers ## measure it on throwaway servers; ARGS="append batch --rounds 9" to choose
+bench-servers: $(DEV) servers ## measure it on throwaway servers; ARGS="append batch --rounds 9" or ARGS=objects to choose
 	$(PY) tests/servers/lend.py $(BIN)/foldlog bench $(or $(ARGS),servers)
 
 servers: $(DEV) ## install what servers the tests need and this system lacks

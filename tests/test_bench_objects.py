@@ -50,7 +50,8 @@ def test_the_command_knows_every_workload():
 def test_appends_and_reads_are_timed_against_the_store_alone():
     found = figures("append", "read")
     assert found.keys() == {
-        "an append of 1, median", "an append of 100, median", "read the run of 300", "read the timeline of 300",
+        "an append of 1, median", "an append of 100, median", "an append of 1 with wait='ordered', median",
+        "read the run of 300", "read the timeline of 300",
     }  # fmt: skip
     assert all(one["foldlog"] > 0 and one["raw"] > 0 and one["unit"] == "ms" for one in found.values())
 

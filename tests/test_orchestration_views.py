@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,8 @@ from foldlog.engine.facade import snapshots
 START_US = 1_700_000_000_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "views-in-mysql", "objects"])
-def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instance]:
+@pytest.fixture(params=["memory", "sqlite", "postgres", "views-in-mysql", "objects", "s3"])
+def instance(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Instance]:
     views = None
     match request.param:
         case "memory":
@@ -28,6 +29,10 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Instanc
             url = request.getfixturevalue("postgres_url")
         case "objects":
             url = f"file://{tmp_path}/h?durability=process"
+        case "s3":
+            bucket = request.getfixturevalue("s3_bucket")
+            monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(bucket.options))
+            url = f"{bucket.url}/h"
         case _:
             url = f"sqlite:///{tmp_path}/h?durability=process"
     with Instance.from_url(url, views=views) as instance:

@@ -210,8 +210,8 @@ class ObjectBackend:
             "requests_delete": counts.delete,
             "bytes_read": counts.bytes_read,
             "bytes_written": counts.bytes_written,
-            "dollars": counts.dollars,
-            "dollars_an_hour": counts.dollars / hours if hours > 0 else 0.0,
+            "dollars": round(counts.dollars, 6),
+            "dollars_an_hour": round(counts.dollars / hours, 4) if hours > 0 else 0.0,
         }
 
     # -- waiting ------------------------------------------------------------------------------------------------

@@ -68,5 +68,5 @@ def _folder(target: Target) -> Path:
 
 def _only_sqlite(target: Target) -> UsageError:
     error = UsageError(f"{target.shown}: only the order of a SQLite log can be mended")
-    error.remedy = "On a server, restore the database from a backup."
+    error.remedy = "Elsewhere, restore the database, or the objects, from a backup."
     return error

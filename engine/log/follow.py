@@ -59,7 +59,7 @@ class Follower:
                 raise StopIteration
             try:
                 if not self._fetch():
-                    while not self._wait(pause) and not (self._closed.is_set() or self._log.closed):
+                    while self._wait(pause) is False and not (self._closed.is_set() or self._log.closed):
                         pass
                     pause = min(pause * 2, SLOWEST_S)
             except Exception:
@@ -76,13 +76,13 @@ class Follower:
         self._buffer.extend(page.records)
         return bool(page.records)
 
-    def _wait(self, seconds: float) -> bool:
-        """Whether it is time to look for news."""
+    def _wait(self, seconds: float) -> bool | None:
+        """False if a look for news would be in vain."""
         backend = self._log.backend
         if isinstance(backend, CanWait):
-            return backend.wait(timeout_us=int(seconds * 1e6)) is not False
+            return backend.wait(timeout_us=int(seconds * 1e6))
         self._closed.wait(seconds)
-        return True
+        return None
 
     def __enter__(self) -> Self:
         return self

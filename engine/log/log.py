@@ -132,6 +132,7 @@ class EventLog:
         if isinstance(backend, CanPrompt) and not read_only:
             self._prompter = Prompter(backend, self._sequencer.catch_up)
         self._closed = False
+        self._seen = 0  #: where the timeline ended when a page was read last
         self._writers: WeakSet[EventWriter] = WeakSet()
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ class EventLog:
 
     def _read(self, after: str | None, limit: int, wanted: frozenset[str] | None) -> RawPage:
         _check_limit(limit)
-        head = self.catch_up()
+        head = self._head_for(after, limit, wanted)
         start = accept(self.backend, after, head) if after is not None else 0
         stored = self.backend.read(after=start, limit=limit, types=wanted)
         # Past a full page there may be more; past a short one, all up to the head as it was before the read is taken.
@@ -262,6 +263,18 @@ class EventLog:
             head = self.backend.head()
         at_head = end >= head.position
         return RawPage(stored, cursor_at(self.backend, end, head), at_head)
+
+    def _head_for(self, after: str | None, limit: int, wanted: frozenset[str] | None) -> Head:
+        """The head to read a page by: with all that was appended before; or as it is, if the page is full without
+        that. A reader of much then asks nobody for what is pending, page after page."""
+        if wanted is None and after is not None and Cursor(after).position + limit <= self._seen:
+            self._check_open()
+            head = self.backend.head()
+            if Cursor(after).position + limit <= head.position:
+                return head
+        head = self.catch_up()
+        self._seen = head.position
+        return head
 
     def read_shard(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ParamValidationError
 from s3fs.errors import translate_boto_error
 
-from foldlog import FoldlogError, UnavailableError, UsageError
+from foldlog import FoldlogError, ReadOnlyError, UnavailableError, UsageError
 from foldlog.backends.objectstore.stores import cloud, open_objects
 from foldlog.backends.objectstore.stores.cloud import CloudObjects
 from foldlog.backends.objectstore.stores.meaning import Meaning, meaning_of
@@ -216,7 +217,21 @@ def test_what_no_repetition_mends_is_told_at_once(slept, error, message, remedy,
         calls_of(objects)[call]()
     assert remedy in caught.value.remedy
     assert str(caught.value).startswith("s3://bucket/p: cannot ")
+    of_writing = "refused" in message and not re.search("cannot (read|list)", str(caught.value))
+    assert isinstance(caught.value, ReadOnlyError) == of_writing
     assert (driver.calls, slept) == (1, [])
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("given", [{"nokey": SECRET}, {"key": "k", "secret": SECRET, "client_kwargs": {"nowhere": 1}}])
+def test_options_that_the_package_does_not_know_are_told(monkeypatch, given):
+    monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(given))
+    objects = open_objects("s3://bucket/p", create=False)
+    with pytest.raises(
+        UsageError, match=r"s3://bucket/p: the store's package takes no such options: .*no(key|where)"
+    ) as caught:
+        objects.list("")
+    assert caught.value.remedy.startswith("Correct FOLDLOG_STORAGE_OPTIONS")
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 

@@ -1,11 +1,13 @@
 """`python tests/servers/lend.py COMMAND...`: run a command with throwaway servers, named in FOLDLOG_BENCH_URL.
 
-Those whose program is missing are left out; with none at all nothing is run. They have more memory than those of the
-tests, for a log of a few million events. Their data lies where TMPDIR says, and is gone when the command has ended.
+Databases, and a bucket with what FOLDLOG_STORAGE_OPTIONS says of it. Those whose program is missing are left out; with
+none at all nothing is run. The databases have more memory than those of the tests, for a log of a few million events.
+Their data lies where TMPDIR says, and is gone when the command has ended.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -37,9 +39,19 @@ def main(command: list[str]) -> int:
             server = running.enter_context(kind.Server())
             server.start()
             urls.append(server.url)
+        given = dict(os.environ)
+        s3 = servers.kind_of("s3")
+        if (lack := s3.missing()) is None:
+            store = running.enter_context(s3.Server())
+            store.start()
+            bucket = running.enter_context(s3.fresh(store.url))
+            urls.append(bucket.url)
+            given["FOLDLOG_STORAGE_OPTIONS"] = json.dumps(bucket.options)
+        else:
+            print(f"servers: none for s3: {lack}", file=sys.stderr)
         if not urls:
             return 1
-        return subprocess.run(command, env={**os.environ, "FOLDLOG_BENCH_URL": " ".join(urls)}).returncode
+        return subprocess.run(command, env={**given, "FOLDLOG_BENCH_URL": " ".join(urls)}).returncode
 
 
 if __name__ == "__main__":

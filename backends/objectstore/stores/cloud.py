@@ -112,10 +112,10 @@ class CloudObjects:
                 meaning = meaning_of(error)
                 if meaning in answers:
                     return answers[meaning]
-                cause = self._secrecy.cause(error)
-                if meaning is Meaning.UNFORESEEN and cause is not None:
-                    raise
                 if meaning is not Meaning.AGAIN or time.monotonic() - began + pause > PATIENCE_S:
+                    cause = self._secrecy.cause(error)
+                    if meaning is Meaning.UNFORESEEN and cause is not None:
+                        raise
                     raise self._told(deed, name, meaning, error) from cause
             time.sleep(pause * random.uniform(0.5, 1.0))  # not in step with whoever was turned away as well
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -125,9 +125,18 @@ class CloudObjects:
         if driver is None:
             with self._lock:
                 if self._driver is None:
-                    self._driver = self._connect()
+                    self._driver = self._made()
                 driver = self._driver
         return driver
+
+    def _made(self) -> Driver:
+        try:
+            return self._connect()
+        except TypeError as error:  # how Python says that there is no such argument
+            raise fault(
+                f"{self.url}: the store's package takes no such options: {self._secrecy.shown(str(error))}",
+                f"Correct {VARIABLE}, a JSON object with the options that the package's own manual has.",
+            ) from self._secrecy.cause(error)
 
     def _told(self, deed: str, name: str, meaning: Meaning, error: Exception) -> FoldlogError:
         problem = f"{self.url}: cannot {deed} {name or 'objects'}"

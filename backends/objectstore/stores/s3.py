@@ -33,6 +33,7 @@ class S3:
         # With a concurrency above 1, s3fs asks for the size of whatever it is to read whole.
         self._fs = filesystem("s3", {**options, "config_kwargs": config, "max_concurrency": 1})
         self._fs.retries = 1
+        self._fs.connect()  # now, and not by the first request, so that an option nobody knows is seen to be one
 
     def write(self, path: str, data: bytes, *, create: bool, timeout_s: float) -> None:
         mode = "create" if create else "overwrite"
