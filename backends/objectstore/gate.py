@@ -14,8 +14,8 @@ from typing import Final
 from uuid import UUID
 
 from ...engine.errors import ConflictError, UnavailableError
-from ...engine.log.port import OPEN_GATE, Epoch, Gate, GateState, check_gate_step
-from ...engine.log.sequencer import number
+from ...engine.log.chain import link
+from ...engine.log.port import OPEN_GATE, Epoch, Gate, GateState, Placed, check_gate_step
 from . import markers, names, segment
 from .library import Library
 from .order_log import OrderLog
@@ -176,7 +176,12 @@ class Gatekeeper:
         while pending := self._pendings.look().pending:
             with self._order.lock:
                 head = self._order.state.head
-            self._pendings.place(number([one.receipt for one in pending], after=head), after=head)
+            placed, position, chain = [], head.position, head.chain
+            for one in pending:
+                chain = link(chain, one.receipt)
+                placed.append(Placed(position + 1, one.receipt, chain))
+                position += one.receipt.size
+            self._pendings.place(placed, after=head)
 
     def _replace(self, expected: Gate, operations: Sequence[Operation]) -> bool:
         self._order.refresh()

@@ -127,8 +127,8 @@ class OrderLog:
             self._advance(is_sure=is_sure)
 
     def _check_same(self) -> None:
-        """Raise CorruptLogError if the last step is gone, or another one: the bucket was put back to an older state while
-        this process had it open. To go on at what it believes to be the end would make a hole in the order."""
+        """Raise CorruptLogError if the last step is gone, or another one: the bucket was put back to an older state
+        while this process had it open. To go on at what it believes to be the end would make a hole in the order."""
         k, began = self.state.k, elapsed_s()
         if k == 0 or began - self._compared <= self.stall_s:
             return
