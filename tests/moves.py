@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +26,21 @@ ENDS = {
     "consolidated": "sqlite:///{folder}/log?layout=consolidated",
     "postgres": "postgres_url",
     "mysql": "mysql_url",
+    "objects": "file://{folder}/log",
+    "s3": "s3_bucket",
 }
-SERVED = ("postgres", "mysql")  #: of each there is one empty database a test
+SERVED = ("postgres", "mysql", "s3")  #: of each there is one empty database a test
+#: every pair; a bucket over HTTP is slow, and differs from a folder of objects by that alone
+PAIRS = [
+    pytest.param(
+        start,
+        to,
+        id=f"{start}-{to}",
+        marks=[pytest.mark.long] if "s3" in (start, to) and {start, to}.isdisjoint({"objects"}) else [],
+    )
+    for start in ENDS
+    for to in ENDS
+]
 RUNS = [f"run-{number}" for number in range(6)]
 
 
@@ -35,7 +49,10 @@ def end_at(name: str, folder: Path, request: pytest.FixtureRequest) -> str | Eve
     if name == "memory":
         return EventLog(MemoryBackend(), Codec())
     if name in SERVED:
-        url: str = request.getfixturevalue(ENDS[name])
+        given = request.getfixturevalue(ENDS[name])
+        if name == "s3":
+            request.getfixturevalue("monkeypatch").setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(given.options))
+        url = f"{given.url}/log" if name == "s3" else str(given)
         with open_log(url) as log:
             if not isinstance(log.backend, CanMove):
                 pytest.skip(f"{name} moves no logs")

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from moves import ENDS, SERVED, at, end_at, everything, fill
+from moves import ENDS, PAIRS, SERVED, at, end_at, everything, fill
 from test_views_histories import apply, built, histories, orchestrations
 
 from foldlog import AssetKey, Event, EventLog, Instance, events, moving, open_log
@@ -41,8 +41,7 @@ def source() -> EventLog:
     return log
 
 
-@pytest.mark.parametrize("to", ENDS)
-@pytest.mark.parametrize("start", ENDS)
+@pytest.mark.parametrize(("start", "to"), PAIRS)
 def test_a_log_moves_between_every_pair_of_places(
     start: str, to: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -83,7 +82,11 @@ def test_a_log_moves_between_every_pair_of_places(
         ("consolidated", "sqlite"),
         *[("sqlite", name) for name in SERVED],
         *[(name, "sqlite") for name in SERVED],
-        SERVED,
+        ("postgres", "mysql"),
+        ("objects", "sqlite"),
+        ("objects", "postgres"),
+        ("sqlite", "objects"),
+        ("objects", "s3"),
     ],
 )
 def test_a_log_moves_under_its_writers(start: str, to: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -1,8 +1,8 @@
 """The gate of the log, and moving: handing its entries over, and taking those of another.
 
-To shut the gate takes four steps: the order says that it closes; every writer that is registered gets a guard in the
-place of its next marker; what is announced and not there gets its slot taken; the order says that it is shut. A writer
-that registers meanwhile looks at the order afterwards, so it is either listed here or sees what the order says. Killed
+To shut the gate takes five steps: the order says that it closes; every writer that is registered gets a guard in the
+place of its next marker; what is announced and not there gets its slot taken; what is there gets its position; the order
+says that it is shut, and from then on nothing is pending. A writer that registers meanwhile looks at the order afterwards, so it is either listed here or sees what the order says. Killed
 in between, the same call goes on.
 """
 
@@ -87,6 +87,7 @@ class Gatekeeper:
         if empty and not self._is_empty():
             self._open(expected)
             return False
+        self._place_all()
         return self._order.commit(end)
 
     def _is_empty(self) -> bool:
@@ -174,7 +175,8 @@ class Gatekeeper:
         return self._order.commit(decide)
 
     def _place_all(self) -> None:
-        """All that was announced gets its position: behind a gate that is shut there comes no more."""
+        """All that was announced gets its position: behind a gate that is shut nothing is pending. A writer that slept
+        for so long that its registration was reaped, and its guard collected, can announce what it likes then."""
         while pending := self._pendings.look().pending:
             with self._order.lock:
                 head = self._order.state.head

@@ -57,6 +57,7 @@ class OrderLog:
         self._read_only = read_only
         self._probes = probes
         self._looked = -inf  #: when the end was seen last
+        self._compared = elapsed_s()  #: when the last step was seen to be what was taken in
         self._tail: list[Row] = []  #: receipts of the block under way
         self._raw: list[bytes] = []  #: its steps
         self._full: list[bytes] = []  #: those of the block before
@@ -119,10 +120,28 @@ class OrderLog:
     def refresh(self) -> None:
         """Take in every step that was added before this call."""
         with self._turn:
+            self._check_same()
             is_sure = elapsed_s() - self._looked <= self.stall_s and self.state.k > 0
             if not is_sure:
                 self._leap()
             self._advance(is_sure=is_sure)
+
+    def _check_same(self) -> None:
+        """Raise CorruptLogError if the last step is gone, or another one: the bucket was put back to an older state
+        while this process had it open. To go on at what it believes to be the end would make a hole in the order."""
+        k, began = self.state.k, elapsed_s()
+        if k == 0 or began - self._compared <= self.stall_s:
+            return
+        data = self.objects.get(names.order(k - 1))
+        if data is None and (block := self.objects.get(names.block((k - 1) // BLOCK))) is not None:
+            data = step.decode_block(block, names.block((k - 1) // BLOCK))[(k - 1) % BLOCK]
+        if data is None:
+            found = [names.number_of(one.name) or 0 for one in self.objects.list(names.CHECKPOINTS)]
+            if max(found, default=0) < k:
+                raise damaged(names.order(k - 1), "it was there and is gone: the log was put back to an older state")
+        elif step.hash_of(data) != self.state.hash:
+            raise damaged(names.order(k - 1), "it was another one before: the log was put back to an older state")
+        self._compared = began
 
     def _advance(self, *, is_sure: bool) -> None:
         """Go on to the end. Unless that was seen a moment ago, a step that is not there may have been collected: then a

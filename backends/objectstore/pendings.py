@@ -62,7 +62,7 @@ class Pendings:
             [order.refresh, lambda: listed.extend(one.name for one in order.objects.list(names.PENDING))]
         )
         with order.lock:
-            if order.state.gate.state is GateState.RECEIVING:
+            if order.state.gate.state is not GateState.OPEN:  # what counts was placed before it shut
                 return Look([], {}, {})
         seen = self._read(listed)
         with order.lock:

@@ -19,14 +19,32 @@ from typing import Any
 import psycopg2
 from servers import mysql
 
+from foldlog.backends.objectstore.stores.local import LocalObjects
+
 HELD_S = 0.02  #: how long a transaction is held open at most
 ROLLED_BACK = 0.1  #: the share of appends that are rolled back
+
+OBJECT_S = 0.01  #: how long a file of a log on objects takes longer, at most
 
 noted = threading.local()  #: `begun` and `closing` of this thread's last append (SQLite)
 
 
 def now_us() -> int:
     return time.time_ns() // 1000
+
+
+def slow_objects(seed: int) -> None:
+    """Each file of a log on objects takes its time before it is made, and after it: an append is done once both of its
+    files are there."""
+    really, dice = LocalObjects.create, random.Random(seed)
+
+    def create(self: LocalObjects, name: str, data: bytes) -> bool:
+        time.sleep(dice.choice([0, dice.random() * OBJECT_S]))
+        made = really(self, name, data)
+        time.sleep(dice.choice([0, dice.random() * OBJECT_S]))
+        return made
+
+    LocalObjects.create = create  # type: ignore[method-assign]
 
 
 class SlowConnection(sqlite3.Connection):

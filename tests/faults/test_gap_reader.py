@@ -58,6 +58,8 @@ def write(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
         log.close()
         delays.slow_sqlite(name)
         log = foldlog.open_log(url)
+    if is_objects := url.startswith("file"):
+        delays.slow_objects(name)
     told: list[Told] = []
     pipe.send("ready")
     gate.wait()
@@ -74,6 +76,8 @@ def write(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
             except UnavailableError:
                 continue
             noted = delays.noted
+            if is_objects:  # its last file came just now
+                noted.closing = delays.now_us()
             told.append(Told(shard, receipt.first_seq, texts, noted.begun, noted.closing, delays.now_us()))
             break
     log.close()
@@ -154,13 +158,14 @@ def overtaken(appends: list[Told]) -> int:
 # -- foldlog -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", *KINDS])
+@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", "objects", *KINDS])
 def test_readers_skip_nothing(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """P5: both see the same, each event once, at dense positions: all that was acknowledged, and nothing else."""
     if store in KINDS:
         url = request.getfixturevalue(f"{store}_url")
     else:
         url = f"sqlite:///{tmp_path}/log" + ("?layout=consolidated" if store == "sqlite-consolidated" else "")
+        url = f"file://{tmp_path}/log" if store == "objects" else url
     with foldlog.open_log(url) as log:
         if store in KINDS:
             delays.SLOW[store](url)

@@ -35,6 +35,8 @@ SECONDS = 1.5
 def write(url: str, name: int, gate: Any, done: Any, pipe: Any) -> None:
     """Threads that append to runs of their own and to one of all, until told to stop."""
     backend = open_backend(url)
+    if url.startswith("file"):
+        delays.slow_objects(name)
     told: list[tuple[str, int, int, int]] = []
 
     def work(thread: int) -> None:
@@ -78,13 +80,14 @@ def sequence(url: str, name: int, gate: Any, done: Any, pipe: Any, hasty: bool =
     pipe.send(passes)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", *KINDS])
+@pytest.mark.parametrize("store", ["sqlite", "sqlite-consolidated", "objects", *KINDS])
 def test_order_agrees_with_happened_before(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """P6, P2: over processes, threads and shards; nothing lost, and each shard in seq order."""
     if store in KINDS:
         url = request.getfixturevalue(f"{store}_url")
     else:
         url = f"sqlite:///{tmp_path}/log" + ("?layout=consolidated" if store == "sqlite-consolidated" else "")
+        url = f"file://{tmp_path}/log" if store == "objects" else url
     with closing(open_backend(url)):
         if store in KINDS:
             delays.SLOW[store](url, rolled_back=0.0)

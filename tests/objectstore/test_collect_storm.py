@@ -51,8 +51,6 @@ class Storm:
             raise self.errors[0]
 
 
-
-
 @pytest.mark.parametrize("moves", [False, True])
 @pytest.mark.parametrize("seed", range(2))
 def test_nothing_is_lost_and_nothing_is_there_twice(seed: int, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:

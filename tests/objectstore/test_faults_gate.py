@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from hooked import Hooked
+from hooked import Hooked, Sleeper, Thread
 
 from foldlog import UnavailableError
 from foldlog.backends.objectstore.backend import ObjectBackend
@@ -22,43 +18,6 @@ SHUT = Gate(GateState.MOVED, "elsewhere")
 @pytest.fixture
 def objects() -> MemoryObjects:
     return MemoryObjects("memory:objects")
-
-
-class Sleeper:
-    """Holds up the first request that fits, until it is woken."""
-
-    def __init__(self, operation: str, part: str) -> None:
-        self.sleeps, self._wake = threading.Event(), threading.Event()
-        self._operation, self._part = operation, part
-
-    def __call__(self, operation: str, name: str) -> None:
-        if operation == self._operation and self._part in name and not self.sleeps.is_set():
-            self.sleeps.set()
-            assert self._wake.wait(20)
-
-    def wake(self) -> None:
-        self._wake.set()
-
-
-class Thread(threading.Thread):
-    """Keeps what its deed gave, or raised."""
-
-    def __init__(self, deed: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self._deed, self._outcome = deed, None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._outcome = self._deed()
-        except Exception as error:
-            self._outcome = error
-
-    @property
-    def outcome(self) -> Any:
-        self.join(20)
-        assert not self.is_alive()
-        return self._outcome
 
 
 def move(backend: ObjectBackend, *gates: Gate) -> None:
