@@ -1,9 +1,9 @@
 """The gate of the log, and moving: handing its entries over, and taking those of another.
 
 To shut the gate takes five steps: the order says that it closes; every writer that is registered gets a guard in the
-place of its next marker; what is announced and not there gets its slot taken; what is there gets its position; the order
-says that it is shut, and from then on nothing is pending. A writer that registers meanwhile looks at the order afterwards, so it is either listed here or sees what the order says. Killed
-in between, the same call goes on.
+place of its next marker; what is announced and not there gets its slot taken; what is there gets its position; the
+order says that it is shut, and from then on nothing is pending. A writer that registers meanwhile looks at the order
+afterwards, so it is either listed here or sees what the order says. Killed in between, the same call goes on.
 """
 
 from __future__ import annotations

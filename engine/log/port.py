@@ -383,9 +383,10 @@ class CanMove(Protocol):
         """Replace the gate that was expected, durably; False, and no trace, if it is another.
 
         To close it holds off the appends under way: when this has returned, none that had not committed ever will, in
-        whatever process, and `pending` finds all that had, if it has no position. Killed while closing, it may leave appends refused
-        (LogMoved) behind a gate that still reads OPEN; the same call completes it, and `set_gate(OPEN_GATE,
-        expected=OPEN_GATE)` takes it back. Opening lets in those who have had the log open all along.
+        whatever process, and all that had are pending or have their positions. Killed while closing, it may leave
+        appends refused (LogMoved) behind a gate that still reads OPEN; the same call completes it, and
+        `set_gate(OPEN_GATE, expected=OPEN_GATE)` takes it back. Opening lets in those who have had the log open all
+        along.
 
         OPEN to MOVED and back, RECEIVING to OPEN, and another note for the same state; UsageError for anything else.
         RECEIVING begins with `receive`.

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import foldlog
 from foldlog import FileHandle, FileManager, Instance, UsageError, asset, execute_job, job, materialize, op, open_log
-from foldlog.backends.objectstore import compacting, names, stores
+from foldlog.backends.objectstore import backend, names, stores
 from foldlog.backends.objectstore.stores import Found, Objects, probing
 from foldlog.engine.cli.main import cli
 from foldlog.engine.errors import ReadOnlyError
@@ -127,7 +127,6 @@ def test_a_job_runs_and_its_values_and_files_lie_beside_the_log(
     asked: list[str] = []
     really = stores.open_objects
     monkeypatch.setattr(stores, "open_objects", lambda *given, **named: Watched(really(*given, **named), asked))
-    monkeypatch.setattr(compacting, "FEW", 1)  # all that can be packed is
     with Instance.from_url(url) as instance:
         done = execute_job(load, instance=instance)
         assert done.output_for_node("count") == 2
@@ -158,9 +157,7 @@ def test_a_job_runs_and_its_values_and_files_lie_beside_the_log(
         assert instance.log.backend.diagnose(full=True) == []  # type: ignore[attr-defined]
         instance.put_back_views()
         instance.put_back_views(drop_older=True)
-        assert instance.log.compact().shards > 0
         instance.delete_run(done.run_id)
-        instance.log.collect()
         instance.rebuild()
     monkeypatch.setattr(backend, "LEAST_GRACE", 0)
     with open_log(url) as log:
