@@ -26,7 +26,7 @@ def encode(state: State) -> bytes:
     """All that a state holds."""
     closing = None if state.closing is None else [state.closing.state.value, state.closing.note]
     whole = [
-        [state.k, state.hash, state.log_id.bytes, state.position, state.chain, state.last_us, state.sweeps],
+        [state.k, state.hash, state.log_id.bytes, state.position, state.chain, state.sweeps],
         [list(epoch) for epoch in state.epochs],
         [state.gate.state.value, state.gate.note],
         closing,
@@ -47,7 +47,7 @@ def decode(data: bytes, name: str) -> State:
         zlib.decompress(data[8:-16]), strict_map_key=False
     )
     state = State()
-    state.k, state.hash, log_id, state.position, state.chain, state.last_us, state.sweeps = first
+    state.k, state.hash, log_id, state.position, state.chain, state.sweeps = first
     state.log_id = UUID(bytes=log_id)
     state.epochs = [Epoch(*epoch) for epoch in epochs]
     state.gate = Gate(GateState(gate[0]), gate[1])
@@ -70,7 +70,7 @@ def _line(line: Line) -> list[Any]:
     where = [_numbers(line.slots), _numbers(line.firsts), _numbers(line.positions)]
     packs = [list(pack) for pack in line.packs]
     kept = [list(pack) for pack in line.kept]
-    life = [line.state.value, line.ordered_seq, line.reach, line.sealed_seq, line.last_us, line.last_position]
+    life = [line.state.value, line.ordered_seq, line.reach, line.last_us, line.last_position]
     return [line.name, *life, *where, packs, kept, keys, line.weights]
 
 
@@ -80,7 +80,6 @@ def _from(row: list[Any], openings: array[int]) -> Line:
         state,
         ordered,
         reach,
-        sealed,
         last_us,
         last_position,
         slots,
@@ -92,7 +91,7 @@ def _from(row: list[Any], openings: array[int]) -> Line:
         weights,
     ) = row
     line = Line(name, openings)
-    line.state, line.ordered_seq, line.reach, line.sealed_seq = ShardState(state), ordered, reach, sealed
+    line.state, line.ordered_seq, line.reach = ShardState(state), ordered, reach
     line.last_us, line.last_position = last_us, last_position
     line.slots, line.firsts, line.positions = _array(slots), _array(firsts), _array(positions)
     line.packs = [Pack(*pack) for pack in packs]

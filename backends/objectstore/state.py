@@ -81,7 +81,6 @@ class Line:
         "packs",
         "positions",
         "reach",
-        "sealed_seq",
         "slots",
         "state",
         "weights",
@@ -93,7 +92,6 @@ class Line:
         self.state = ShardState.OPEN
         self.ordered_seq = 0
         self.reach = 0  #: last seq of the segments begun: one of several appends may be placed in part
-        self.sealed_seq = 0  #: where it was sealed last
         self.last_us = 0  #: timestamp of its last receipt
         self.last_position = 0
         self.slots = array("Q")  #: first seqs of the segments that no pack holds
@@ -132,7 +130,6 @@ class State:
         self.gate = OPEN_GATE
         self.closing: Gate | None = None  #: what the gate is about to become
         self.lines: dict[str, Line] = {}
-        self.last_us = 0  #: greatest timestamp of a placed receipt
         self.writers: dict[str, int] = {}  #: by id: the last of its markers that the order has taken in
         self.sweeps = 0  #: how many steps said so
         #: of each block of steps, the one under way too: position and chain before it, and the types in it
@@ -211,7 +208,6 @@ def _place(state: State, operation: Operation, k: int) -> list[Row]:
             weight = line.weights.setdefault(kind, [0, 0])
             weight[0] += events
             weight[1] += size
-        state.last_us = max(state.last_us, receipt.at_us)
         for type in sorted(row.types):  # a set has another order in each process
             state.masks[-1] |= 1 << state.types.setdefault(type, len(state.types))
     if found:
@@ -225,7 +221,7 @@ def _seal(state: State, operation: Operation, k: int) -> None:
     _, shard, seq = operation
     line = state.lines[shard]
     if line.state is ShardState.OPEN and line.ordered_seq == seq:
-        line.state, line.sealed_seq, line.keys = ShardState.SEALED, seq, None
+        line.state, line.keys = ShardState.SEALED, None
 
 
 def _fence(state: State, operation: Operation, k: int) -> None:

@@ -93,12 +93,12 @@ def test_a_checkpoint_is_read_by_what_the_manual_says() -> None:
     data = checkpoint.encode(whole)
     assert (data[:8], data[-16:]) == (b"foldckp1", blake2b(data[:-16], digest_size=16).digest())
     head, epochs, gate, closing, openings, blocks, writers, [shard] = msgpack.unpackb(zlib.decompress(data[8:-16]))
-    assert head == [1, blake2b(made, digest_size=16).digest(), LOG_ID.bytes, 0, bytes(16), 0, 0]
+    assert head == [1, blake2b(made, digest_size=16).digest(), LOG_ID.bytes, 0, bytes(16), 0]
     assert (epochs, gate, closing, writers) == ([[1, 0, bytes(16), 7, "created"]], [0, ""], None, {})
     assert openings == (7).to_bytes(8, "little")
     assert blocks == [bytes(8), bytes(16), [b""], []]
     one = (1).to_bytes(8, "little")
-    assert shard == ["run-1", "open", 3, 5, 0, 0, 0, one, b"", b"", [[1, 2, "id", 99, 0]], [], [], {}]
+    assert shard == ["run-1", "open", 3, 5, 0, 0, one, b"", b"", [[1, 2, "id", 99, 0]], [], [], {}]
 
 
 def test_every_operation_is_in_the_manual() -> None:
