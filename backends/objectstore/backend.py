@@ -71,7 +71,6 @@ class ObjectBackend:
         self._parallel = Parallel()
         self._order = OrderLog(self._counted, self._parallel, read_only=read_only, probes=probes, stall_s=stall_s)
         self._closed = threading.Event()
-        self._began = time.monotonic()
         self._looked = 0.0
         try:
             self._order.open()
@@ -194,7 +193,6 @@ class ObjectBackend:
         look = self._pendings.look()
         counts = self._counted.snapshot()
         oldest = min((one.receipt.at_us for one in look.pending), default=None)
-        hours = (time.monotonic() - self._began) / 3600
         with self._order.lock:
             state = self._order.state
             shards = len(state.lines) + len(look.ends.keys() - state.lines.keys())
@@ -213,7 +211,6 @@ class ObjectBackend:
             "bytes_read": counts.bytes_read,
             "bytes_written": counts.bytes_written,
             "dollars": round(counts.dollars, 6),
-            "dollars_an_hour": round(counts.dollars / hours, 4) if hours > 0 else 0.0,
         }
 
     # -- waiting ------------------------------------------------------------------------------------------------

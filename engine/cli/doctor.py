@@ -140,10 +140,8 @@ def _objects(backend: ObjectBackend) -> dict[str, Any]:
     """What lies in the store and what that costs, at the list prices of S3. The requests are those of this command."""
     held = backend.holdings()
     hour = held.last_hour
-    stats = backend.stats()
-    del stats["dollars_an_hour"]  # of a process that has just begun
     return {
-        **stats,
+        **backend.stats(),
         "objects": {kind: {"number": one.objects, "bytes": one.bytes} for kind, one in held.objects.items()},
         "storage_dollars_a_month": held.dollars_a_month,
         "last_hour": {"segments": hour.segments, "steps": hour.steps, "puts": hour.puts, "gets": hour.gets}
