@@ -2,8 +2,8 @@
 
 Appends of one process that come while others are under way gather, and go together: there is no window. Two writers
 with the same idea of where a shard ends meet at one name, and one of them wins; the other reads what is there, and goes
-behind it. Whatever says "exists" is read back: it may be this append's own, its reply lost.
-Not here: what markers are for (markers.py), where shards end (tails.py), bytes (segment.py).
+behind it. Not here: what a group comes to (planning.py), making it and learning what became of it (landing.py), what
+markers are for (markers.py), where shards end (tails.py).
 """
 
 from __future__ import annotations
@@ -16,66 +16,34 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
-from typing import Final, NamedTuple
-from uuid import uuid4
+from typing import Final
 
-from ...engine.errors import AppendKeyConflict, ConflictError, FoldlogError, LogMoved, UnavailableError
-from ...engine.log.port import ANY, NEW, Append, Gate, GateState, Outcome, Receipt, refusal
+from ...engine.errors import FoldlogError, UnavailableError
+from ...engine.log.port import Append, Outcome, Receipt
 from . import names, segment
-from .clock import elapsed_s, now_us
+from .landing import Landing
 from .library import Library
-from .markers import Entry, Lane, Writers
+from .markers import Lane, Writers
 from .order_log import OrderLog
 from .pendings import Pendings
-from .places import place_of
-from .segment import Item, Kind, Segment
+from .planning import Job, Plan, decide, unknown
 from .stores.parallel import Parallel
-from .tails import Tail, Tails
+from .tails import Tails
 
 LANES: Final = 4  #: groups under way at once: one slow request holds up a quarter of what comes
 GROUP: Final = 1000  #: appends in one group at most
 GROUP_BYTES: Final = 32 * 1024 * 1024  #: bytes of bodies in one group, unless one append alone has more
 TRIES: Final = 200  #: how often an append that loses its race for a slot goes behind the winner
-REWRITES: Final = 20  #: of a shard, while it is looked at
-
-
-class Job:
-    """An append that waits for its outcome."""
-
-    __slots__ = ("append", "bytes", "outcome")
-
-    def __init__(self, append: Append) -> None:
-        self.append = append
-        self.bytes = sum([len(record.body) for record in append.records])
-        self.outcome: Outcome | None = None
-
-
-class _Plan(NamedTuple):
-    """A segment that is to be made, and whose outcome it is."""
-
-    tail: Tail
-    items: list[Item]
-    jobs: list[Job]
-    name: str
-    nonce: bytes
-    data: bytes
-
-    @property
-    def entry(self) -> Entry:
-        return self.tail.shard, self.items[0].receipt.first_seq, self.items[-1].receipt.last_seq
 
 
 class Appender:
     """The appends of one handle. Thread-safe."""
 
-    SETTLED_S = 2.0  #: half of how long it waits for who is at shutting the gate
-
     def __init__(self, order: OrderLog, library: Library, pendings: Pendings, tails: Tails, writers: Writers) -> None:
-        self._pendings = pendings
         self._order = order
-        self._library = library
         self._tails = tails
         self._writers = writers
+        self._landing = Landing(order, library, pendings, tails, writers)
         self._change = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._busy: set[str] = set()  #: shards that a group is at work on
@@ -104,7 +72,7 @@ class Appender:
                 for job in jobs:
                     if job in self._waiting:
                         self._waiting.remove(job)
-                        job.outcome = _unknown("it was interrupted before it began")
+                        job.outcome = unknown("it was interrupted before it began")
                 self._change.notify_all()
             raise
         return [job.outcome for job in jobs if job.outcome is not None]
@@ -152,7 +120,7 @@ class Appender:
         try:
             self._commit(group)
         except BaseException as error:
-            told = error if isinstance(error, FoldlogError) else _unknown("it was interrupted")
+            told = error if isinstance(error, FoldlogError) else unknown("it was interrupted")
             for job in group:
                 if job.outcome is None:
                     self._tails.forget(job.append.shard)
@@ -182,7 +150,7 @@ class Appender:
                     return
                 # Held by nobody meanwhile: of a lane whose marker was interrupted nothing is known.
                 current, lane = lane, None
-                lane = self._write(current, plans)
+                lane = self._landing.write(current, plans)
                 lost = 0 if any(job.outcome is not None for plan in plans for job in plan.jobs) else lost + 1
                 if lost == TRIES:
                     raise UnavailableError(f"other writers of the same shards were faster {TRIES} times")
@@ -192,7 +160,7 @@ class Appender:
             if lane is not None:
                 self._writers.give_back(lane)
 
-    def _planned(self, shard: str, jobs: Sequence[Job], attempt: int) -> _Plan | None:
+    def _planned(self, shard: str, jobs: Sequence[Job], attempt: int) -> Plan | None:
         """The segment for the appends of one shard; those that are refused, or were recorded before, get their outcome.
 
         What this handle has seen may be behind. So it serves to make a segment, whose slot decides, and nothing is
@@ -204,243 +172,24 @@ class Appender:
             tail = self._tails.new(shard)
         try:
             if tail is not None:
-                items, taken, refused = _decide(tail, jobs)
+                items, taken, refused = decide(tail, jobs)
                 if refused:
                     tail = None
             if tail is None:
                 tail = self._tails.load(shard, with_keys=with_keys)
-                items, taken, refused = _decide(tail, jobs)
+                items, taken, refused = decide(tail, jobs)
         except FoldlogError as error:
             for job in jobs:
                 job.outcome = error
             return None
         for job, outcome in refused:
-            job.outcome = self._announced(outcome) if isinstance(outcome, Receipt) else outcome
+            job.outcome = self._landing.announced(outcome) if isinstance(outcome, Receipt) else outcome
         if not items:
             return None
         nonce = secrets.token_bytes(8)
         data = segment.encode(self._order.state.log_id, shard, items, nonce=nonce)
-        return _Plan(tail, items, taken, names.slot(shard, items[0].receipt.first_seq, tail.generation), nonce, data)
-
-    def _write(self, lane: Lane, plans: Sequence[_Plan]) -> Lane | None:
-        """Put the segments and their marker. Plans that lost their slot stay without an outcome. The lane, unless it is
-        used up."""
-        entries = [plan.entry for plan in plans]
-        began = elapsed_s()
-        announced, *made = self._order.parallel.run(
-            [
-                _told(lambda: self._writers.announce(lane, entries)),
-                *(_told(lambda plan=plan: self._make(plan)) for plan in plans),  # type: ignore[misc]
-            ]
-        )
-        kept: Lane | None = lane
-        if announced is True and elapsed_s() - began > self._order.stall_s:
-            announced = self._holds(lane, entries)
-        if announced is True:
-            self._pendings.note(names.marker(lane.id, lane.n), entries)
-        elif announced is False:
-            announced, kept = self._again(plans)
-            if announced is False:
-                self._tails.forget_all()
-                return kept
-        for plan, outcome in zip(plans, made, strict=True):
-            # A segment of which nothing is known may come yet, whatever became of its marker.
-            error = next((one for one in (outcome, announced) if isinstance(one, Exception)), None)
-            if isinstance(error, LogMoved) and self._counts(plan):
-                error = None
-            if error is not None:
-                self._settle(plan, error)
-            elif outcome is True and self._stands(plan):
-                self._done(plan)
-            else:
-                self._tails.forget(plan.tail.shard)
-        return None if isinstance(announced, Exception) else kept
-
-    def _again(self, plans: Sequence[_Plan]) -> tuple[bool | Exception, Lane | None]:
-        """A guard stood in the marker's place: the gate was shut, or this writer was taken for gone. False if it was
-        opened again since: then these segments count no more, and must be made anew."""
-        gate = self._settled_gate()
-        if gate is None:
-            return _unknown("the gate was being shut meanwhile"), None
-        if gate.state is not GateState.OPEN:
-            self._tails.forget_all()
-            return refusal(self._order.objects.url, gate), None
-        try:
-            lane = self._writers.take()
-            if any(plan.tail.generation != lane.generation for plan in plans):
-                return False, lane
-            entries = [plan.entry for plan in plans]
-            began = elapsed_s()
-            accepted = self._writers.announce(lane, entries)
-            if accepted and elapsed_s() - began > self._order.stall_s:
-                accepted = self._holds(lane, entries)
-        except FoldlogError as error:
-            return error, None
-        return (True, lane) if accepted else (_unknown("two guards in a row stood in its way"), None)
-
-    def _announced(self, receipt: Receipt) -> Outcome:
-        """A receipt that was found under its key. Behind the timeline, whoever wrote the segment may have ended before
-        it was announced: that must be done before it is acknowledged, or nobody would give it a position."""
-        shard = receipt.shard
-        with self._order.lock:
-            line = self._order.state.lines.get(shard)
-            if line is not None and receipt.last_seq <= line.ordered_seq:
-                return receipt
-        try:
-            self._writers.adopt([(shard, receipt.first_seq, receipt.last_seq)])
-        except LogMoved as error:
-            return receipt if receipt.last_seq <= self._reached(shard) else error
-        except FoldlogError as error:
-            return error
-        self._tails.forget(shard)
-        known = self._tails.load(shard, with_keys=True).keys or {}
-        if known.get(receipt.key) != receipt._replace(duplicate=False):
-            return _unknown("the gate was shut and opened meanwhile")  # and what nobody had announced was swept away
-        return receipt
-
-    def _holds(self, lane: Lane, entries: Sequence[Entry]) -> bool:
-        """Whether a marker counts that took long: it may have come when the writer was reaped, and the guard that was
-        to refuse it collected; or have been collected itself, its segments still on their way."""
-        objects, marker = self._order.objects, names.marker(lane.id, lane.n)
-        if objects.get(names.writer(lane.id)) is None:
-            objects.delete([marker])
-            return False
-        if objects.get(marker) is not None:
-            return True
-        self._order.refresh()
-        with self._order.lock:
-            lines = self._order.state.lines
-            return all(shard in lines and last <= lines[shard].ordered_seq for shard, _, last in entries)
-
-    def _settled_gate(self) -> Gate | None:
-        """The gate, once nobody is at shutting it; None if that takes too long."""
-        pause = 0.005
-        while pause < self.SETTLED_S:
-            self._order.refresh()
-            with self._order.lock:
-                if self._order.state.closing is None:
-                    return self._order.state.gate
-            time.sleep(pause)
-            pause *= 2
-        return None
-
-    def _counts(self, plan: _Plan) -> bool:
-        """Whether a segment that was not announced counts after all: one that was, of another writer, lies behind it.
-        The gate is shut, so no more are announced."""
-        found = self._library.head(plan.name)
-        if found is None or found.nonce != plan.nonce:
-            return False
-        return plan.items[-1].receipt.last_seq <= self._reached(plan.tail.shard)
-
-    def _reached(self, shard: str) -> int:
-        """The last seq of a shard that was announced."""
-        reached = self._pendings.look().ends.get(shard, 0)
-        with self._order.lock:
-            line = self._order.state.lines.get(shard)
-            return max(reached, line.ordered_seq if line else 0)
-
-    def _make(self, plan: _Plan) -> bool:
-        """Whether the segment is there, and is this one."""
-        if self._order.objects.create(plan.name, plan.data):
-            return True
-        found = self._library.head(plan.name)
-        return found is not None and found.nonce == plan.nonce
-
-    def _stands(self, plan: _Plan) -> bool:
-        """Whether a segment counts: it may have taken so long that its slot was packed and collected before."""
-        if elapsed_s() - plan.tail.seen <= self._order.stall_s:
-            return True
-        receipt = plan.items[0].receipt
-        for _ in range(REWRITES):
-            self._order.refresh()
-            with self._order.lock:
-                line = self._order.state.lines.get(plan.tail.shard)
-                if line is None or receipt.first_seq > line.ordered_seq:
-                    return True
-                where = place_of(line, receipt.first_seq)
-            if where is None:
-                return False
-            # Placed, and maybe packed: as this one, or as what another has put there before this came.
-            found = self._library.head(where.name)
-            if found is not None and found.kind is Kind.EVENTS:
-                part = found.find_part(receipt.first_seq)
-                return part is not None and part.receipt == receipt
-            self._library.forget([where.name])
-        raise _unknown(f"shard {plan.tail.shard} was rewritten {REWRITES} times while it was looked for")
-
-    def _settle(self, plan: _Plan, outcome: Exception) -> None:
-        self._tails.forget(plan.tail.shard)
-        if not isinstance(outcome, FoldlogError):
-            raise outcome
-        for job in plan.jobs:
-            job.outcome = outcome
-
-    def _done(self, plan: _Plan) -> None:
-        head = segment.parse(plan.data, plan.name)
-        if isinstance(head, Segment):
-            self._library.keep(head, plan.data)
-        tail, last = plan.tail, plan.items[-1].receipt
-        tail.last_seq, tail.last_us = last.last_seq, last.at_us
-        for item, job in zip(plan.items, plan.jobs, strict=True):
-            if item.keyed and tail.keys is not None:
-                tail.keys[item.receipt.key] = item.receipt
-            job.outcome = item.receipt
-        tail.seen = elapsed_s()
-        self._tails.keep(tail)
-        self._pendings.appended(tail.shard, last.last_seq)
-
-
-def _decide(tail: Tail, jobs: Sequence[Job]) -> tuple[list[Item], list[Job], list[tuple[Job, Outcome]]]:
-    """What of the appends is to be written where, and the outcome of the others, if the shard ends as the tail says."""
-    items: list[Item] = []
-    taken: list[Job] = []
-    settled: list[tuple[Job, Outcome]] = []
-    last_seq, last_us = tail.last_seq, tail.last_us
-    keys, made = tail.keys or {}, set()
-    for job in jobs:
-        shard, records, digest, expected, key = job.append
-        if key is not None and key in made:
-            continue  # of one that goes with it: its outcome, in the next round, depends on what becomes of that
-        if key is not None and (known := keys.get(key)):  # before `expected`: a success retried is no conflict
-            settled.append((job, _again_or_conflict(known, digest)))
-            continue
-        if expected is not ANY and last_seq != (0 if expected is NEW else expected):
-            if items:
-                break  # as above; and what comes behind it must not come before it
-            spelled = "it empty" if expected is NEW else f"seq {expected}"
-            settled.append((job, ConflictError(f"shard {shard} is at seq {last_seq}, the writer expected {spelled}")))
-            continue
-        last_us = now_us(after=last_us)
-        receipt = Receipt(shard, last_seq + 1, last_seq + len(records), key or uuid4(), last_us, digest)
-        last_seq = receipt.last_seq
-        if key is not None:
-            made.add(key)
-        items.append(Item(receipt, key is not None, 0, records))
-        taken.append(job)
-    return items, taken, settled
-
-
-def _again_or_conflict(known: Receipt, digest: bytes) -> Outcome:
-    if known.digest != digest:
-        return AppendKeyConflict(f"shard {known.shard}: key {known.key} recorded other facts at seq {known.first_seq}")
-    return known._replace(duplicate=True)
-
-
-def _told(call: Callable[[], bool]) -> Callable[[], bool | Exception]:
-    """The call, its error as an answer: one that fails must not hide what became of the others."""
-
-    def run() -> bool | Exception:
-        try:
-            return call()
-        except Exception as error:
-            return error
-
-    return run
+        return Plan(tail, items, taken, names.slot(shard, items[0].receipt.first_seq, tail.generation), nonce, data)
 
 
 def _nothing() -> None:
     """What the caller's own thread does meanwhile."""
-
-
-def _unknown(why: str) -> UnavailableError:
-    return UnavailableError(f"it is not known what became of the append: {why}")

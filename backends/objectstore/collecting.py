@@ -3,7 +3,7 @@
 Why nothing is lost, whoever sleeps for however long:
 
     a writer     whose slot was packed and deleted meanwhile: it looks at the order after a put that took long, and its
-                 segment counts only if the order does not know another one there (appending.py)
+                 segment counts only if the order does not know another one there (landing.py)
     a marker     of a writer that was reaped: who took long looks whether its registration is there still
     a reader     that misses a step looks for a checkpoint ahead before it takes that for the end (order_log.py)
     a sequencer  that fills the place of a step deleted long ago finds a checkpoint ahead of it (order_log.py)

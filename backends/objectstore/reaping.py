@@ -3,7 +3,7 @@
 A writer that ended without closing the log leaves its registration, and who shuts the gate would put up a guard for it
 each time. It is reaped after two days, four times the age at which a writer registers anew: its guard is put up, a step
 of the order forgets it, and its registration goes. The guard stays for as long as garbage does. A process that slept in
-the middle of an append for longer than that finds its registration gone (appending.py).
+the middle of an append for longer than that finds its registration gone (landing.py).
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from story import STORY, Known, Note, Step, append, check, check_end, line, tell
 
 from foldlog import EventLog, moving, open_log
 from foldlog.backends.memory import MemoryBackend
-from foldlog.backends.objectstore.appending import Appender
 from foldlog.backends.objectstore.backend import ObjectBackend
+from foldlog.backends.objectstore.landing import Landing
 from foldlog.backends.objectstore.stores.memory import MemoryObjects
 from foldlog.engine.errors import LogMoved, UnavailableError
 from foldlog.engine.log.port import OPEN_GATE, Gate, GateState
@@ -156,7 +156,7 @@ def test_the_gate_cut_short_at_each_request(opens: bool, after: bool, monkeypatc
     def move(log: EventLog) -> None:
         log.backend.set_gate(wanted, expected=expected)  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(Appender, "SETTLED_S", 0.02)
+    monkeypatch.setattr(Landing, "SETTLED_S", 0.02)
     total = dies(begin()[0], move, 0, after=after).requests
     assert total > (0 if opens else 3)
     for end in range(1, total + 1):
