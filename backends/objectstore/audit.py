@@ -8,7 +8,7 @@ from typing import Final
 
 from ...engine.errors import CorruptLogError
 from ...engine.log.port import ShardState
-from . import names
+from . import checkpoint, names
 from .library import Library
 from .order_log import OrderLog
 from .pendings import Pendings
@@ -39,6 +39,10 @@ def _order(order: OrderLog, *, full: bool) -> Iterator[str]:
     listed = {one.name for one in order.objects.list(names.BLOCKS)} | {
         one.name for one in order.objects.list(names.ORDER)
     }
+    if finished and names.order(0) not in listed:
+        yield f"object {names.order(0)}, which is never deleted, is gone; does a rule of the bucket delete old objects?"
+    for one in order.objects.list(names.CHECKPOINTS):
+        yield from _passed_over(order, one.name)
     for j in range(finished):
         steps = [names.order(at) for at in range(j * BLOCK, (j + 1) * BLOCK)]
         if names.block(j) not in listed and not listed.issuperset(steps):
@@ -48,6 +52,15 @@ def _order(order: OrderLog, *, full: bool) -> Iterator[str]:
     for at in range(finished * BLOCK, k):
         if names.order(at) not in listed:
             yield f"object {names.order(at)} is gone: {RESTORE}"
+
+
+def _passed_over(order: OrderLog, name: str) -> Iterator[str]:
+    data = order.objects.get(name)
+    try:
+        if data is not None:
+            checkpoint.decode(data, name)
+    except CorruptLogError as error:
+        yield f"{error}: an older one serves instead, and it goes as newer ones are written"
 
 
 def _objects(order: OrderLog, library: Library, *, full: bool) -> Iterator[str]:

@@ -39,6 +39,7 @@ from .library import Library
 from .life import Life
 from .markers import Writers
 from .moving import Mover
+from .naming import naming_the_log
 from .order_log import STALL_S, OrderLog, wall_us
 from .packing import Packer
 from .pendings import Pendings
@@ -55,6 +56,7 @@ LEAST_GRACE: Final = 120  #: times STALL_S, which is an hour
 POLL_S: Final = 0.5  #: between two such questions
 
 
+@naming_the_log
 class ObjectBackend:
     """One log below one prefix of a store of objects."""
 

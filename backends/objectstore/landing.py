@@ -30,7 +30,7 @@ REWRITES: Final = 20  #: of a shard, while it is looked at
 class Landing:
     """The segments and markers of one handle. Thread-safe."""
 
-    SETTLED_S = 2.0  #: half of how long it waits for who is at shutting the gate
+    SETTLED_S = 8.0  #: half of how long it waits for who is at shutting the gate
 
     def __init__(self, order: OrderLog, library: Library, pendings: Pendings, tails: Tails, writers: Writers) -> None:
         self._order = order

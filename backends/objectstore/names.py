@@ -32,8 +32,11 @@ KEPT: Final = "kept/"
 _LONGEST: Final = 150  #: bytes of an escaped name; a longer one ends in a hash
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@")
 _ESCAPED: Final = {byte: chr(byte) if byte in _PLAIN else f"={byte:02x}" for byte in range(256)}
-_SLOT: Final = re.compile(r"(\d{20})(?:\.(\d+))?\.seg")
-_PACK: Final = re.compile(r"(\d{20})-(\d{20})\.([0-9a-f]+)\.pack")
+_FOLDER: Final = RUNS + r"[0-9a-f]{2}/[^/]+/"  # no deeper: another log may lie below a prefix that is called runs/
+_SLOT: Final = re.compile(_FOLDER + r"(\d{20})(?:\.(\d+))?\.seg")
+_PACK: Final = re.compile(_FOLDER + r"(\d{20})-(\d{20})\.([0-9a-f]+)\.pack")
+#: where nothing lies in a prefix that never had a log
+OWN: Final = (ORDER, BLOCKS, CHECKPOINTS, WRITERS, PENDING, RUNS)
 
 
 def order(k: int) -> str:
@@ -85,18 +88,18 @@ def pack(shard: str, first: int, last: int, id: str) -> str:
 
 def seq_of_slot(name: str) -> int | None:
     """The seq that a segment begins with; None for another name."""
-    found = _SLOT.fullmatch(name.rpartition("/")[2])
+    found = _SLOT.fullmatch(name)
     return int(found[1]) if found else None
 
 
 def generation_of_slot(name: str) -> int:
     """How often the gate had been opened again when a segment was made."""
-    found = _SLOT.fullmatch(name.rpartition("/")[2])
+    found = _SLOT.fullmatch(name)
     return int(found[2] or 0) if found else 0
 
 
 def is_pack(name: str) -> bool:
-    return _PACK.fullmatch(name.rpartition("/")[2]) is not None
+    return _PACK.fullmatch(name) is not None
 
 
 def number_of(name: str) -> int | None:

@@ -85,6 +85,7 @@ class OrderLog:
     def _begin(self) -> None:
         first = self.objects.get(names.order(0))
         if first is None:
+            self._check_no_remains()
             if self._read_only:
                 raise missing(self.objects.url)
             if self._probes:  # once for each log: a store does not unlearn it
@@ -95,6 +96,13 @@ class OrderLog:
             if first is None:
                 raise UnavailableError(f"{self.objects.url}: the log is being made or removed just now")
         self._take(first)
+
+    def _check_no_remains(self) -> None:
+        """Raise CorruptLogError if a log lies here that has lost its first step: a new one on top would spoil both."""
+        listed = self.parallel.run([lambda prefix=prefix: self.objects.list(prefix) for prefix in names.OWN])  # type: ignore[misc]
+        left = [one.name for found in listed for one in found]
+        if left and self.objects.get(names.order(0)) is None:  # else somebody is just making it
+            raise damaged(names.order(0), f"it is gone, and {len(left):,} objects of its log are left, as {left[0]}")
 
     def _leap(self) -> None:
         """Go on from the newest checkpoint if it is ahead. Those that are damaged are passed over."""

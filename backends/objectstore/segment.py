@@ -106,7 +106,12 @@ def _first_seq(part: Part) -> int:
 
 def damaged(name: str, what: str) -> CorruptLogError:
     """The error of an object that is not as it was written."""
-    return CorruptLogError(f"object {name}: {what}")
+    error = CorruptLogError(f"object {name}: {what}")
+    error.remedy = (
+        "Stop writing, run `foldlog doctor --full`, and restore the named object: from a copy of the bucket, or as an "
+        "older version of it, if the bucket keeps some."
+    )
+    return error
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ...engine.errors import CorruptLogError, UsageError
+from ...engine.errors import CorruptLogError, UsageError, fault
 
 Layout = Literal["sharded", "consolidated"]
 Durability = Literal["full", "process"]
@@ -95,6 +95,8 @@ def find_layout(folder: Path, wanted: Layout | None) -> tuple[Layout, bool]:
     sharded, consolidated = (folder / "order.db").exists(), (folder / "log.db").exists()
     if sharded and consolidated:
         raise CorruptLogError(f"{folder} holds both order.db and log.db; one of them was put there by mistake")
+    if not (sharded or consolidated) and (folder / "order").is_dir():
+        raise fault(f"{folder} holds a log of objects", f"Write file://{folder} for it, or name another folder.")
     if not (sharded or consolidated):
         if "runs" in left or "system.db" in left:
             raise CorruptLogError(

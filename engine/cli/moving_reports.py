@@ -32,19 +32,21 @@ def reported(title: str, *, unit: str = "events") -> Iterator[tuple[Report, Call
 
 
 class _Lines:
-    """A line each ten seconds: how far, how fast, how much longer."""
+    """A line each ten seconds: how far, how fast, how much longer; none while nothing goes on."""
 
     def __init__(self, title: str, unit: str) -> None:
         self._title = title
         self._unit = unit
         self._next_s = time.monotonic() + EVERY_S
         self._began: dict[str, tuple[float, int]] = {}  #: of each thing: when it was first told of, and how far it was
+        self._said: tuple[str, int] | None = None  #: what the last line was of, and how far that was
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
         began, first = self._began.setdefault(what, (now, done))
-        if now < self._next_s:
+        if now < self._next_s or (what, done) == self._said:
             return
+        self._said = what, done
         self._next_s = now + EVERY_S
         rate = (done - first) / (now - began) if now > began else 0.0
         left = f", {(total - done) / rate:,.0f} s left" if rate and total > done else ""

@@ -32,7 +32,8 @@ from .transfer import check_prefix, transfer
 
 NEAR = 5_000  #: events: so few are copied in a moment, so the source may be fenced
 PASSES = 20  #: before a cut-over gives up coming near, for the source grows faster than it is copied
-IDLE_S = 0.25  #: between two looks of a copy that follows
+IDLE_S = 0.25  #: between two looks of a copy that follows, at first
+IDLEST_S = 2.0  #: and at last, reached by doubling while nothing comes: on a bucket each look has its price
 
 Mode = Literal["follow", "cut_over", "fork", "complete"]
 
@@ -235,6 +236,7 @@ class _Copy:
 
     def _follow(self, stop: threading.Event) -> Moved:
         """Copy until told to stop, or until another call has fenced the source."""
+        pause = IDLE_S
         while True:
             fenced = self._source.backend.gate().state is GateState.MOVED
             try:
@@ -245,8 +247,9 @@ class _Copy:
                 return self._moved("cut over elsewhere", 0.0)
             if fenced:
                 return self._moved("cut over elsewhere", 0.0)
-            if stop.is_set() or (not copied and stop.wait(IDLE_S)):
+            if stop.is_set() or (not copied and stop.wait(pause)):
                 return self._moved("following", 0.0)
+            pause = IDLE_S if copied else min(2 * pause, IDLEST_S)
 
     # -- moving -------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import pytest
 from seam import DAY_S, Dated, Seam, add_steps, append, catch_up, timeline, words
 
 from foldlog import LogMoved
-from foldlog.backends.objectstore import appending, life, markers, names, packing, state
+from foldlog.backends.objectstore import landing, life, markers, names, packing, state
 from foldlog.backends.objectstore.backend import ObjectBackend
 from foldlog.engine.log.port import OPEN_GATE, Gate, GateState, ShardState
 
@@ -86,7 +86,7 @@ def test_what_was_packed_before_its_writer_woke_is_there_once() -> None:
 
 def test_control_by_its_slot_alone_it_would_be_there_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     # its receipt is what tells the append in the pack for its own
-    monkeypatch.setattr(appending, "place_of", lambda line, seq: None)
+    monkeypatch.setattr(landing, "place_of", lambda line, seq: None)
     assert slow_writer(World()).count("once") > 1
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 from ....engine.errors import fault
@@ -36,6 +37,12 @@ def _local(address: Address, *, create: bool) -> Objects:
     from .folders import make_base
     from .local import LocalObjects
 
+    held = next((name for name in ("order.db", "log.db") if os.path.exists(os.path.join(address.place, name))), None)
+    if held is not None:
+        raise fault(
+            f"{address.shown} holds a log in SQLite files: {held}",
+            f"Write sqlite:///{address.place} for it, or name another folder.",
+        )
     if create:
         with translated("make", address.shown, "its folder"):
             make_base(address.place, synced=address.durability == "full")
