@@ -1,4 +1,4 @@
-"""A server takes a hundred times as long as memory does: there, most histories that are drawn by seeds are long tests."""
+"""A server takes a hundred times as long as memory: there, most histories that are drawn by seeds are long tests."""
 
 from __future__ import annotations
 
