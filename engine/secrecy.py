@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from .errors import UsageError
 
+SHORTEST = 4  #: letters of a text that is taken for a secret
 VARIABLE = "FOLDLOG_STORAGE_OPTIONS"
 MASK = "***"
 OPEN_KEYS = ("url", "endpoint", "region", "protocol", "project", "account_name")  #: whose values may be shown
@@ -63,8 +64,10 @@ class Secrecy:
 
     def __init__(self, base: str, options: Mapping[str, Any]) -> None:
         self.base = shown_url(base)
-        # What stands in the URL anyway is no secret, and masking it would hide the place.
-        self._hidden = [*_password(base), *(one for one in _texts(options) if one not in self.base)]
+        # What stands in the URL anyway is no secret, and masking it would hide the place. Nor is a text of few letters:
+        # masked wherever they occur, they would take the words apart.
+        texts = [one for one in _texts(options) if one not in self.base and len(one) >= SHORTEST]
+        self._hidden = [*_password(base), *texts]
 
     def shown(self, text: str) -> str:
         """The text without them."""

@@ -222,7 +222,9 @@ class Projector:
         """The log is another one than these views were folded from, or an older copy of it."""
         if self._own_place and Cursor(cursor).parts.log_id != self._log.head().log_id:
             # Two logs that share a database by mistake would throw away each other's views without end.
-            raise HistoryDiverged(f"the views at {self._store.database.shown} are of another log: {error}") from error
+            foreign = HistoryDiverged(f"the views at {self._store.database.shown} are of another log: {error}")
+            foreign.remedy = "Give each log views of its own: name another file, database or schema in `views=`."
+            raise foreign from error
         try:
             with self._store.database.write(changing=True) as connection:
                 held = self._store.checkpoints(connection, lock=True)

@@ -92,3 +92,12 @@ def test_damage_names_the_log(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30] + bytes(30))
     with open_log(url) as log, pytest.raises(CorruptLogError, match=f"file://{tmp_path}/log: object runs/"):
         log.read()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_is_no_place_for_a_log(tmp_path: Path, read_only: bool) -> None:
+    (tmp_path / "afile").write_text("mine")
+    with pytest.raises(UsageError, match=f"file://{tmp_path}/afile is a file") as told:
+        open_log(f"file://{tmp_path}/afile", read_only=read_only)
+    assert "folder" in told.value.remedy
+    assert (tmp_path / "afile").read_text() == "mine"

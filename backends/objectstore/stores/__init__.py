@@ -43,6 +43,8 @@ def _local(address: Address, *, create: bool) -> Objects:
             f"{address.shown} holds a log in SQLite files: {held}",
             f"Write sqlite:///{address.place} for it, or name another folder.",
         )
+    if os.path.isfile(address.place):
+        raise fault(f"{address.shown} is a file", "Name a folder: a log of objects is many files.")
     if create:
         with translated("make", address.shown, "its folder"):
             make_base(address.place, synced=address.durability == "full")
