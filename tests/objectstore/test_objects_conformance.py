@@ -1,4 +1,4 @@
-"""The log on objects passes the one suite: in memory, in a folder, and on an S3 server."""
+"""The log on objects passes the one suite: in memory, in a folder, on an S3 server, and on an Azure one."""
 
 from __future__ import annotations
 
@@ -34,4 +34,12 @@ class TestObjectsOnS3(BackendSuite):
     def store(self, s3_bucket: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(s3_bucket.options))
         with Store(f"{s3_bucket.url}/log") as store:
+            yield store
+
+
+class TestObjectsOnAzure(BackendSuite):
+    @pytest.fixture
+    def store(self, azure_container: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+        monkeypatch.setenv("FOLDLOG_STORAGE_OPTIONS", json.dumps(azure_container.options))
+        with Store(f"{azure_container.url}/log") as store:
             yield store
