@@ -95,7 +95,8 @@ def test_a_log_moves_under_its_writers(start: str, to: str, tmp_path: Path, requ
     old, new = end_at(start, tmp_path / "old", request), end_at(to, tmp_path / "new", request)
     acknowledged: list[tuple[str, int]] = []
     refused: list[tuple[str, UUID]] = []
-    pause_s = 0.01 if "s3" in (start, to) else 0.0  #: between appends: each shard is two requests there, of a slow server
+    # Each shard is two requests of a slow server: what it cannot keep up with would never be over.
+    pause_s = 0.01 if "s3" in (start, to) else 0.0
 
     def write(name: str) -> None:
         with at(old) as log:
