@@ -13,14 +13,14 @@ from .library import Library
 from .order_log import OrderLog
 from .pendings import Pendings
 from .places import stretches
-from .reading import WAVE, Reader
+from .reading import WAVE
 from .segment import Kind
 from .step import BLOCK
 
 RESTORE: Final = "restore it from a copy of the bucket, or an older version of the object"
 
 
-def diagnose(order: OrderLog, library: Library, reader: Reader, pendings: Pendings, *, full: bool) -> list[str]:
+def diagnose(order: OrderLog, library: Library, pendings: Pendings, *, full: bool) -> list[str]:
     """One sentence for each thing, with the remedy. `full`: every object is read."""
     try:
         look = pendings.look()

@@ -295,7 +295,7 @@ class ObjectBackend:
         return self._collector.run(grace_s=grace_s, dry_run=dry_run, progress=progress)
 
     def diagnose(self, *, full: bool) -> list[str]:
-        return audit.diagnose(self._order, self._library, self._reader, self._pendings, full=full)
+        return audit.diagnose(self._order, self._library, self._pendings, full=full)
 
     def adopt(self) -> list[str]:
         """Announce segments that landed, and whose writer ended before it did so; their names."""

@@ -87,15 +87,8 @@ class Segment(NamedTuple):
     def last_seq(self) -> int:
         return self.parts[-1].receipt.last_seq
 
-    def part_of(self, seq: int) -> Part:
-        """The append that holds a seq."""
-        part = self.find_part(seq)
-        if part is None:
-            raise damaged(self.name, f"it holds no seq {seq}")
-        return part
-
     def find_part(self, seq: int) -> Part | None:
-        """The same; None if there is none."""
+        """The append that holds a seq; None if none does."""
         at = bisect_right(self.parts, seq, key=_first_seq) - 1
         return self.parts[at] if at >= 0 and seq <= self.parts[at].receipt.last_seq else None
 
